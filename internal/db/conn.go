@@ -1,0 +1,229 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+)
+
+var (
+	errOver     = errors.New("db: the transaction is over")
+	errOpenRows = errors.New("the rows of the last query are still open")
+)
+
+// conn is one connection of a pool and what was prepared on it. One goroutine
+// at a time uses it. It connects at its first begin and, once dropped, at the
+// next one.
+type conn struct {
+	pool  *sql.DB
+	open  *sql.Conn // nil: not connected
+	stmts map[string]*sql.Stmt
+}
+
+// begin starts a transaction with the statement given. Where that fails the
+// connection is dropped, so that the next begin tries a new one.
+func (c *conn) begin(ctx context.Context, statement string) error {
+	if c.open == nil {
+		opened, err := c.pool.Conn(ctx)
+		if err != nil {
+			return classify(fmt.Errorf("db: connect: %w", err))
+		}
+		c.open, c.stmts = opened, make(map[string]*sql.Stmt)
+	}
+	if err := c.exec(statement); err != nil {
+		c.drop()
+		return classify(fmt.Errorf("db: begin: %w", err))
+	}
+	return nil
+}
+
+// rollback ends the transaction without a trace. Where the database had ended
+// it by itself, or can't end it, the connection is dropped.
+func (c *conn) rollback() {
+	if err := c.exec("ROLLBACK"); err != nil {
+		c.drop()
+	}
+}
+
+// drop closes the connection, and with it the transaction that is open in it.
+func (c *conn) drop() {
+	if c.open == nil {
+		return
+	}
+	c.finalize()
+	// A pool keeps a connection that is handed back, unless that is bad.
+	_ = c.open.Raw(func(any) error { return driver.ErrBadConn })
+	c.open = nil
+}
+
+// release hands the connection back to the pool, which closes it when it is
+// closed itself.
+func (c *conn) release() error {
+	if c.open == nil {
+		return nil
+	}
+	c.finalize()
+	err := c.open.Close()
+	c.open = nil
+	return err
+}
+
+// finalize closes the statements. SQLite keeps a connection alive, with its
+// locks, until the last of them is closed.
+func (c *conn) finalize() {
+	for _, stmt := range c.stmts {
+		_ = stmt.Close()
+	}
+	c.stmts = nil
+}
+
+// exec runs a statement that bounds a transaction: nobody breaks it off.
+func (c *conn) exec(query string) error {
+	stmt, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	_, err = stmt.ExecContext(context.Background())
+	return err
+}
+
+func (c *conn) prepare(query string) (*sql.Stmt, error) {
+	if stmt, ok := c.stmts[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := c.open.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = stmt
+	return stmt, nil
+}
+
+// scope is what a closure sees of a connection as long as its transaction
+// lasts.
+type scope struct {
+	ctx  context.Context // the transaction's own, bound at its begin
+	conn *conn
+	rows *sql.Rows // of the last statement, if it was a Query
+	row  *sql.Row  // of the last statement, if it was a QueryRow
+	err  error     // not nil: why no statement is run any more
+}
+
+// Query runs a statement that returns rows. They have to be closed before the
+// next statement.
+func (s *scope) Query(query string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := stmt.QueryContext(s.ctx, args...)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.rows = rows
+	return rows, nil
+}
+
+// QueryRow runs a statement that returns at most one row, which has to be
+// scanned before the next statement.
+func (s *scope) QueryRow(query string, args ...any) *sql.Row {
+	stmt, err := s.prepare(query)
+	if err != nil {
+		return s.conn.pool.QueryRowContext(refusal{s.ctx, err}, query)
+	}
+	row := stmt.QueryRowContext(s.ctx, args...)
+	if err := row.Err(); err != nil {
+		_ = s.fail(err) // the row reports it
+		return row
+	}
+	s.row = row
+	return row
+}
+
+func (s *scope) exec(query string, args []any) (int64, error) {
+	stmt, err := s.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := stmt.ExecContext(s.ctx, args...)
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	return res.RowsAffected()
+}
+
+// prepare returns the statement if one may be run now.
+func (s *scope) prepare(query string) (*sql.Stmt, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if err := s.ctx.Err(); err != nil {
+		return nil, s.fail(err)
+	}
+	if s.close() {
+		_ = s.fail(errOpenRows)
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	stmt, err := s.conn.prepare(query)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return stmt, nil
+}
+
+// fail keeps the first error, which every later statement reports.
+func (s *scope) fail(err error) error {
+	if s.err == nil {
+		s.err = classify(fmt.Errorf("db: %w", err))
+	}
+	return s.err
+}
+
+// close closes what the last statement returned and reports whether it was
+// open. An error that ended rows early is the transaction's, whether the closure
+// asked for it or not.
+func (s *scope) close() bool {
+	open := false
+	if s.rows != nil {
+		_, err := s.rows.Columns() // closed rows have none
+		open = err == nil
+		_ = s.rows.Close()
+		if err := s.rows.Err(); err != nil {
+			_ = s.fail(err)
+		}
+	}
+	if s.row != nil { // scanning closes it, and a closed one is found empty
+		open = !errors.Is(s.row.Scan(), ErrNoRows)
+	}
+	s.rows, s.row = nil, nil
+	return open
+}
+
+// end refuses further statements and returns the error of the first that
+// failed.
+func (s *scope) end() error {
+	s.close()
+	err := s.err
+	s.err = errOver
+	return err
+}
+
+// refusal is a context that has ended with an error of ours. Only so can a
+// *sql.Row be made that reports one.
+type refusal struct {
+	context.Context
+	err error
+}
+
+var ended = func() <-chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+func (r refusal) Done() <-chan struct{} { return ended }
+func (r refusal) Err() error            { return r.err }

@@ -1,0 +1,191 @@
+package db_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+)
+
+const goldenSchema = "testdata/schema.golden"
+
+func TestTheSchemaIsTheGoldenOne(t *testing.T) {
+	d := mustOpen(t, filepath.Join(t.TempDir(), "a.db"), db.Options{})
+	var schema strings.Builder
+	if err := d.Read(t.Context(), func(q db.Queryer) error {
+		rows, err := q.Query(`SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY tbl_name, type DESC, name`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var text string
+			if err := rows.Scan(&text); err != nil {
+				return err
+			}
+			schema.WriteString(text + ";\n")
+		}
+		return rows.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(goldenSchema, []byte(schema.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(goldenSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(golden), schema.String()); diff != "" {
+		t.Errorf("the schema has changed (rewrite it with go test ./internal/db -update; -golden +now):\n%s", diff)
+	}
+}
+
+// step is a migration's file.
+func step(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+
+func oneStep() fstest.MapFS {
+	return fstest.MapFS{"migrations/0001_first.sql": step(`CREATE TABLE word (text TEXT NOT NULL){{strict}};`)}
+}
+
+func twoSteps() fstest.MapFS {
+	files := oneStep()
+	files["migrations/0002_second.sql"] = step(`
+		ALTER TABLE word ADD COLUMN length {{bigint}};
+		UPDATE word SET length = length(text);
+		-- nothing more`)
+	return files
+}
+
+// applied returns the names of the migrations that ran, with their times.
+func applied(t testing.TB, d *db.DB) map[string]int64 {
+	t.Helper()
+	at := map[string]int64{}
+	if err := d.Read(t.Context(), func(q db.Queryer) error {
+		rows, err := q.Query(`SELECT name, applied_at FROM migration`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var us int64
+			if err := rows.Scan(&name, &us); err != nil {
+				return err
+			}
+			at[name] = us
+		}
+		return rows.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestEachMigrationRunsOnceAndKeepsTheRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	open := func(files fstest.MapFS) *db.DB {
+		return mustOpen(t, path, db.Options{}.WithMigrations(files))
+	}
+	d := open(oneStep())
+	mustWrite(t, d, func(tx *db.Tx) error {
+		_, err := tx.Exec(`INSERT INTO word (text) VALUES ('grape')`)
+		return err
+	})
+	first := applied(t, d)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d = open(twoSteps())
+		if at := applied(t, d); len(at) != 2 || at["0001_first.sql"] != first["0001_first.sql"] {
+			t.Errorf("applied are %v, before it was %v", at, first)
+		}
+		if err := d.Read(t.Context(), func(q db.Queryer) error {
+			var text string
+			var length int
+			err := q.QueryRow(`SELECT text, length FROM word`).Scan(&text, &length)
+			if text != "grape" || length != 5 {
+				t.Errorf("the row is (%s, %d)", text, length)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestASchemaOfANewerProgramIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	if err := mustOpen(t, path, db.Options{}.WithMigrations(twoSteps())).Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := db.Open(t.Context(), "sqlite:"+path, db.Options{}.WithMigrations(oneStep()))
+	if err == nil || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "newer program") {
+		t.Errorf("error %v, want one that names the version and asks for a newer program", err)
+	}
+	mustOpen(t, path, db.Options{}.WithMigrations(twoSteps())) // the hold on the file was given up
+}
+
+func TestMigrationsThatAreWrongAreRefusedBeforeAnyRuns(t *testing.T) {
+	for name, test := range map[string]struct{ file, text, want string }{
+		"a gap":                   {"0003_third.sql", `CREATE TABLE b (c TEXT);`, "0003_third.sql"},
+		"a number twice":          {"0001_zero.sql", `CREATE TABLE b (c TEXT);`, "0001_zero.sql"},
+		"no number":               {"second.sql", `CREATE TABLE b (c TEXT);`, "second.sql"},
+		"too few digits":          {"2_second.sql", `CREATE TABLE b (c TEXT);`, "2_second.sql"},
+		"a number with more":      {"00021_second.sql", `CREATE TABLE b (c TEXT);`, "00021_second.sql"},
+		"a token without meaning": {"0002_second.sql", `CREATE TABLE b (c {{money}});`, "{{money}}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.db")
+			files := oneStep()
+			files["migrations/"+test.file] = step(test.text)
+			_, err := db.Open(t.Context(), "sqlite:"+path, db.Options{}.WithMigrations(files))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %v, want one that names %s", err, test.want)
+			}
+			var tables int
+			if err := mustConnect(t, path).QueryRowContext(t.Context(), `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+				t.Fatal(err)
+			}
+			if tables != 0 {
+				t.Errorf("%d tables were made", tables)
+			}
+		})
+	}
+}
+
+func TestAMigrationThatFailsLeavesTheSchemaAsItWas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	files := oneStep()
+	files["migrations/0002_second.sql"] = step(`CREATE TABLE other (id {{bigint}}); CREATE TABLE word (id {{bigint}});`)
+	_, err := db.Open(t.Context(), "sqlite:"+path, db.Options{}.WithMigrations(files))
+	if err == nil || !strings.Contains(err.Error(), "0002_second.sql") {
+		t.Fatalf("error %v, want one that names the migration", err)
+	}
+	d := mustOpen(t, path, db.Options{}.WithMigrations(oneStep()))
+	if at := applied(t, d); len(at) != 1 {
+		t.Errorf("applied are %v, want the first alone", at)
+	}
+	if err := d.Read(t.Context(), func(q db.Queryer) error {
+		return q.QueryRow(`SELECT name FROM sqlite_schema WHERE name = 'other'`).Scan(new(string))
+	}); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("what the failed migration did first is there: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, path, db.Options{}.WithMigrations(twoSteps()))
+}

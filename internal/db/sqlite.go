@@ -1,0 +1,138 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// openSQLite opens a file with one writing connection and a few that only read.
+func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
+	path, err := makeFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("db: make the database's file: %w", err)
+	}
+	unlock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	d, err := openLocked(ctx, path, opts)
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	d.unlock = unlock
+	return d, nil
+}
+
+// makeFile makes what is missing of the file and its folder, for the owner
+// alone, and returns the file's one true name: SQLite connects to it again and
+// again, wherever the process is by then.
+func makeFile(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	// Exclusively: to open and close a file that SQLite has open in this process
+	// would free the locks that it holds.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
+	write, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, "_txlock", "immediate"))
+	if err != nil {
+		return nil, fmt.Errorf("db: open: %w", err)
+	}
+	write.SetMaxOpenConns(1)
+	if err := migrate(ctx, write, opts.migrations, sqliteTokens, opts.Logger); err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	read, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, "mode", "ro"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("db: open: %w", err), write.Close())
+	}
+	r := newReaders(read)
+	w, err := newWriter(write, r, opts)
+	if err != nil {
+		return nil, errors.Join(err, r.close(), write.Close())
+	}
+	return &DB{readers: r, writer: w}, nil
+}
+
+// sqliteDSN names the file and what every connection to it has to set.
+func sqliteDSN(path string, busy time.Duration, key, value string) string {
+	q := url.Values{"_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), // another process, such as a backup, may hold the file for a moment
+		"journal_mode(WAL)",        // readers don't wait for the writer
+		"synchronous(FULL)",        // a commit is on disk before it is answered
+		"wal_autocheckpoint(4000)", // pages, so about 16 MB of log
+		"journal_size_limit(67108864)",
+		"cache_size(-32768)", // KiB
+		"foreign_keys(ON)",
+		"temp_store(MEMORY)",
+		"secure_delete(ON)", // what is expunged is overwritten
+	}}
+	q.Set(key, value)
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// sqliteTokens are the types that the two databases call by different names.
+var sqliteTokens = map[string]string{
+	"{{blob}}":      "BLOB",
+	"{{bigint}}":    "INTEGER",
+	"{{bool}}":      "INTEGER",
+	"{{strict}}":    " STRICT",
+	"{{clustered}}": " STRICT, WITHOUT ROWID",
+}
+
+// classify marks the errors that mean that the database can't be used now.
+func classify(err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
+			sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+			sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL:
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// isReadOnly reports whether err says that the file can't be written. SQLite
+// keeps to that for as long as any connection to the file is open.
+func isReadOnly(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_READONLY
+}
+
+// IsUnique reports whether err says that a unique key exists already.
+func IsUnique(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}

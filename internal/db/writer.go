@@ -1,0 +1,318 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxGroup bounds how many closures share a commit.
+const maxGroup = 1024
+
+var errExited = errors.New("db: a closure ended the goroutine that ran it")
+
+// writer runs closures one after the other and commits them in groups.
+type writer struct {
+	log     *slog.Logger
+	queue   chan *write
+	done    chan struct{} // closed when the loop has ended
+	metrics *metrics
+	readers *readers // of the same file
+
+	mu     sync.RWMutex // held to send to queue; taken whole to close it
+	closed bool
+
+	// Of the loop alone, until it has ended.
+	conn     *conn
+	doubt    error // not nil: why the connection is given up after this group
+	readOnly bool  // so the file was found by the last group
+}
+
+// write is one caller's closure and what became of it.
+type write struct {
+	ctx    context.Context // only asked before the closure begins
+	fn     func(*Tx) error
+	taken  atomic.Bool // by the loop, which then runs it, or by the caller, who gave up
+	tx     *Tx         // nil: it was not run
+	err    error
+	panics any
+	done   chan struct{}
+}
+
+func newWriter(pool *sql.DB, readers *readers, opts Options) (*writer, error) {
+	m, err := newMetrics(opts.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		log:     opts.Logger,
+		queue:   make(chan *write, maxGroup),
+		done:    make(chan struct{}),
+		metrics: m,
+		readers: readers,
+		conn:    &conn{pool: pool},
+	}
+	go w.loop()
+	return w, nil
+}
+
+// do hands fn to the loop and waits for its outcome.
+func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
+	req := &write{ctx: ctx, fn: fn, done: make(chan struct{})}
+	if err := w.enqueue(req); err != nil {
+		return err
+	}
+	select {
+	case <-req.done:
+	case <-ctx.Done():
+		if req.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-req.done
+	}
+	if req.panics != nil {
+		panic(req.panics)
+	}
+	return req.err
+}
+
+func (w *writer) enqueue(req *write) error {
+	// The lock is held while the queue is full. That can't keep stop from
+	// getting it for good: the loop goes on taking from the queue.
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return fmt.Errorf("%w: closed", ErrUnavailable)
+	}
+	select {
+	case w.queue <- req:
+		return nil
+	case <-req.ctx.Done():
+		return req.ctx.Err()
+	}
+}
+
+// stop refuses further writes and waits for those that were accepted.
+func (w *writer) stop() {
+	w.mu.Lock()
+	w.closed = true
+	close(w.queue)
+	w.mu.Unlock()
+	<-w.done
+}
+
+// close closes the connection of a writer that has stopped.
+func (w *writer) close() error {
+	w.metrics.unregister()
+	return errors.Join(w.conn.release(), w.conn.pool.Close())
+}
+
+func (w *writer) loop() {
+	drained := false
+	defer func() {
+		if drained {
+			close(w.done)
+			return
+		}
+		go w.loop() // a closure ended this goroutine, as testing.T.FailNow does
+	}()
+	group := make([]*write, 0, maxGroup)
+	for first := range w.queue {
+		group = w.gather(append(group, first))
+		w.run(group)
+		clear(group)
+		group = group[:0]
+	}
+	drained = true
+}
+
+// gather adds to the group what is waiting.
+func (w *writer) gather(group []*write) []*write {
+	for len(group) < maxGroup {
+		select {
+		case req, ok := <-w.queue:
+			if !ok {
+				return group
+			}
+			group = append(group, req)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// run commits what the group's closures write, or none of it.
+func (w *writer) run(group []*write) {
+	err := errExited // unless transact returns
+	defer func() { w.settle(group, err) }()
+	err = w.transact(group)
+}
+
+// settle brings memory into line with what became of the group, and lets the
+// callers go.
+func (w *writer) settle(group []*write, err error) {
+	defer func() {
+		for _, req := range group {
+			close(req.done)
+		}
+	}()
+	if trouble := cmp.Or(err, w.doubt); trouble != nil {
+		w.log.Error("database_failed", slog.String("error", trouble.Error()), slog.Int("closures", len(group)))
+		w.conn.drop() // the next one may find the file as it should be
+		w.doubt, w.readOnly = nil, isReadOnly(trouble)
+	}
+	if err == nil {
+		for _, req := range group {
+			w.follow(req)
+		}
+		return
+	}
+	for _, req := range slices.Backward(group) {
+		w.takeBack(req)
+		if req.err == nil {
+			req.err = err
+		}
+	}
+}
+
+// transact returns an error if the group as a whole could not be committed. The
+// errors of single closures are in the closures.
+func (w *writer) transact(group []*write) error {
+	if w.readOnly {
+		w.readers.renew()
+		w.readOnly = false
+	}
+	if err := w.conn.begin(context.Background(), "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	kept := 0
+	for _, req := range group {
+		if req.ctx.Err() != nil || !req.taken.CompareAndSwap(false, true) {
+			req.err = req.ctx.Err() // the caller has gone and nothing has begun
+			continue
+		}
+		ok, err := w.runOne(req, len(group) > 1)
+		if err != nil {
+			return err
+		}
+		if ok {
+			kept++
+		}
+	}
+	if kept == 0 {
+		w.conn.rollback()
+		return nil
+	}
+	start := time.Now()
+	if err := w.conn.exec("COMMIT"); err != nil {
+		return classify(fmt.Errorf("db: commit: %w", err))
+	}
+	w.metrics.committed(kept, time.Since(start))
+	return nil
+}
+
+// runOne runs one closure, in a savepoint if others share the transaction, and
+// returns whether it is to be committed. It returns an error only where the
+// whole transaction is lost.
+func (w *writer) runOne(req *write, shared bool) (bool, error) {
+	if shared {
+		if err := w.conn.exec("SAVEPOINT closure"); err != nil {
+			return false, lost(err)
+		}
+	}
+	failure := w.call(req)
+	if errors.Is(failure, ErrUnavailable) {
+		w.doubt = failure
+	}
+	if req.err == nil && req.panics == nil {
+		if shared {
+			if err := w.conn.exec("RELEASE closure"); err != nil {
+				return false, lost(err)
+			}
+		}
+		return true, nil
+	}
+	w.takeBack(req)
+	if !shared {
+		return false, nil
+	}
+	// If the failure made the database roll back by itself, the savepoint is
+	// gone and so is what the others wrote.
+	if err := w.conn.exec("ROLLBACK TO closure"); err != nil {
+		return false, cmp.Or(w.doubt, lost(err))
+	}
+	if err := w.conn.exec("RELEASE closure"); err != nil {
+		return false, lost(err)
+	}
+	return false, nil
+}
+
+// call runs the closure and returns the error of the first statement that
+// failed, which the closure need not have minded.
+func (w *writer) call(req *write) error {
+	req.tx = &Tx{
+		// A transaction that many callers share is no caller's to end.
+		scope: scope{ctx: context.Background(), conn: w.conn},
+		now:   time.Now().UTC().Truncate(time.Microsecond),
+	}
+	w.guard(req, func() {
+		defer req.tx.close()
+		req.err = classify(req.fn(req.tx))
+	})
+	failure := req.tx.end()
+	if req.err == nil && req.panics == nil {
+		req.err = failure // part of its work is missing
+	}
+	return failure
+}
+
+func lost(err error) error {
+	return fmt.Errorf("%w: the transaction was lost: %w", ErrUnavailable, err)
+}
+
+// follow runs what a committed closure noted for afterwards.
+func (w *writer) follow(req *write) {
+	if req.tx == nil || req.err != nil || req.panics != nil {
+		return
+	}
+	for _, fn := range req.tx.after {
+		w.guard(req, fn)
+	}
+}
+
+// takeBack undoes what the closure changed in memory, once.
+func (w *writer) takeBack(req *write) {
+	if req.tx == nil {
+		return
+	}
+	undo := req.tx.undo
+	req.tx.undo = nil
+	for _, fn := range slices.Backward(undo) {
+		w.guard(req, fn)
+	}
+}
+
+// guard runs fn and keeps its panic for the caller's goroutine. Where it
+// happened is known only here.
+func (w *writer) guard(req *write, fn func()) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		w.log.Error("closure_panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		if req.panics == nil {
+			req.panics = p
+		}
+	}()
+	fn()
+}
