@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what the tests need: scripts/tools.sh [compiler|linter|judge]…, by
+# default all of it.
+#
+#   compiler   gcc, for the race detector           a package of the system
+#   linter     golangci-lint, built from source     .tools/bin
+#   judge      the npm package standardwebhooks,    .tools/node_modules
+#              and node to run it                   a package of the system
+#
+# Packages of the system are installed with apt-get, as root only. What can't be
+# had is named, and what needs it is skipped, except under CI=true: there it is
+# an error. Versions are pinned here and in tools/package-lock.json.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+golangci_lint=v2.15.0
+
+# missing PACKAGE CONSEQUENCE
+missing() {
+  if [[ ${CI:-} == true ]]; then
+    echo "Error: $1 is missing and could not be installed." >&2
+    exit 1
+  fi
+  echo "Missing: $1 ($2). As root: apt-get install -y $1"
+}
+
+# apt_install PACKAGES installs packages of the system, if it can.
+apt_install() {
+  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
+  echo "Installing $* with apt-get …"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+}
+
+compiler() {
+  scripts/has-compiler.sh || apt_install gcc libc6-dev || missing "gcc libc6-dev" "the tests run without the race detector"
+}
+
+linter() {
+  local stamp
+  stamp=.tools/golangci-lint-$golangci_lint-$(go env GOVERSION)
+  [[ -e $stamp && -x .tools/bin/golangci-lint ]] && return
+  echo "Installing golangci-lint $golangci_lint into .tools/bin (once, one to three minutes) …"
+  mkdir -p .tools/bin
+  GOFLAGS='' CGO_ENABLED=0 GOBIN="$PWD/.tools/bin" \
+    go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_lint"
+  rm -f .tools/golangci-lint-*
+  touch "$stamp"
+}
+
+judge() {
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    apt_install nodejs npm || { missing "nodejs npm" "the test with the JavaScript library is skipped"; return; }
+  fi
+  cmp -s tools/package-lock.json .tools/package-lock.json && [[ -d .tools/node_modules ]] && return
+  echo "Installing the npm package standardwebhooks into .tools/node_modules …"
+  mkdir -p .tools
+  rm -f .tools/package-lock.json
+  cp tools/package.json .tools/
+  cp tools/package-lock.json .tools/package-lock.json
+  if ! (cd .tools && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
+    rm -rf .tools/package-lock.json .tools/node_modules
+    return 1
+  fi
+}
+
+[[ $# != 0 ]] || set -- compiler linter judge
+for tool; do
+  "$tool"
+done
