@@ -35,24 +35,40 @@ func TestTheReferenceLibraryAndThisOneAgree(t *testing.T) {
 	}{
 		{name: "signed by the reference", header: signed, body: testBody, accept: true},
 		{name: "signed here", header: ours, body: testBody, accept: true},
-		{name: "another signature first", header: signed, body: testBody, accept: true,
-			change: func(h http.Header) { h.Set("Webhook-Signature", testV1+" v2,AAAA "+signature) }},
+		{
+			name: "another signature first", header: signed, body: testBody, accept: true,
+			change: func(h http.Header) { h.Set("Webhook-Signature", testV1+" v2,AAAA "+signature) },
+		},
 		{name: "body changed", header: signed, body: testBody + " "},
-		{name: "id changed", header: signed, body: testBody,
-			change: func(h http.Header) { h.Set("Webhook-Id", "evt_2") }},
-		{name: "timestamp changed", header: signed, body: testBody,
-			change: func(h http.Header) { h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix()-1, 10)) }},
-		{name: "signature changed", header: signed, body: testBody,
-			change: func(h http.Header) { h.Set("Webhook-Signature", testV1) }},
-		{name: "signature of another version", header: signed, body: testBody,
-			change: func(h http.Header) { h.Set("Webhook-Signature", "v1a"+strings.TrimPrefix(signature, "v1")) }},
-		{name: "no signature", header: signed, body: testBody,
-			change: func(h http.Header) { h.Del("Webhook-Signature") }},
-		{name: "no id", header: signed, body: testBody,
-			change: func(h http.Header) { h.Del("Webhook-Id") }},
+		{
+			name: "id changed", header: signed, body: testBody,
+			change: func(h http.Header) { h.Set("Webhook-Id", "evt_2") },
+		},
+		{
+			name: "timestamp changed", header: signed, body: testBody,
+			change: func(h http.Header) { h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix()-1, 10)) },
+		},
+		{
+			name: "signature changed", header: signed, body: testBody,
+			change: func(h http.Header) { h.Set("Webhook-Signature", testV1) },
+		},
+		{
+			name: "signature of another version", header: signed, body: testBody,
+			change: func(h http.Header) { h.Set("Webhook-Signature", "v1a"+strings.TrimPrefix(signature, "v1")) },
+		},
+		{
+			name: "no signature", header: signed, body: testBody,
+			change: func(h http.Header) { h.Del("Webhook-Signature") },
+		},
+		{
+			name: "no id", header: signed, body: testBody,
+			change: func(h http.Header) { h.Del("Webhook-Id") },
+		},
 		{name: "too old", header: signedHeader(testID, testTimestamp, testBody, signV1(testSecret)), body: testBody},
-		{name: "too new", body: testBody,
-			header: signedHeader(testID, strconv.FormatInt(now.Unix()+600, 10), testBody, signV1(testSecret))},
+		{
+			name: "too new", body: testBody,
+			header: signedHeader(testID, strconv.FormatInt(now.Unix()+600, 10), testBody, signV1(testSecret)),
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -109,6 +110,8 @@ type scope struct {
 	rows *sql.Rows // of the last statement, if it was a Query
 	row  *sql.Row  // of the last statement, if it was a QueryRow
 	err  error     // not nil: why no statement is run any more
+
+	wrote bool // a statement was run that may have changed something
 }
 
 // Query runs a statement that returns rows. They have to be closed before the
@@ -172,6 +175,7 @@ func (s *scope) prepare(query string) (*sql.Stmt, error) {
 	if err != nil {
 		return nil, s.fail(err)
 	}
+	s.wrote = s.wrote || !strings.HasPrefix(query, "SELECT")
 	return stmt, nil
 }
 

@@ -3,10 +3,9 @@
 // There are two ways in. [DB.Read] gives a consistent snapshot and never waits
 // for a writer. [DB.Write] runs a closure as if no other ran beside it, and
 // returns when what it wrote is on disk. On SQLite one goroutine writes: it
-// runs the closures of many callers, each in a savepoint of its own, and
-// commits them together, so that no caller waits for a flush of its own (group
-// commit). A closure that fails takes back only what it did itself; a commit
-// that fails fails the whole group.
+// runs the closures of many callers and commits them together, so that no caller
+// waits for a flush of its own (group commit). A closure that fails takes back
+// only what it did itself; a commit that fails fails the whole group.
 //
 // Closures do no I/O besides their transaction and may be run again. What they
 // change in memory they change through [Tx.Undo] and [Tx.After], so that memory

@@ -411,3 +411,44 @@ func TestManyMoreWritersThanTheQueueHoldsAndAClose(t *testing.T) {
 		}
 	})
 }
+
+func TestAGroupRunsAgainOnlyIfAClosureFailedAfterItHadWritten(t *testing.T) {
+	refused := errors.New("refused")
+	for name, c := range map[string]struct {
+		failing func(tx *db.Tx) error
+		runs    int
+	}{
+		"it refused before it wrote": {func(tx *db.Tx) error {
+			var n int
+			if err := tx.QueryRow(`SELECT count(*) FROM note`).Scan(&n); err != nil {
+				return err
+			}
+			return refused
+		}, 1},
+		"it wrote and then refused": {func(tx *db.Tx) error {
+			if err := insert(tx, 9); err != nil {
+				return err
+			}
+			return refused
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := mustOpenNotes(t, db.Options{})
+				runs := 0
+				counted := func(tx *db.Tx) error {
+					runs++
+					return insert(tx, 1)
+				}
+				outcomes := together(t, d, counted, c.failing, note(2))
+				if outcomes[0].err != nil || !errors.Is(outcomes[1].err, refused) || outcomes[2].err != nil {
+					t.Errorf("%v", outcomes)
+				}
+				if runs != c.runs {
+					t.Errorf("the first closure ran %d times, not %d", runs, c.runs)
+				}
+				wantNotes(t, d, 1, 2)
+			})
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -134,9 +135,14 @@ func (w *writer) loop() {
 	drained = true
 }
 
-// gather adds to the group what is waiting.
+// yields is how often the writer lets others run before it begins a group. Under
+// load they add to the group, and a commit costs more than the wait; where
+// nobody else wants to run, a yield costs nothing.
+const yields = 3
+
+// gather adds to the group what is waiting, and what comes while it yields.
 func (w *writer) gather(group []*write) []*write {
-	for len(group) < maxGroup {
+	for yielded := 0; len(group) < maxGroup; {
 		select {
 		case req, ok := <-w.queue:
 			if !ok {
@@ -144,7 +150,11 @@ func (w *writer) gather(group []*write) []*write {
 			}
 			group = append(group, req)
 		default:
-			return group
+			if yielded == yields {
+				return group
+			}
+			yielded++
+			runtime.Gosched()
 		}
 	}
 	return group
@@ -184,8 +194,16 @@ func (w *writer) settle(group []*write, err error) {
 	}
 }
 
+// errTangled is what a pass returns whose transaction holds what a failed
+// closure wrote.
+var errTangled = errors.New("db: a closure failed after it had written")
+
 // transact returns an error if the group as a whole could not be committed. The
 // errors of single closures are in the closures.
+//
+// A savepoint for each closure would cost as much as what most of them write. So
+// the first pass does without; only if a closure fails after it has written is
+// the group run again, in savepoints.
 func (w *writer) transact(group []*write) error {
 	if w.readOnly {
 		w.readers.renew()
@@ -194,19 +212,21 @@ func (w *writer) transact(group []*write) error {
 	if err := w.conn.begin(context.Background(), "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	kept := 0
-	for _, req := range group {
-		if req.ctx.Err() != nil || !req.taken.CompareAndSwap(false, true) {
-			req.err = req.ctx.Err() // the caller has gone and nothing has begun
-			continue
+	runnable := take(group)
+	kept, err := w.pass(runnable, false)
+	if errors.Is(err, errTangled) {
+		w.conn.rollback()
+		for _, req := range slices.Backward(runnable) {
+			w.takeBack(req)
+			req.tx, req.err, req.panics = nil, nil, nil
 		}
-		ok, err := w.runOne(req, len(group) > 1)
-		if err != nil {
+		if err = w.conn.begin(context.Background(), "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
-		if ok {
-			kept++
-		}
+		kept, err = w.pass(runnable, true)
+	}
+	if err != nil {
+		return err
 	}
 	if kept == 0 {
 		w.conn.rollback()
@@ -220,29 +240,61 @@ func (w *writer) transact(group []*write) error {
 	return nil
 }
 
-// runOne runs one closure, in a savepoint if others share the transaction, and
-// returns whether it is to be committed. It returns an error only where the
-// whole transaction is lost.
-func (w *writer) runOne(req *write, shared bool) (bool, error) {
-	if shared {
+// take returns the closures whose callers have not gone. Nothing of the others
+// has begun.
+func take(group []*write) []*write {
+	runnable := make([]*write, 0, len(group))
+	for _, req := range group {
+		if req.ctx.Err() != nil || !req.taken.CompareAndSwap(false, true) {
+			req.err = req.ctx.Err()
+			continue
+		}
+		runnable = append(runnable, req)
+	}
+	return runnable
+}
+
+// pass runs the closures and returns how many of them are to be committed. It
+// returns an error only where the whole transaction is lost or tangled.
+func (w *writer) pass(runnable []*write, savepoints bool) (int, error) {
+	kept := 0
+	for _, req := range runnable {
+		ok, err := w.runOne(req, savepoints, len(runnable) > 1)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			kept++
+		}
+	}
+	return kept, nil
+}
+
+// runOne runs one closure and returns whether it is to be committed. shared says
+// that others are in the same transaction.
+func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
+	if savepoint {
 		if err := w.conn.exec("SAVEPOINT closure"); err != nil {
 			return false, lost(err)
 		}
 	}
 	failure := w.call(req)
-	if errors.Is(failure, ErrUnavailable) {
-		w.doubt = failure
-	}
 	if req.err == nil && req.panics == nil {
-		if shared {
+		if savepoint {
 			if err := w.conn.exec("RELEASE closure"); err != nil {
 				return false, lost(err)
 			}
 		}
 		return true, nil
 	}
+	if !savepoint && shared && (req.tx.wrote || failure != nil) {
+		return false, errTangled
+	}
+	if errors.Is(failure, ErrUnavailable) {
+		w.doubt = failure
+	}
 	w.takeBack(req)
-	if !shared {
+	if !savepoint {
 		return false, nil
 	}
 	// If the failure made the database roll back by itself, the savepoint is

@@ -105,7 +105,7 @@ var Codes = []*Code{
 }
 
 // Field is one mistake in the input. Name is the path of the field as the
-// caller wrote it, such as "body.policy.timeout" or "query.limit".
+// caller wrote it, such as "policy.timeout" or "query.limit".
 type Field struct {
 	Name    string `json:"field"`
 	Message string `json:"message"`
