@@ -1,0 +1,24 @@
+// Package dialects is the registry of the wire dialects. Adding one is its
+// package and a line in All.
+package dialects
+
+import (
+	"slices"
+
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
+)
+
+// All lists the dialects that Grapevine speaks, the default first.
+var All = []wire.Dialect{
+	standard.Dialect{},
+}
+
+// Get returns the dialect of that name.
+func Get(name string) (wire.Dialect, bool) {
+	i := slices.IndexFunc(All, func(d wire.Dialect) bool { return d.Name() == name })
+	if i < 0 {
+		return nil, false
+	}
+	return All[i], true
+}

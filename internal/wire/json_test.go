@@ -1,0 +1,108 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+func TestCompactWritesStringsAsJavaScriptDoes(t *testing.T) {
+	for in, want := range map[string]string{
+		` { "a" : [ 1 , 2.50 , null ] } `: `{"a":[1,2.50,null]}`,
+		`"\u003cp\u003e\/"`:               `"<p>/"`,
+		`"\u2028\u00e9"`:                  "\"\u2028é\"",
+		`"\u0041\u000a\u0008\u001F"`:      `"A\n\b\u001f"`,
+		`"\u0022\u005c"`:                  `"\"\\"`,
+		`"\ud83d\ude00"`:                  `"😀"`,
+		`"\uD83D x"`:                      `"\ud83d x"`,
+		`"\ud83d\ud83d\ude00"`:            `"\ud83d😀"`,
+		`{"z":1,"a":2}`:                   `{"z":1,"a":2}`,
+	} {
+		got, err := wire.Compact([]byte(in))
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", in, diff)
+		}
+	}
+}
+
+func TestCompactRefusesWhatIsNotJSONAndDoesNotRepeatIt(t *testing.T) {
+	for _, in := range []string{"", "{", "hunter2", `{"a":1}{"b":2}`, "\"\xff\"", "{'a':1}", "[1,]", `"\x"`, strings.Repeat("[", 100_000)} {
+		got, err := wire.Compact([]byte(in))
+		if err == nil {
+			t.Errorf("%.20q gave %q", in, got)
+			continue
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error repeats the value: %v", err)
+		}
+	}
+}
+
+func TestCompactKeepsTheMeaningAndIsStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		src, err := json.Marshal(map[string]any{rapid.String().Draw(t, "key"): []any{rapid.String().Draw(t, "value"), rapid.Float64().Draw(t, "number")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		once, err := wire.Compact(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b any
+		if json.Unmarshal(src, &a) != nil || json.Unmarshal(once, &b) != nil || !cmp.Equal(a, b) {
+			t.Fatalf("%s became %s", src, once)
+		}
+		twice, err := wire.Compact(once)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%s became %s: %v", once, twice, err)
+		}
+	})
+}
+
+func TestNodeWritesTheSameStrings(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed")
+	}
+	for r := rune(0); r < 0x3000; r += 512 {
+		var b strings.Builder
+		for c := r; c < r+512; c++ {
+			b.WriteRune(c)
+		}
+		src, _ := json.Marshal(b.String()) // escapes <, >, &, U+2028 and U+2029
+		got, err := wire.Compact(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), node, "-e", `process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0,"utf8"))))`)
+		cmd.Stdin = bytes.NewReader(got)
+		want, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Fatalf("from U+%04X (-node +ours):\n%s", r, diff)
+		}
+	}
+}
+
+func BenchmarkCompact(b *testing.B) {
+	src := []byte(`{"text": "` + strings.Repeat("a line of text ", 64) + `"}`)
+	b.SetBytes(int64(len(src)))
+	for b.Loop() {
+		if _, err := wire.Compact(src); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
