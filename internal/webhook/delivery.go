@@ -1,0 +1,247 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// EventFilter chooses events. Zero fields choose nothing.
+type EventFilter struct {
+	Type           string
+	DeliveryStatus string // events with at least one delivery that stands so
+	Since, Until   time.Time
+}
+
+// DeliveryFilter chooses deliveries. Zero fields choose nothing.
+type DeliveryFilter struct {
+	SubscriptionID id.ID
+	EventID        id.ID
+	Status         string
+	ResponseStatus int
+	Since, Until   time.Time // of the events
+}
+
+// Events lists the tenant's events, the newest first, without their bodies.
+func (s *Service) Events(ctx context.Context, tenant id.ID, filter EventFilter, page Page) ([]Event, string, error) {
+	before, err := page.after(1)
+	if err != nil {
+		return nil, "", err
+	}
+	var events []Event
+	err = s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		events, err = listEvents(q, tenant, filter, before[0], page.Limit+1)
+		return err
+	})
+	events, next := cut(events, page, func(e Event) []id.ID { return []id.ID{e.ID} })
+	return events, next, err
+}
+
+// maxShown bounds the deliveries that are returned together with an event.
+const maxShown = 250
+
+// Event returns one of the tenant's events with its body and its deliveries, at
+// most 250 of them.
+func (s *Service) Event(ctx context.Context, tenant, event id.ID) (Event, []Delivery, error) {
+	var e Event
+	var deliveries []Delivery
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		if e, err = selectEvent(q, tenant, event); err != nil {
+			return err
+		}
+		deliveries, err = listDeliveries(q, tenant, DeliveryFilter{EventID: event}, id.ID{}, id.ID{}, maxShown)
+		return err
+	})
+	return e, deliveries, err
+}
+
+// ExpungeBody removes an event's body for good and keeps its record. What was
+// pending or held is cancelled, since nothing is left to send.
+func (s *Service) ExpungeBody(ctx context.Context, tenant, event id.ID) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		if _, err := selectEvent(tx, tenant, event); err != nil {
+			return err
+		}
+		return expungeBody(tx, tenant, event)
+	})
+}
+
+// Deliveries lists the tenant's deliveries, those of the newest events first.
+func (s *Service) Deliveries(ctx context.Context, tenant id.ID, filter DeliveryFilter, page Page) ([]Delivery, string, error) {
+	before, err := page.after(2)
+	if err != nil {
+		return nil, "", err
+	}
+	var deliveries []Delivery
+	err = s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		deliveries, err = listDeliveries(q, tenant, filter, before[0], before[1], page.Limit+1)
+		return err
+	})
+	deliveries, next := cut(deliveries, page, func(d Delivery) []id.ID { return []id.ID{d.EventID, d.SubscriptionID} })
+	return deliveries, next, err
+}
+
+// Delivery returns one of the tenant's deliveries with all its attempts.
+func (s *Service) Delivery(ctx context.Context, tenant, event, sub id.ID) (Delivery, []Attempt, error) {
+	var d Delivery
+	var attempts []Attempt
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		if d, err = selectDelivery(q, tenant, event, sub); err != nil {
+			return err
+		}
+		attempts, err = listAttempts(q, tenant, event, sub)
+		return err
+	})
+	return d, attempts, err
+}
+
+// Retry makes a delivery due now, whatever became of it, and begins its schedule
+// again. An attempt that is under way no longer decides.
+func (s *Service) Retry(ctx context.Context, tenant, event, sub id.ID) (Delivery, error) {
+	var d Delivery
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		if _, err := selectDelivery(tx, tenant, event, sub); err != nil {
+			return err
+		}
+		to, err := s.selectSubscription(tx, tenant, sub)
+		switch {
+		case problem.NotFound.Has(err):
+			return problem.Conflict.New("the delivery's subscription was deleted")
+		case err != nil:
+			return err
+		case !to.Enabled:
+			return problem.SubscriptionDisabled.New("the delivery's subscription is disabled: enable it, then retry")
+		}
+		e, err := selectEvent(tx, tenant, event)
+		if err != nil {
+			return err
+		}
+		if e.Body == nil {
+			return problem.BodyExpunged.New("the event's body was expunged")
+		}
+		if err := restartDelivery(tx, tenant, event, sub); err != nil {
+			return err
+		}
+		if s.sender != nil {
+			tx.After(func() { s.sender.Woken(to) })
+		}
+		d, err = selectDelivery(tx, tenant, event, sub)
+		return err
+	})
+	return d, err
+}
+
+// Lane is which of a subscription's pending deliveries are meant.
+type Lane = Status
+
+// Due reads deliveries of a subscription that are due at now, those that have
+// waited longest first, and at most limit of them. Where there are none left it
+// returns when the next one of the lane is due; zero if none is.
+func (s *Service) Due(ctx context.Context, sub *Subscription, lane Lane, now time.Time, limit int) ([]Job, time.Time, error) {
+	var jobs []Job
+	var next time.Time
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		if jobs, err = selectDue(q, sub, lane, now, limit); err != nil || len(jobs) == limit {
+			return err
+		}
+		next, err = selectNextDue(q, sub.ID, lane, now)
+		return err
+	})
+	return jobs, next, err
+}
+
+// Waiting returns the enabled subscriptions that have pending deliveries.
+func (s *Service) Waiting(ctx context.Context) ([]*Subscription, error) {
+	var subs []*Subscription
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		subs, err = s.listWaiting(q)
+		return err
+	})
+	return subs, err
+}
+
+// Record stores what came of attempts, all of them or none. done is called once
+// they are committed, before anything that is committed later is told of; the
+// outcomes then say whether they were superseded. Record may be repeated after
+// an error.
+func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		for i := range outcomes {
+			if err := recordAttempt(tx, &outcomes[i]); err != nil {
+				return err
+			}
+		}
+		// After all are on record: what was delivered can't be cancelled.
+		for i := range outcomes {
+			if outcomes[i].Attempt.Verdict != wire.Gone {
+				continue
+			}
+			if err := s.disableGone(tx, &outcomes[i]); err != nil {
+				return err
+			}
+		}
+		tx.After(done)
+		return nil
+	})
+}
+
+// disableGone disables the subscription whose receiver wants nothing more and
+// cancels what is pending for it.
+func (s *Service) disableGone(tx *db.Tx, o *Outcome) error {
+	old, err := s.selectSubscription(tx, o.Job.TenantID, o.Job.Sub.ID)
+	if problem.NotFound.Has(err) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if old.URL != o.Job.Sub.URL {
+		// An answer of an endpoint that has been replaced since says nothing of
+		// the new one, which is still to get the event.
+		if o.Superseded {
+			return nil
+		}
+		o.Superseded = true
+		return restartDelivery(tx, o.Job.TenantID, o.Job.EventID, o.Job.Sub.ID)
+	}
+	if !old.Enabled {
+		return nil
+	}
+	gone := old.with()
+	gone.Enabled, gone.Reason, gone.UpdatedAt = false, ReasonGone, tx.Now()
+	if err := s.updateSubscription(tx, gone); err != nil {
+		return err
+	}
+	if err := s.cancelPending(tx, gone); err != nil {
+		return err
+	}
+	return s.changed(tx, gone)
+}
+
+// Depth is how much waits in one lane.
+type Depth struct {
+	Status Status
+	Count  int64
+	Oldest time.Time // when the oldest was due; zero if nothing waits
+}
+
+// Depths measures the queue.
+func (s *Service) Depths(ctx context.Context) ([]Depth, error) {
+	var depths []Depth
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		depths, err = selectDepths(q)
+		return err
+	})
+	return depths, err
+}

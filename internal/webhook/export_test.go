@@ -1,0 +1,24 @@
+package webhook
+
+import (
+	"context"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+)
+
+// MaxFanOut is how many deliveries a batch may make.
+const MaxFanOut = maxFanOut
+
+// SweepStep is how many deliveries one transaction cancels.
+const SweepStep = sweepStep
+
+// HoldMatcher takes the tenant's matcher as it is now and returns a function
+// that puts it back, as if this node had not heard of what changed since.
+func (s *Service) HoldMatcher(ctx context.Context, tenant id.ID) (func(), error) {
+	held, err := s.matcher(ctx, tenant)
+	return func() {
+		s.index.mu.Lock()
+		defer s.index.mu.Unlock()
+		s.index.tenants[tenant] = held
+	}, err
+}

@@ -1,0 +1,450 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// Patch is a change to a subscription. What is nil stays.
+type Patch struct {
+	URL         *string
+	EventTypes  *[]string
+	Description *string
+	Headers     *map[string]string
+	Auth        *Auth
+	Policy      *Policy
+}
+
+// CreateSubscription stores a subscription. Events that are published after it
+// returned reach it.
+func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Draft) (*Subscription, error) {
+	sub, err := s.prepare(ctx, draft)
+	if err != nil {
+		return nil, err
+	}
+	sub.TenantID = tenant
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		sub.ID, sub.CreatedAt, sub.UpdatedAt = id.New(tx.Now()), tx.Now(), tx.Now()
+		if err := s.insertSubscription(tx, sub); err != nil {
+			return err
+		}
+		return s.changed(tx, sub)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sub, nil
+}
+
+// prepare checks a draft and where its URL leads.
+func (s *Service) prepare(ctx context.Context, draft Draft) (*Subscription, error) {
+	sub, err := draft.build()
+	var checks problem.Checks
+	checks.AddError("", err)
+	if err := urlProblem(s.checkURL(ctx, draft.URL)); err != nil {
+		if !problem.Invalid.Has(err) {
+			return nil, err
+		}
+		checks.AddError("url", err)
+	}
+	return sub, checks.Err()
+}
+
+// Subscription returns one of the tenant's subscriptions.
+func (s *Service) Subscription(ctx context.Context, tenant, sub id.ID) (*Subscription, error) {
+	var found *Subscription
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		found, err = s.selectSubscription(q, tenant, sub)
+		return err
+	})
+	return found, err
+}
+
+// Subscriptions lists the tenant's subscriptions, the oldest first.
+func (s *Service) Subscriptions(ctx context.Context, tenant id.ID, page Page) ([]*Subscription, string, error) {
+	after, err := page.after(1)
+	if err != nil {
+		return nil, "", err
+	}
+	var subs []*Subscription
+	err = s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		subs, err = s.listSubscriptions(q, tenant, after[0], page.Limit+1)
+		return err
+	})
+	subs, next := cut(subs, page, func(sub *Subscription) []id.ID { return []id.ID{sub.ID} })
+	return subs, next, err
+}
+
+// UpdateSubscription changes a subscription. Attempts that begin after it
+// returned follow the change.
+func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, patch Patch) (*Subscription, error) {
+	var refused error
+	if patch.URL != nil {
+		if _, err := s.Subscription(ctx, tenant, sub); err != nil { // before its URL is looked up
+			return nil, err
+		}
+		refused = urlProblem(s.checkURL(ctx, *patch.URL))
+		if refused != nil && !problem.Invalid.Has(refused) {
+			return nil, refused
+		}
+	}
+	return s.change(ctx, tenant, sub, func(_ *db.Tx, old *Subscription) (*Subscription, error) {
+		draft := old.draft()
+		if patch.URL != nil {
+			draft.URL = *patch.URL
+		}
+		if patch.EventTypes != nil {
+			draft.EventTypes = *patch.EventTypes
+		}
+		if patch.Description != nil {
+			draft.Description = *patch.Description
+		}
+		if patch.Headers != nil {
+			draft.Headers = *patch.Headers
+		}
+		if patch.Auth != nil {
+			draft.Auth = *patch.Auth
+		}
+		if patch.Policy != nil {
+			draft.Policy = *patch.Policy
+		}
+		changed, err := draft.build()
+		var checks problem.Checks
+		checks.AddError("", err)
+		checks.AddError("url", refused)
+		if err := checks.Err(); err != nil {
+			return nil, err
+		}
+		changed.Secrets, changed.Enabled, changed.Reason = old.Secrets, old.Enabled, old.Reason
+		return changed, nil
+	})
+}
+
+// draft is what the subscription would have been created from.
+func (s *Subscription) draft() Draft {
+	d := Draft{
+		Dialect: s.Dialect.Name(), URL: s.URL, EventTypes: s.EventTypes, Description: s.Description,
+		Headers: make(map[string]string, len(s.Headers)), Auth: s.Auth, Policy: s.Policy, Secret: s.Secrets[0].Value,
+	}
+	for _, h := range s.Headers {
+		d.Headers[h.Name] = h.Value
+	}
+	return d
+}
+
+// with returns a copy to change.
+func (s *Subscription) with() *Subscription {
+	return &Subscription{
+		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes,
+		Description: s.Description, Headers: s.Headers, Auth: s.Auth, Secrets: s.Secrets, Policy: s.Policy,
+		Enabled: s.Enabled, Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: s.DeletedAt,
+	}
+}
+
+// change replaces a subscription by what decide makes of it, in one transaction.
+func (s *Service) change(ctx context.Context, tenant, sub id.ID, decide func(tx *db.Tx, old *Subscription) (*Subscription, error)) (*Subscription, error) {
+	var changed *Subscription
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		old, err := s.selectSubscription(tx, tenant, sub)
+		if err != nil {
+			return err
+		}
+		changed, err = decide(tx, old)
+		if err != nil {
+			return err
+		}
+		changed.ID, changed.TenantID, changed.CreatedAt, changed.UpdatedAt = old.ID, old.TenantID, old.CreatedAt, tx.Now()
+		if err := s.updateSubscription(tx, changed); err != nil {
+			return err
+		}
+		return s.changed(tx, changed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changed, nil
+}
+
+// changed counts the change and, once it is committed, tells of it.
+func (s *Service) changed(tx *db.Tx, sub *Subscription) error {
+	if err := bumpVersion(tx, sub.TenantID); err != nil {
+		return err
+	}
+	tx.After(func() {
+		s.index.drop(sub.TenantID)
+		if s.sender != nil {
+			s.sender.Changed(sub)
+		}
+	})
+	return nil
+}
+
+// DisableSubscription stops sending to a subscription. Its pending deliveries
+// wait; what is published from now on is held.
+func (s *Service) DisableSubscription(ctx context.Context, tenant, sub id.ID) (*Subscription, error) {
+	return s.change(ctx, tenant, sub, func(_ *db.Tx, old *Subscription) (*Subscription, error) {
+		changed := old.with()
+		if old.Enabled {
+			changed.Enabled, changed.Reason = false, ReasonManual
+		}
+		return changed, nil
+	})
+}
+
+// EnableSubscription sends again: first what was pending when it was disabled,
+// and what is published from now on. Deliveries that are held stay so until they
+// are retried.
+func (s *Service) EnableSubscription(ctx context.Context, tenant, sub id.ID) (*Subscription, error) {
+	if _, err := s.Subscription(ctx, tenant, sub); err != nil {
+		return nil, err
+	}
+	for {
+		if err := s.sweep(ctx, sub); err != nil { // what was to be cancelled must not be sent
+			return nil, err
+		}
+		changed, err := s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
+			if _, cancelling, err := selectCancelling(tx, sub); err != nil || cancelling {
+				return nil, cmp.Or(err, errCancelling)
+			}
+			changed := old.with()
+			changed.Enabled, changed.Reason = true, ""
+			return changed, nil
+		})
+		if !errors.Is(err, errCancelling) {
+			return changed, err
+		}
+	}
+}
+
+// errCancelling says that a subscription's deliveries are being cancelled.
+var errCancelling = errors.New("webhook: deliveries are being cancelled")
+
+// DeleteSubscription ends a subscription and cancels its pending deliveries. The
+// records stay.
+func (s *Service) DeleteSubscription(ctx context.Context, tenant, sub id.ID) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		old, err := s.selectSubscription(tx, tenant, sub)
+		if err != nil {
+			return err
+		}
+		return s.delete(tx, old)
+	})
+}
+
+func (s *Service) delete(tx *db.Tx, sub *Subscription) error {
+	gone := sub.with()
+	gone.Enabled, gone.Reason, gone.UpdatedAt, gone.DeletedAt = false, ReasonSubscriptionDeleted, tx.Now(), tx.Now()
+	if err := s.updateSubscription(tx, gone); err != nil {
+		return err
+	}
+	if err := s.cancelPending(tx, gone); err != nil {
+		return err
+	}
+	return s.changed(tx, gone)
+}
+
+// DeleteTenant ends all subscriptions of a tenant, inside the transaction that
+// ends the tenant.
+func (s *Service) DeleteTenant(tx *db.Tx, tenant id.ID) error {
+	subs, err := s.listSubscriptions(tx, tenant, id.ID{}, -1)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subs {
+		if err := s.delete(tx, sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RotateSecret makes secret, or one of the same kind as the current one if it is
+// empty, the current one. The old ones sign as well until overlap has passed.
+func (s *Service) RotateSecret(ctx context.Context, tenant, sub id.ID, secret string, overlap time.Duration) (*Subscription, error) {
+	if overlap < 0 || overlap > maxOverlap {
+		return nil, problem.InvalidField("overlap", "must be between 0 and %d seconds", int(maxOverlap.Seconds()))
+	}
+	return s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
+		fresh, err := rotated(old, secret)
+		if err != nil {
+			return nil, err
+		}
+		changed := old.with()
+		changed.Secrets = []Secret{{Value: fresh}}
+		until := tx.Now().Add(overlap)
+		for _, o := range old.Secrets {
+			if o.ExpiresAt.IsZero() || o.ExpiresAt.After(until) {
+				o.ExpiresAt = until
+			}
+			if o.ExpiresAt.After(tx.Now()) && o.Value != fresh {
+				changed.Secrets = append(changed.Secrets, o)
+			}
+		}
+		if len(changed.Secrets) > maxSecrets {
+			return nil, problem.Conflict.New("%d secrets are valid at once already: wait until one expires, or rotate with a shorter overlap", maxSecrets)
+		}
+		return changed, nil
+	})
+}
+
+func rotated(old *Subscription, given string) (string, error) {
+	if given != "" {
+		secret, err := chooseSecret(old.Dialect, given, "")
+		if err != nil {
+			return "", problem.InvalidField("secret", "%s", err)
+		}
+		return secret, nil
+	}
+	return old.Dialect.NewSecretLike(old.Secrets[0].Value)
+}
+
+// RevealSecrets returns the secrets that sign at now, the newest first, and
+// the public keys of those that have one.
+func (s *Service) RevealSecrets(ctx context.Context, tenant, sub id.ID, now time.Time) ([]Secret, []string, error) {
+	found, err := s.Subscription(ctx, tenant, sub)
+	if err != nil {
+		return nil, nil, err
+	}
+	valid := slices.DeleteFunc(slices.Clone(found.Secrets), func(secret Secret) bool {
+		return !secret.ExpiresAt.IsZero() && !now.Before(secret.ExpiresAt)
+	})
+	keys, err := found.PublicKeys(now)
+	return valid, keys, err
+}
+
+// PublicKeys returns what receivers verify asymmetric signatures with.
+func (s *Subscription) PublicKeys(now time.Time) ([]string, error) {
+	signer, err := s.Signer(now)
+	if err != nil {
+		return nil, err
+	}
+	return signer.PublicKeys(), nil
+}
+
+// TestDraft sends the dialect's test event to a subscription that is not saved.
+func (s *Service) TestDraft(ctx context.Context, tenant id.ID, draft Draft) (Attempt, error) {
+	sub, err := s.prepare(ctx, draft)
+	if err != nil {
+		return Attempt{}, err
+	}
+	sub.TenantID = tenant
+	return s.test(ctx, sub), nil
+}
+
+// TestSubscription sends the dialect's test event to a subscription, enabled or
+// not. It is no delivery and is not recorded.
+func (s *Service) TestSubscription(ctx context.Context, tenant, sub id.ID) (Attempt, error) {
+	found, err := s.Subscription(ctx, tenant, sub)
+	if err != nil {
+		return Attempt{}, err
+	}
+	return s.test(ctx, found), nil
+}
+
+func (s *Service) test(ctx context.Context, sub *Subscription) Attempt {
+	now := time.Now()
+	eventType, data := sub.Dialect.TestEvent()
+	eventID := id.New(now)
+	return s.attempter.Attempt(ctx, sub, wire.Message{
+		EventID: eventID,
+		Type:    eventType,
+		Body:    sub.Dialect.Encode(wire.Event{ID: eventID, Type: eventType, OccurredAt: now, Data: data}),
+		SentAt:  now,
+		Attempt: 1,
+	}, "")
+}
+
+// sweepStep is how many deliveries one transaction cancels. More would keep
+// publishers waiting.
+const sweepStep = 1000
+
+// cancelPending cancels what waits for a subscription that takes nothing more:
+// as much as one transaction should do now, the rest in the background.
+func (s *Service) cancelPending(tx *db.Tx, sub *Subscription) error {
+	n, err := cancelSome(tx, sub.ID, sub.Reason, sweepStep)
+	if err != nil {
+		return err
+	}
+	if n < sweepStep {
+		return setCancelling(tx, sub.ID, false)
+	}
+	tx.After(s.sweepSoon)
+	return setCancelling(tx, sub.ID, true)
+}
+
+func (s *Service) sweepSoon() {
+	select {
+	case s.sweeps <- struct{}{}:
+	default:
+	}
+}
+
+// sweepLoop finishes cancelling, also what an earlier run left.
+func (s *Service) sweepLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.sweeps:
+		}
+		if err := s.sweepAll(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "cancelling_interrupted", "error", err.Error())
+			time.AfterFunc(time.Second, s.sweepSoon)
+		}
+	}
+}
+
+func (s *Service) sweepAll(ctx context.Context) error {
+	for {
+		var next id.ID
+		err := s.db.Read(ctx, func(q db.Queryer) error {
+			var err error
+			next, err = nextCancelling(q)
+			return err
+		})
+		if errors.Is(err, db.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.sweep(ctx, next); err != nil {
+			return err
+		}
+	}
+}
+
+// sweep finishes cancelling for one subscription.
+func (s *Service) sweep(ctx context.Context, sub id.ID) error {
+	for done := false; !done; {
+		err := s.db.Write(ctx, func(tx *db.Tx) error {
+			reason, cancelling, err := selectCancelling(tx, sub)
+			if err != nil || !cancelling {
+				done = true
+				return err
+			}
+			n, err := cancelSome(tx, sub, reason, sweepStep)
+			if err != nil {
+				return err
+			}
+			if done = n < sweepStep; done {
+				return setCancelling(tx, sub, false)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

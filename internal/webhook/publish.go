@@ -1,0 +1,278 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
+)
+
+// Limits of publishing.
+const (
+	MaxBatch = 1000 // events in one batch
+
+	// maxFanOut bounds the rows that one batch may insert, since nobody else can
+	// write meanwhile. A single event is never refused.
+	maxFanOut = 50_000
+
+	maxAhead = 24 * time.Hour // how far in the future an event's time may lie
+)
+
+// Publication is an event as its publisher gives it.
+type Publication struct {
+	Dialect    string // "": the default dialect
+	Type       string
+	Data       []byte    // a JSON object
+	OccurredAt time.Time // zero: now
+}
+
+// Publishing is a request to publish.
+type Publishing struct {
+	Publications   []Publication
+	IdempotencyKey string // "": none
+	Traceparent    string // passed on to the receivers; ignored unless well-formed
+	// Batch says that the publications came as a list, so that a mistake is
+	// named with its place in it.
+	Batch bool
+}
+
+// Published is what became of a publication.
+type Published struct {
+	ID         id.ID
+	Type       string
+	OccurredAt time.Time
+	Deliveries int // to how many subscriptions it goes
+}
+
+// prepared is a publication that was checked and encoded.
+type prepared struct {
+	event   Event
+	dialect wire.Dialect
+}
+
+// Publish stores events with a delivery for each matching subscription, all of
+// them or none. When it returns they are on disk. It reports whether the answer
+// is that of an earlier request with the same idempotency key.
+func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Published, bool, error) {
+	events, err := s.prepareEvents(p, time.Now())
+	if err != nil {
+		return nil, false, err
+	}
+	traceparent := p.Traceparent
+	if !traceparentFormat.MatchString(traceparent) {
+		traceparent = ""
+	}
+	m, err := s.matcher(ctx, tenant)
+	if err != nil {
+		return nil, false, err
+	}
+	var answers []Published
+	var replayed bool
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		var err error
+		if p.IdempotencyKey != "" {
+			answers, err = useIdempotencyKey(tx, tenant, p, events)
+			if replayed = answers != nil; replayed || err != nil {
+				return err
+			}
+		}
+		answers, err = s.insert(tx, tenant, m, events, traceparent)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if !replayed {
+		s.metrics.events.Add(float64(len(answers)))
+		for _, a := range answers {
+			s.metrics.deliveries.Add(float64(a.Deliveries))
+		}
+	}
+	return answers, replayed, nil
+}
+
+// traceparentFormat is W3C Trace Context, version 00.
+var traceparentFormat = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// insert stores the events, matched against m if it is the current one.
+func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, events []prepared, traceparent string) ([]Published, error) {
+	answers := make([]Published, len(events))
+	var jobs []Job
+	for i, e := range events {
+		current, err := insertEvent(tx, tenant, e.event, traceparent, m.version)
+		if err != nil {
+			return nil, err
+		}
+		if !current { // the subscriptions have changed since they were matched
+			if m, err = s.loadMatcher(tx, tenant); err != nil {
+				return nil, err
+			}
+			tx.After(func() { s.index.drop(tenant) })
+			if _, err = insertEvent(tx, tenant, e.event, traceparent, m.version); err != nil {
+				return nil, err
+			}
+		}
+		if i == 0 || !current {
+			if err := checkFanOut(m, events); err != nil {
+				return nil, err
+			}
+		}
+		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
+		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
+			answers[i].Deliveries += len(subs)
+			for _, sub := range subs {
+				job := Job{
+					TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type,
+					Traceparent: traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
+				}
+				if err := insertDelivery(tx, &job); err != nil {
+					return nil, err
+				}
+				if sub.Enabled {
+					jobs = append(jobs, job)
+				}
+			}
+		}
+	}
+	if len(jobs) > 0 && s.sender != nil {
+		tx.After(func() { s.sender.Accepted(jobs) })
+	}
+	return answers, nil
+}
+
+// checkFanOut refuses a batch of which too many deliveries would be made.
+func checkFanOut(m *matcher, events []prepared) error {
+	rows := 0
+	for _, e := range events {
+		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
+			rows += len(subs)
+		}
+	}
+	if len(events) > 1 && rows > maxFanOut {
+		return problem.TooLarge.New("the batch makes more than %d deliveries: publish fewer events at once", maxFanOut)
+	}
+	return nil
+}
+
+// prepareEvents checks the publications and encodes them, with ids in their
+// order.
+func (s *Service) prepareEvents(p Publishing, now time.Time) ([]prepared, error) {
+	var checks problem.Checks
+	events := make([]prepared, len(p.Publications))
+	ids := make([]id.ID, len(events))
+	for i := range ids {
+		ids[i] = id.New(now)
+	}
+	slices.SortFunc(ids, func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
+	checkIdempotencyKey(&checks, p.IdempotencyKey)
+	if n := len(p.Publications); n < 1 || n > MaxBatch {
+		return nil, problem.InvalidField("events", "must be 1 to %d events", MaxBatch)
+	}
+	for i, pub := range p.Publications {
+		prefix := ""
+		if p.Batch {
+			prefix = fmt.Sprintf("events[%d].", i)
+		}
+		events[i] = s.prepareEvent(&checks, prefix, pub, ids[i], now)
+	}
+	return events, checks.Err()
+}
+
+func (s *Service) prepareEvent(checks *problem.Checks, prefix string, pub Publication, eventID id.ID, now time.Time) prepared {
+	dialect := dialects.All[0]
+	if pub.Dialect != "" {
+		known, ok := dialects.Get(pub.Dialect)
+		if !ok {
+			checks.Add(prefix+"dialect", "is not a dialect that is spoken here")
+			return prepared{}
+		}
+		dialect = known
+	}
+	checks.AddError(prefix+"type", dialect.CheckType(pub.Type))
+	if pub.OccurredAt.IsZero() {
+		pub.OccurredAt = now
+	}
+	pub.OccurredAt = pub.OccurredAt.UTC().Truncate(time.Microsecond)
+	if pub.OccurredAt.After(now.Add(maxAhead)) || pub.OccurredAt.Year() < 1970 {
+		checks.Add(prefix+"timestamp", "must not be before 1970 or more than a day in the future; check the clock")
+	}
+	if len(pub.Data) > s.maxBytes {
+		checks.Add(prefix+"data", "has more than %d bytes", s.maxBytes)
+		return prepared{}
+	}
+	data, err := wire.Compact(pub.Data)
+	switch {
+	case len(pub.Data) == 0:
+		checks.Add(prefix+"data", "is required")
+		return prepared{}
+	case err != nil:
+		checks.AddError(prefix+"data", err)
+		return prepared{}
+	case data[0] != '{':
+		checks.Add(prefix+"data", "must be a JSON object")
+		return prepared{}
+	}
+	return prepared{dialect: dialect, event: Event{
+		ID: eventID, Dialect: dialect.Name(), Type: pub.Type, OccurredAt: pub.OccurredAt,
+		Body: dialect.Encode(wire.Event{ID: eventID, Type: pub.Type, OccurredAt: pub.OccurredAt, Data: data}),
+	}}
+}
+
+func checkIdempotencyKey(checks *problem.Checks, key string) {
+	if len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		checks.Add("Idempotency-Key", "must be at most 255 printable ASCII characters without spaces")
+	}
+}
+
+// useIdempotencyKey returns the answers that were given to the key before, or
+// nil after noting that the key now stands for these events.
+func useIdempotencyKey(tx *db.Tx, tenant id.ID, p Publishing, events []prepared) ([]Published, error) {
+	print := fingerprint(p, events)
+	stored, ids, err := selectIdempotencyKey(tx, tenant, p.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil {
+		for _, e := range events {
+			ids = append(ids, e.event.ID)
+		}
+		return nil, insertIdempotencyKey(tx, tenant, p.IdempotencyKey, print, ids)
+	}
+	if !bytes.Equal(stored, print) {
+		return nil, problem.IdempotencyConflict.New("the idempotency key was used for a request with another body")
+	}
+	return selectPublished(tx, tenant, ids)
+}
+
+// fingerprint tells requests apart by what they mean, not by white space.
+func fingerprint(p Publishing, events []prepared) []byte {
+	h := sha256.New()
+	part := func(b []byte) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	if p.Batch {
+		part([]byte("batch"))
+	}
+	for i, pub := range p.Publications {
+		data, _ := wire.Compact(pub.Data) // checked before
+		part([]byte(events[i].dialect.Name()))
+		part([]byte(pub.Type))
+		part(data)
+		part([]byte(pub.OccurredAt.UTC().Format(time.RFC3339Nano)))
+	}
+	return h.Sum(nil)
+}

@@ -1,0 +1,443 @@
+package webhook
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+// insertEvent stores an event if the tenant's subscriptions still have the
+// version; it reports whether they do.
+func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) (bool, error) {
+	n, err := tx.Exec(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body)
+		SELECT $1, $2, $3, $4, $5, $6, $7
+		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $8`,
+		tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, version)
+	return n == 1, err
+}
+
+func insertDelivery(tx *db.Tx, j *Job) error {
+	status, next, reason := Pending, any(db.Micro(j.DueAt)), ""
+	if !j.Sub.Enabled {
+		status, next, reason = Held, nil, ReasonDisabled
+	}
+	_, err := tx.Exec(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $6, 0, $7)`,
+		j.TenantID[:], j.EventID[:], j.Sub.ID[:], int(status), next, db.Micro(tx.Now()), reason)
+	return err
+}
+
+// selectIdempotencyKey returns the fingerprint and the events of a key, or nil
+// if it is new.
+func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []id.ID, error) {
+	var print, packed []byte
+	err := q.QueryRow(`SELECT fingerprint, event_ids FROM idempotency_key WHERE tenant_id = $1 AND key = $2`, tenant[:], key).Scan(&print, &packed)
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, nil, nil
+	}
+	var ids []id.ID
+	for ; len(packed) >= len(id.ID{}); packed = packed[len(id.ID{}):] {
+		ids = append(ids, id.ID(packed[:len(id.ID{})]))
+	}
+	return print, ids, err
+}
+
+func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, ids []id.ID) error {
+	var packed []byte
+	for _, i := range ids {
+		packed = append(packed, i[:]...)
+	}
+	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, fingerprint, event_ids) VALUES ($1, $2, $3, $4)`,
+		tenant[:], key, print, packed)
+	return err
+}
+
+// selectPublished returns what was answered when the events were published.
+func selectPublished(q db.Queryer, tenant id.ID, ids []id.ID) ([]Published, error) {
+	answers := make([]Published, len(ids))
+	for i, event := range ids {
+		var occurred int64
+		err := q.QueryRow(`SELECT type, occurred_at, (SELECT count(*) FROM delivery d WHERE d.tenant_id = e.tenant_id AND d.event_id = e.id)
+			FROM event e WHERE tenant_id = $1 AND id = $2`, tenant[:], event[:]).Scan(&answers[i].Type, &occurred, &answers[i].Deliveries)
+		if err != nil {
+			return nil, fmt.Errorf("webhook: read a published event: %w", err)
+		}
+		answers[i].ID, answers[i].OccurredAt = event, db.FromMicro(occurred)
+	}
+	return answers, nil
+}
+
+func selectEvent(q db.Queryer, tenant, event id.ID) (Event, error) {
+	e := Event{ID: event}
+	var occurred int64
+	err := q.QueryRow(`SELECT dialect, type, occurred_at, body FROM event WHERE tenant_id = $1 AND id = $2`,
+		tenant[:], event[:]).Scan(&e.Dialect, &e.Type, &occurred, &e.Body)
+	if errors.Is(err, db.ErrNoRows) {
+		return Event{}, problem.NotFound.New("there is no such event")
+	}
+	e.OccurredAt = db.FromMicro(occurred)
+	return e, err
+}
+
+// conditions collects the parts of a WHERE clause and their arguments.
+type conditions struct {
+	text []string
+	args []any
+}
+
+// add adds a condition in which %s stands for the arguments' places.
+func (c *conditions) add(format string, args ...any) {
+	places := make([]any, len(args))
+	for i, arg := range args {
+		c.args = append(c.args, arg)
+		places[i] = "$" + strconv.Itoa(len(c.args))
+	}
+	c.text = append(c.text, fmt.Sprintf(format, places...))
+}
+
+// between restricts an event's id to those made from since until before until.
+func (c *conditions) between(column string, since, until time.Time) {
+	if !since.IsZero() {
+		first := id.First(since)
+		c.add(column+" >= %s", first[:])
+	}
+	if !until.IsZero() {
+		first := id.First(until)
+		c.add(column+" < %s", first[:])
+	}
+}
+
+// status restricts the state of a delivery. It names the states as literals, so
+// that the planner can see which partial index holds them. An unknown word
+// chooses nothing.
+func (c *conditions) status(word string) {
+	text := map[string]string{
+		"":          "1 = 1",
+		"pending":   "d.status <= 1",
+		"delivered": "d.status = 2",
+		"failed":    "d.status = 3 AND d.status > 2",
+		"cancelled": "d.status = 4 AND d.status > 2",
+		"held":      "d.status = 5 AND d.status > 2",
+	}[word]
+	if text == "" {
+		text = "1 = 0"
+	}
+	c.text = append(c.text, text)
+}
+
+// deliveries restricts deliveries to those of a tenant that a filter chooses.
+//
+// Without statistics the planner prefers to read all of a tenant's deliveries.
+// Where another index holds fewer the tenant is compared as an expression, which
+// leaves it that index alone.
+func (c *conditions) deliveries(tenant id.ID, filter DeliveryFilter) {
+	const anywhere = "coalesce(d.tenant_id, d.tenant_id) = %s"
+	switch bySub := !filter.SubscriptionID.IsZero(); {
+	case !filter.EventID.IsZero():
+		c.add("d.tenant_id = %s AND d.event_id = %s", tenant[:], filter.EventID[:])
+		if bySub {
+			c.add("d.subscription_id = %s", filter.SubscriptionID[:])
+		}
+	case filter.Status == "pending" && bySub:
+		c.add(anywhere, tenant[:])
+		c.add("d.subscription_id IN (SELECT id FROM subscription WHERE id = %s)", filter.SubscriptionID[:])
+	case filter.Status == "pending":
+		c.add(anywhere, tenant[:])
+		c.add("d.subscription_id IN (SELECT id FROM subscription WHERE tenant_id = %s AND deleted_at IS NULL)", tenant[:])
+	case bySub && (filter.Status == "" || filter.Status == "delivered"):
+		c.add(anywhere+" AND d.subscription_id = %s", tenant[:], filter.SubscriptionID[:])
+	case bySub:
+		c.add("d.tenant_id = %s AND d.subscription_id = %s", tenant[:], filter.SubscriptionID[:])
+	default:
+		c.add("d.tenant_id = %s", tenant[:])
+	}
+	c.status(filter.Status)
+	if filter.ResponseStatus != 0 {
+		c.add("d.response_status = %s", filter.ResponseStatus)
+	}
+	c.between("d.event_id", filter.Since, filter.Until)
+}
+
+func listEvents(q db.Queryer, tenant id.ID, filter EventFilter, before id.ID, limit int) ([]Event, error) {
+	var where conditions
+	// Where deliveries decide they come first: the ids of their events stand in
+	// the order of the list in their index.
+	chosen, key := `SELECT e.id FROM event e WHERE `, "e.id"
+	if filter.DeliveryStatus == "" {
+		where.add("e.tenant_id = %s", tenant[:])
+		where.between(key, filter.Since, filter.Until)
+	} else {
+		chosen = `SELECT DISTINCT d.event_id AS id FROM delivery d JOIN event e ON e.tenant_id = d.tenant_id AND e.id = d.event_id WHERE `
+		key = "d.event_id"
+		where.deliveries(tenant, DeliveryFilter{Status: filter.DeliveryStatus, Since: filter.Since, Until: filter.Until})
+	}
+	if !before.IsZero() {
+		where.add(key+" < %s", before[:])
+	}
+	if filter.Type != "" {
+		where.add("e.type = %s", filter.Type)
+	}
+	where.args = append(where.args, tenant[:])
+	rows, err := q.Query(`SELECT e.id, e.dialect, e.type, e.occurred_at
+		FROM (`+chosen+strings.Join(where.text, " AND ")+`
+			ORDER BY 1 DESC LIMIT `+strconv.Itoa(limit)+`) k
+		JOIN event e ON e.tenant_id = $`+strconv.Itoa(len(where.args))+` AND e.id = k.id
+		ORDER BY k.id DESC`, where.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var events []Event
+	for rows.Next() {
+		var e Event
+		var occurred int64
+		if err := rows.Scan(&e.ID, &e.Dialect, &e.Type, &occurred); err != nil {
+			return nil, err
+		}
+		e.OccurredAt = db.FromMicro(occurred)
+		events = append(events, e)
+	}
+	return events, rows.Err()
+}
+
+// expungeBody overwrites the body and cancels what waited to be sent.
+func expungeBody(tx *db.Tx, tenant, event id.ID) error {
+	if _, err := tx.Exec(`UPDATE event SET body = NULL WHERE tenant_id = $1 AND id = $2`, tenant[:], event[:]); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`UPDATE delivery SET status = 4, epoch = epoch + 1, next_at = NULL, updated_at = $3, reason = $4
+		WHERE tenant_id = $1 AND event_id = $2 AND status IN (0, 1, 5)`, tenant[:], event[:], db.Micro(tx.Now()), ReasonBodyExpunged)
+	return err
+}
+
+const deliveryColumns = `d.event_id, d.subscription_id, e.type, d.status, d.attempts, d.next_at, d.updated_at, d.response_status, d.reason
+	FROM delivery d JOIN event e ON e.tenant_id = d.tenant_id AND e.id = d.event_id`
+
+func scanDelivery(row scanner) (Delivery, error) {
+	var d Delivery
+	var next db.NullMicro
+	var updated int64
+	err := row.Scan(&d.EventID, &d.SubscriptionID, &d.EventType, &d.Status, &d.Attempts, &next, &updated, &d.ResponseStatus, &d.Reason)
+	d.NextAt, d.UpdatedAt = next.Time, db.FromMicro(updated)
+	return d, err
+}
+
+func selectDelivery(q db.Queryer, tenant, event, sub id.ID) (Delivery, error) {
+	d, err := scanDelivery(q.QueryRow(`SELECT `+deliveryColumns+` WHERE d.tenant_id = $1 AND d.event_id = $2 AND d.subscription_id = $3`,
+		tenant[:], event[:], sub[:]))
+	if errors.Is(err, db.ErrNoRows) {
+		return Delivery{}, problem.NotFound.New("there is no such delivery")
+	}
+	return d, err
+}
+
+func listDeliveries(q db.Queryer, tenant id.ID, filter DeliveryFilter, beforeEvent, beforeSub id.ID, limit int) ([]Delivery, error) {
+	var where conditions
+	where.deliveries(tenant, filter)
+	if !beforeEvent.IsZero() {
+		where.add("(d.event_id, d.subscription_id) < (%s, %s)", beforeEvent[:], beforeSub[:])
+	}
+	// First the keys, which the indexes hold; the rows only of those that are
+	// listed.
+	rows, err := q.Query(`SELECT `+deliveryColumns+`
+		JOIN (SELECT d.tenant_id, d.event_id, d.subscription_id FROM delivery d WHERE `+strings.Join(where.text, " AND ")+`
+			ORDER BY d.event_id DESC, d.subscription_id DESC LIMIT `+strconv.Itoa(limit)+`) k
+		ON d.tenant_id = k.tenant_id AND d.event_id = k.event_id AND d.subscription_id = k.subscription_id
+		ORDER BY k.event_id DESC, k.subscription_id DESC`, where.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var deliveries []Delivery
+	for rows.Next() {
+		d, err := scanDelivery(rows)
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, d)
+	}
+	return deliveries, rows.Err()
+}
+
+func listAttempts(q db.Queryer, tenant, event, sub id.ID) ([]Attempt, error) {
+	rows, err := q.Query(`SELECT number, started_at, timing, response_status, verdict, reason, error, headers, body FROM attempt
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 ORDER BY number`, tenant[:], event[:], sub[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var attempts []Attempt
+	for rows.Next() {
+		var a Attempt
+		var started int64
+		var timing, headers string
+		if err := rows.Scan(&a.Number, &started, &timing, &a.ResponseStatus, &a.Verdict, &a.Reason, &a.Error, &headers, &a.Body); err != nil {
+			return nil, err
+		}
+		a.StartedAt, a.Timing = db.FromMicro(started), parseTiming(timing)
+		if headers != "" {
+			if err := json.Unmarshal([]byte(headers), &a.Headers); err != nil {
+				return nil, fmt.Errorf("webhook: read the headers of an attempt: %w", err)
+			}
+		}
+		attempts = append(attempts, a)
+	}
+	return attempts, rows.Err()
+}
+
+// restartDelivery makes a delivery due now, with its schedule from the beginning.
+func restartDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
+	_, err := tx.Exec(`UPDATE delivery SET status = 0, step = 0, epoch = epoch + 1, next_at = $4, updated_at = $4,
+		reason = CASE WHEN status IN (4, 5) THEN '' ELSE reason END
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3`, tenant[:], event[:], sub[:], db.Micro(tx.Now()))
+	return err
+}
+
+// selectDue reads in the order of the index delivery_due, so that it touches no
+// more rows than it returns.
+func selectDue(q db.Queryer, sub *Subscription, lane Lane, now time.Time, limit int) ([]Job, error) {
+	rows, err := q.Query(`SELECT d.tenant_id, d.event_id, e.type, e.traceparent, e.body, d.attempts, d.step, d.epoch, d.next_at
+		FROM delivery d JOIN event e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
+		WHERE d.subscription_id = $1 AND d.status = $2 AND d.status <= 1 AND d.next_at <= $3
+		ORDER BY d.next_at, d.tenant_id, d.event_id LIMIT $4`, sub.ID[:], int(lane), db.Micro(now), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var jobs []Job
+	for rows.Next() {
+		j := Job{Sub: sub, Status: lane}
+		var due int64
+		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Type, &j.Traceparent, &j.Body, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
+			return nil, err
+		}
+		j.DueAt = db.FromMicro(due)
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+func selectNextDue(q db.Queryer, sub id.ID, lane Lane, now time.Time) (time.Time, error) {
+	var next db.NullMicro
+	err := q.QueryRow(`SELECT min(next_at) FROM delivery WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at > $3`,
+		sub[:], int(lane), db.Micro(now)).Scan(&next)
+	return next.Time, err
+}
+
+// recordAttempt counts an attempt, decides the delivery's fate unless somebody
+// intervened since it began, and keeps what came of it.
+func recordAttempt(tx *db.Tx, o *Outcome) error {
+	j, a := &o.Job, &o.Attempt
+	o.Superseded, a.Number = false, j.Attempts+1
+	decided, err := tx.Exec(`UPDATE delivery SET status = $5, attempts = $11, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4 AND attempts = $11 - 1`, append(o.columns(tx), a.Number)...)
+	if err != nil {
+		return err
+	}
+	if decided == 0 {
+		if known, err := countAttempt(tx, o); err != nil || !known {
+			return err
+		}
+	}
+	return insertAttempt(tx, j, a)
+}
+
+// columns returns the first ten arguments of the statements that decide.
+func (o *Outcome) columns(tx *db.Tx) []any {
+	j, a := &o.Job, &o.Attempt
+	var next any
+	if o.Status == Retrying {
+		next = db.Micro(o.NextAt)
+	}
+	return []any{
+		j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Epoch, int(o.Status), j.Step + 1, next, db.Micro(tx.Now()), a.ResponseStatus, string(a.Reason),
+	}
+}
+
+// countAttempt does the same where the row is not as the job left it: another
+// attempt was recorded since, and this one gets the next number, or somebody
+// intervened, and this one only counts. It reports whether there is still a
+// delivery to count for.
+func countAttempt(tx *db.Tx, o *Outcome) (bool, error) {
+	j, a := &o.Job, &o.Attempt
+	err := tx.QueryRow(`UPDATE delivery SET status = $5, attempts = attempts + 1, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4 RETURNING attempts`, o.columns(tx)...).Scan(&a.Number)
+	if !errors.Is(err, db.ErrNoRows) {
+		return true, err
+	}
+	o.Superseded = true
+	err = tx.QueryRow(`UPDATE delivery SET attempts = attempts + 1, response_status = $4
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 RETURNING attempts`,
+		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.ResponseStatus).Scan(&a.Number)
+	if errors.Is(err, db.ErrNoRows) {
+		return false, nil
+	}
+	return true, err
+}
+
+func insertAttempt(tx *db.Tx, j *Job, a *Attempt) error {
+	headers := ""
+	if len(a.Headers) > 0 {
+		text, err := json.Marshal(a.Headers)
+		if err != nil {
+			return err
+		}
+		headers = string(text)
+	}
+	_, err := tx.Exec(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.Number, db.Micro(a.StartedAt), formatTiming(a.Timing), a.ResponseStatus,
+		string(a.Verdict), string(a.Reason), a.Error, headers, a.Body)
+	return err
+}
+
+// parts lists the parts of a timing in the order in which they are stored.
+func (t *Timing) parts() []*time.Duration {
+	return []*time.Duration{&t.DNS, &t.Connect, &t.TLS, &t.FirstByte, &t.Total}
+}
+
+func formatTiming(t Timing) string {
+	b := make([]byte, 0, 32)
+	for i, part := range t.parts() {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendInt(b, part.Microseconds(), 10)
+	}
+	return string(b)
+}
+
+func parseTiming(text string) Timing {
+	var t Timing
+	parts := t.parts()
+	for i, field := range strings.Fields(text) {
+		if us, err := strconv.ParseInt(field, 10, 64); err == nil && i < len(parts) {
+			*parts[i] = time.Duration(us) * time.Microsecond
+		}
+	}
+	return t
+}
+
+func selectDepths(q db.Queryer) ([]Depth, error) {
+	depths := []Depth{{Status: Pending}, {Status: Retrying}}
+	for i := range depths {
+		var oldest sql.NullInt64
+		err := q.QueryRow(`SELECT count(*), min(next_at) FROM delivery WHERE status = `+strconv.Itoa(int(depths[i].Status))+` AND status <= 1`).
+			Scan(&depths[i].Count, &oldest)
+		if err != nil {
+			return nil, err
+		}
+		if oldest.Valid {
+			depths[i].Oldest = db.FromMicro(oldest.Int64)
+		}
+	}
+	return depths, nil
+}

@@ -1,0 +1,203 @@
+package webhook
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
+)
+
+// The states of a subscription as they are stored.
+const (
+	enabled  = "enabled"
+	disabled = "disabled"
+)
+
+// sealed is what is encrypted of a subscription.
+type sealed struct {
+	Secrets []Secret      `json:"secrets"`
+	Headers []wire.Header `json:"headers,omitempty"`
+	Auth    Auth          `json:"auth,omitzero"`
+}
+
+const subscriptionColumns = `id, tenant_id, dialect, url, event_types, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
+
+// columns returns the values of all columns but the last, deleted_at.
+func (s *Service) columns(sub *Subscription) ([]any, error) {
+	types, err := json.Marshal(sub.EventTypes)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := json.Marshal(sub.Policy)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := json.Marshal(sealed{sub.Secrets, sub.Headers, sub.Auth})
+	if err != nil {
+		return nil, err
+	}
+	box, err := s.box.Seal(plain, sub.ID)
+	if err != nil {
+		return nil, err
+	}
+	status := disabled
+	if sub.Enabled {
+		status = enabled
+	}
+	return []any{
+		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), sub.Description, string(policy),
+		box, status, sub.Reason, db.Micro(sub.CreatedAt), db.Micro(sub.UpdatedAt),
+	}, nil
+}
+
+func (s *Service) insertSubscription(tx *db.Tx, sub *Subscription) error {
+	values, err := s.columns(sub)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 0)`, values...)
+	return err
+}
+
+func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
+	values, err := s.columns(sub)
+	if err != nil {
+		return err
+	}
+	var deleted any
+	if !sub.DeletedAt.IsZero() {
+		deleted = db.Micro(sub.DeletedAt)
+	}
+	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, description = $6, policy = $7,
+		sealed = $8, status = $9, reason = $10, created_at = $11, updated_at = $12, deleted_at = $13
+		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted)...)
+	return err
+}
+
+func (s *Service) selectSubscription(q db.Queryer, tenant, sub id.ID) (*Subscription, error) {
+	found, err := s.scanSubscription(q.QueryRow(`SELECT `+subscriptionColumns+` FROM subscription
+		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, sub[:], tenant[:]))
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, problem.NotFound.New("there is no such subscription")
+	}
+	return found, err
+}
+
+// listSubscriptions returns the subscriptions after the given one in the order
+// of their ids; a negative limit stands for all.
+func (s *Service) listSubscriptions(q db.Queryer, tenant, after id.ID, limit int) ([]*Subscription, error) {
+	if limit < 0 {
+		limit = 1 << 30
+	}
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionColumns+` FROM subscription
+		WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3`, tenant[:], after[:], limit))
+}
+
+func (s *Service) listWaiting(q db.Queryer) ([]*Subscription, error) {
+	return s.collectSubscriptions(q.Query(`SELECT ` + subscriptionColumns + ` FROM subscription s
+		WHERE deleted_at IS NULL AND status = 'enabled'
+		AND EXISTS (SELECT 1 FROM delivery d WHERE d.subscription_id = s.id AND d.status <= 1)`))
+}
+
+func (s *Service) collectSubscriptions(rows *sql.Rows, err error) ([]*Subscription, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var subs []*Subscription
+	for rows.Next() {
+		sub, err := s.scanSubscription(rows)
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, sub)
+	}
+	return subs, rows.Err()
+}
+
+// scanner is a row.
+type scanner interface{ Scan(dest ...any) error }
+
+func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
+	var sub Subscription
+	var dialect, types, policy, status string
+	var box []byte
+	var created, updated int64
+	var deleted db.NullMicro
+	err := row.Scan(&sub.ID, &sub.TenantID, &dialect, &sub.URL, &types, &sub.Description, &policy, &box, &status,
+		&sub.Reason, &created, &updated, &deleted)
+	if err != nil {
+		return nil, err
+	}
+	known, ok := dialects.Get(dialect)
+	if !ok {
+		return nil, fmt.Errorf("webhook: subscription %s speaks %q, which this program does not know", sub.ID, dialect)
+	}
+	plain, err := s.box.Open(box, sub.ID)
+	if err != nil {
+		return nil, fmt.Errorf("webhook: open the secrets of subscription %s: %w", sub.ID, err)
+	}
+	var opened sealed
+	for text, into := range map[string]any{types: &sub.EventTypes, policy: &sub.Policy, string(plain): &opened} {
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			return nil, fmt.Errorf("webhook: read subscription %s: a stored document is damaged", sub.ID)
+		}
+	}
+	sub.Dialect, sub.Secrets, sub.Headers, sub.Auth = known, opened.Secrets, opened.Headers, opened.Auth
+	sub.Enabled, sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = status == enabled, db.FromMicro(created), db.FromMicro(updated), deleted.Time
+	return &sub, nil
+}
+
+func selectVersion(q db.Queryer, tenant id.ID) (int64, error) {
+	var version int64
+	err := q.QueryRow(`SELECT coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0)`, tenant[:]).Scan(&version)
+	return version, err
+}
+
+func bumpVersion(tx *db.Tx, tenant id.ID) error {
+	_, err := tx.Exec(`INSERT INTO subscription_version (tenant_id, version) VALUES ($1, 1)
+		ON CONFLICT (tenant_id) DO UPDATE SET version = subscription_version.version + 1`, tenant[:])
+	return err
+}
+
+func setCancelling(tx *db.Tx, sub id.ID, cancelling bool) error {
+	_, err := tx.Exec(`UPDATE subscription SET cancelling = $2 WHERE id = $1`, sub[:], cancelling)
+	return err
+}
+
+// nextCancelling returns a subscription whose deliveries are still to be
+// cancelled, or db.ErrNoRows.
+func nextCancelling(q db.Queryer) (id.ID, error) {
+	var sub id.ID
+	err := q.QueryRow(`SELECT id FROM subscription WHERE cancelling LIMIT 1`).Scan(&sub)
+	return sub, err
+}
+
+func selectCancelling(q db.Queryer, sub id.ID) (string, bool, error) {
+	var reason string
+	var cancelling bool
+	err := q.QueryRow(`SELECT reason, cancelling FROM subscription WHERE id = $1`, sub[:]).Scan(&reason, &cancelling)
+	return reason, cancelling, err
+}
+
+// cancelSome cancels at most limit deliveries that wait for the subscription
+// and returns how many it found. What is held is cancelled too where it can't be
+// recovered any more.
+func cancelSome(tx *db.Tx, sub id.ID, reason string, limit int) (int, error) {
+	const cancel = `UPDATE delivery SET status = 4, epoch = epoch + 1, next_at = NULL, updated_at = $2, reason = $3
+		WHERE (tenant_id, event_id, subscription_id) IN (
+			SELECT tenant_id, event_id, subscription_id FROM delivery WHERE subscription_id = $1 AND `
+	n, err := tx.Exec(cancel+`status <= 1 LIMIT $4)`, sub[:], db.Micro(tx.Now()), reason, limit)
+	if err != nil || reason != ReasonSubscriptionDeleted || int(n) == limit {
+		return int(n), err
+	}
+	held, err := tx.Exec(cancel+`status = 5 LIMIT $4)`, sub[:], db.Micro(tx.Now()), reason, limit-int(n))
+	return int(n + held), err
+}

@@ -1,0 +1,375 @@
+package webhook
+
+import (
+	"fmt"
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
+)
+
+// AllTypes stands for every event type, if it is the only one of a subscription.
+const AllTypes = "*"
+
+// Limits of a subscription.
+const (
+	maxEventTypes  = 500
+	maxHeaders     = 20
+	maxHeaderBytes = 4096
+	maxDelays      = 99
+	maxPeriod      = 30 * 24 * time.Hour
+	minDelay       = 100 * time.Millisecond
+	maxInFlight    = 128
+	maxRate        = 10_000
+	maxSecrets     = 8
+	maxOverlap     = 7 * 24 * time.Hour
+)
+
+// Subscription is where events go. Once made it does not change; a change makes
+// a new one.
+type Subscription struct {
+	ID          id.ID
+	TenantID    id.ID
+	Dialect     wire.Dialect
+	URL         string
+	EventTypes  []string // or AllTypes alone
+	Description string
+	Headers     []wire.Header // sent with every request; values are secrets
+	Auth        Auth
+	Secrets     []Secret // the newest first
+	Policy      Policy
+	Enabled     bool
+	Reason      string // why it is disabled
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DeletedAt   time.Time // zero while it lives
+
+	signing atomic.Pointer[signing]
+}
+
+// Auth is how requests prove to the endpoint who sends them. The zero value
+// adds nothing.
+type Auth struct {
+	Type     AuthType `json:"type,omitempty"`
+	Username string   `json:"username,omitempty"`
+	Password string   `json:"password,omitempty"`
+	Token    string   `json:"token,omitempty"`
+}
+
+// AuthType is a kind of Auth.
+type AuthType string
+
+// The kinds of Auth.
+const (
+	NoAuth     AuthType = ""
+	BasicAuth  AuthType = "basic"
+	BearerAuth AuthType = "bearer"
+)
+
+// Secret signs requests.
+type Secret struct {
+	Value     string    `json:"value"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: it is the current one
+}
+
+// Policy is how a subscription differs from its dialect. The zero value does
+// not.
+type Policy struct {
+	// Schedule holds the waits between attempts. Nil: the dialect's schedule;
+	// empty: one attempt only.
+	Schedule    []time.Duration `json:"schedule"`
+	Timeout     time.Duration   `json:"timeout,omitempty"`       // zero: the dialect's
+	MaxInFlight int             `json:"max_in_flight,omitempty"` // zero: adaptive
+	Rate        float64         `json:"rate,omitempty"`          // attempts a second; zero: no limit
+}
+
+// Schedule is when this subscription's deliveries are tried again.
+func (s *Subscription) Schedule() wire.Schedule {
+	schedule := s.Dialect.Schedule()
+	if s.Policy.Schedule != nil {
+		schedule.Delays = s.Policy.Schedule
+	}
+	return schedule
+}
+
+// Timeout is how long an attempt may take in all.
+func (s *Subscription) Timeout() time.Duration {
+	if s.Policy.Timeout > 0 {
+		return s.Policy.Timeout
+	}
+	return s.Dialect.Timeout()
+}
+
+// signing is a signer with the time until which its secrets are the valid ones.
+type signing struct {
+	signer wire.Signer
+	until  time.Time // zero: for ever
+}
+
+// Signer returns the signer with the secrets that are valid at now.
+func (s *Subscription) Signer(now time.Time) (wire.Signer, error) {
+	if c := s.signing.Load(); c != nil && (c.until.IsZero() || now.Before(c.until)) {
+		return c.signer, nil
+	}
+	var valid []string
+	var until time.Time
+	for _, secret := range s.Secrets {
+		if secret.ExpiresAt.IsZero() {
+			valid = append(valid, secret.Value)
+			continue
+		}
+		if now.Before(secret.ExpiresAt) {
+			valid = append(valid, secret.Value)
+			if until.IsZero() || secret.ExpiresAt.Before(until) {
+				until = secret.ExpiresAt
+			}
+		}
+	}
+	signer, err := s.Dialect.NewSigner(valid)
+	if err != nil {
+		return nil, err
+	}
+	s.signing.Store(&signing{signer, until})
+	return signer, nil
+}
+
+// Draft is what a caller says of a subscription.
+type Draft struct {
+	Dialect     string // "": the default dialect
+	URL         string
+	EventTypes  []string
+	Description string
+	Headers     map[string]string
+	Auth        Auth
+	Secret      string // "": one is made
+	Signature   string // the kind of secret to make; "": the dialect's default
+	Policy      Policy
+}
+
+// build checks a draft, all but where its URL leads, and makes a subscription
+// of it. The error is a problem that names every field that is not valid.
+func (d Draft) build() (*Subscription, error) {
+	var checks problem.Checks
+	dialect := dialects.All[0]
+	if d.Dialect != "" {
+		known, ok := dialects.Get(d.Dialect)
+		if !ok {
+			return nil, problem.InvalidField("dialect", "is not a dialect that is spoken here")
+		}
+		dialect = known
+	}
+	s := &Subscription{
+		Dialect:     dialect,
+		URL:         d.URL,
+		EventTypes:  d.EventTypes,
+		Description: d.Description,
+		Auth:        d.Auth,
+		Policy:      d.Policy,
+		Enabled:     true,
+	}
+	checkEventTypes(&checks, dialect, d.EventTypes)
+	checkText(&checks, "description", d.Description, 500)
+	s.Headers = checkHeaders(&checks, dialect, d.Headers, d.Auth)
+	checkAuth(&checks, d.Auth)
+	checkPolicy(&checks, d.Policy)
+	if secret, err := chooseSecret(dialect, d.Secret, d.Signature); err != nil {
+		checks.AddError("secret", err)
+	} else {
+		s.Secrets = []Secret{{Value: secret}}
+	}
+	return s, checks.Err()
+}
+
+// chooseSecret returns the secret given, if it is a valid one, or makes one.
+func chooseSecret(dialect wire.Dialect, given, kind string) (string, error) {
+	if given == "" {
+		secret, err := dialect.NewSecret(kind)
+		if err != nil {
+			return "", problem.InvalidField("signature", "%s", err)
+		}
+		return secret, nil
+	}
+	if kind != "" {
+		return "", problem.InvalidField("signature", "can't be given together with a secret, which says it already")
+	}
+	if _, err := dialect.NewSigner([]string{given}); err != nil {
+		return "", err
+	}
+	return given, nil
+}
+
+func checkEventTypes(checks *problem.Checks, dialect wire.Dialect, types []string) {
+	switch {
+	case len(types) == 0:
+		checks.Add("event_types", "must name at least one event type, or be [\"*\"] for all")
+		return
+	case len(types) > maxEventTypes:
+		checks.Add("event_types", "must name at most %d event types, or be [\"*\"] for all", maxEventTypes)
+		return
+	case len(types) == 1 && types[0] == AllTypes:
+		return
+	}
+	seen := make(map[string]bool, len(types))
+	for i, t := range types {
+		name := fmt.Sprintf("event_types[%d]", i)
+		switch {
+		case t == AllTypes:
+			checks.Add(name, "stands for all types and must be the only one")
+		case seen[t]:
+			checks.Add(name, "is there twice")
+		default:
+			checks.AddError(name, dialect.CheckType(t))
+		}
+		seen[t] = true
+	}
+}
+
+func checkText(checks *problem.Checks, name, text string, most int) {
+	switch {
+	case utf8.RuneCountInString(text) > most:
+		checks.Add(name, "has more than %d characters", most)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		checks.Add(name, "has characters that can't be printed")
+	}
+}
+
+// reservedHeaders can't be set by a subscription: they are the transport's, or
+// say who sends.
+var reservedHeaders = []string{
+	"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection",
+	"keep-alive", "te", "trailer", "upgrade", "expect", "user-agent", "accept-encoding", "traceparent", "tracestate",
+}
+
+// checkHeaders returns the headers in the order of their names.
+func checkHeaders(checks *problem.Checks, dialect wire.Dialect, given map[string]string, auth Auth) []wire.Header {
+	if len(given) > maxHeaders {
+		checks.Add("headers", "has more than %d headers", maxHeaders)
+		return nil
+	}
+	var headers []wire.Header
+	seen := make(map[string]bool, len(given))
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		value, field := given[name], "headers"
+		lower := strings.ToLower(name)
+		if isToken(name) {
+			field = "headers." + lower
+		}
+		switch {
+		case !isToken(name):
+			checks.Add(field, "has a name that is not one: a name has letters, digits and !#$%%&'*+-.^_`|~ only")
+		case seen[lower]:
+			checks.Add(field, "is there twice; upper and lower case are the same")
+		case isReserved(dialect, lower):
+			checks.Add(field, "is set by Grapevine and can't be chosen")
+		case lower == "authorization" && auth.Type != NoAuth:
+			checks.Add(field, "is set by auth and can't be given twice")
+		case len(value) > maxHeaderBytes:
+			checks.Add(field, "has more than %d bytes", maxHeaderBytes)
+		case !isHeaderValue(value):
+			checks.Add(field, "has characters that a header can't hold")
+		case value == Masked:
+			checks.Add(field, "is the mask that stands for a value, not a value")
+		}
+		seen[lower] = true
+		headers = append(headers, wire.Header{Name: textproto.CanonicalMIMEHeaderKey(name), Value: value})
+	}
+	slices.SortFunc(headers, func(a, b wire.Header) int { return strings.Compare(a.Name, b.Name) })
+	return headers
+}
+
+func isReserved(dialect wire.Dialect, lower string) bool {
+	return slices.Contains(reservedHeaders, lower) || slices.Contains(dialect.ReservedHeaders(), lower) ||
+		strings.HasPrefix(lower, "x-grapevine-") || strings.HasPrefix(lower, "proxy-") || strings.HasPrefix(lower, ":")
+}
+
+// isToken reports whether name may name a header (RFC 9110 §5.6.2).
+func isToken(name string) bool {
+	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// isHeaderValue accepts what can be printed, and spaces and tabs inside.
+func isHeaderValue(value string) bool {
+	return strings.TrimSpace(value) == value && !strings.ContainsFunc(value, func(r rune) bool {
+		return r != '\t' && (r < ' ' || r > '~')
+	})
+}
+
+// Masked stands for a secret where it is shown.
+const Masked = "********"
+
+func checkAuth(checks *problem.Checks, a Auth) {
+	printable := func(name, value string) {
+		switch {
+		case value == "":
+			checks.Add("auth."+name, "is required for this type")
+		case value == Masked:
+			checks.Add("auth."+name, "is the mask that stands for a value, not a value")
+		case len(value) > maxHeaderBytes || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
+			checks.Add("auth."+name, "is too long or has characters that can't be sent")
+		}
+	}
+	absent := func(name, value string) {
+		if value != "" {
+			checks.Add("auth."+name, "does not belong to this type")
+		}
+	}
+	switch a.Type {
+	case NoAuth:
+		if a != (Auth{}) {
+			checks.Add("auth.type", "is required")
+		}
+	case BasicAuth:
+		printable("username", a.Username)
+		printable("password", a.Password)
+		absent("token", a.Token)
+		if strings.Contains(a.Username, ":") {
+			checks.Add("auth.username", "can't have a colon")
+		}
+	case BearerAuth:
+		printable("token", a.Token)
+		absent("username", a.Username)
+		absent("password", a.Password)
+		if !isHeaderValue(a.Token) {
+			checks.Add("auth.token", "has characters that a header can't hold")
+		}
+	default:
+		checks.Add("auth.type", "must be \"basic\" or \"bearer\"")
+	}
+}
+
+func checkPolicy(checks *problem.Checks, p Policy) {
+	var period time.Duration
+	for i, delay := range p.Schedule {
+		if delay < minDelay || delay > maxPeriod {
+			checks.Add(fmt.Sprintf("policy.schedule[%d]", i), "must be between %v seconds and 30 days", minDelay.Seconds())
+			break
+		}
+		period += delay
+	}
+	switch {
+	case len(p.Schedule) > maxDelays:
+		checks.Add("policy.schedule", "must have at most %d waits, for %d attempts", maxDelays, maxDelays+1)
+	case period > maxPeriod:
+		checks.Add("policy.schedule", "must end within 30 days")
+	}
+	if p.Timeout != 0 && (p.Timeout < time.Second || p.Timeout > time.Minute) {
+		checks.Add("policy.timeout", "must be between 1 and 60 seconds")
+	}
+	if p.MaxInFlight < 0 || p.MaxInFlight > maxInFlight {
+		checks.Add("policy.max_in_flight", "must be between 1 and %d", maxInFlight)
+	}
+	if p.Rate != 0 && !(p.Rate >= 0.001 && p.Rate <= maxRate) { // a NaN is neither
+		checks.Add("policy.rate", "must be between 0.001 and %d a second", maxRate)
+	}
+}

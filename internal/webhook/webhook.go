@@ -1,0 +1,242 @@
+// Package webhook owns events, subscriptions, deliveries and attempts: their
+// records, which event goes to which subscription, and what became of it.
+//
+// An event commits together with one delivery for each subscription that
+// matches it, and the delivery table is the queue: there is none beside it. A
+// [Sender] is told after each commit what there is to send, reads what it was
+// not told through [Service.Due], and reports each attempt through
+// [Service.Record]. An outcome decides a delivery's fate only while nobody has
+// intervened since the attempt began (see Job.Epoch).
+//
+// A subscription that is disabled or deleted is so from the commit on: whoever
+// publishes later finds it so, since an event is inserted only while the
+// tenant's subscriptions have the version that it was matched against.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// Sender sends what is due. Its methods are called after commits, in the order
+// of the commits; they must return at once and not write.
+type Sender interface {
+	// Accepted tells of new deliveries whose first attempt is due now.
+	Accepted(jobs []Job)
+	// Changed tells of a subscription that was changed, enabled, disabled or
+	// deleted.
+	Changed(sub *Subscription)
+	// Woken tells that deliveries of a subscription became due by other ways
+	// than those above.
+	Woken(sub *Subscription)
+}
+
+// Attempter makes one request.
+type Attempter interface {
+	// Attempt sends a message to the subscription's endpoint and says what
+	// came of it. It returns within the subscription's timeout.
+	Attempt(ctx context.Context, sub *Subscription, msg wire.Message, traceparent string) Attempt
+}
+
+// Options are what a Service needs. All but the limits and the logger are
+// required.
+type Options struct {
+	DB        *db.DB
+	Box       *secret.Box
+	CheckURL  func(ctx context.Context, raw string) error // see netguard.Guard.CheckURL
+	Attempter Attempter
+	Logger    *slog.Logger          // nil: nothing is logged
+	Metrics   prometheus.Registerer // nil: nothing is measured
+
+	// MaxEventBytes bounds the data of one event; zero means 256 KiB.
+	MaxEventBytes int
+}
+
+// Service is the one door to a tenant's webhooks. Create it with New; its
+// methods may be called concurrently. Each names its tenant, and finds nothing
+// of another's.
+type Service struct {
+	db        *db.DB
+	box       *secret.Box
+	checkURL  func(ctx context.Context, raw string) error
+	attempter Attempter
+	log       *slog.Logger
+	metrics   *metrics
+	maxBytes  int
+
+	index  index
+	sender Sender
+
+	sweeps  chan struct{} // one token: there may be something to sweep
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New returns a Service that stores and matches, but tells nobody until Start.
+func New(opts Options) *Service {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxEventBytes == 0 {
+		opts.MaxEventBytes = 256 << 10
+	}
+	s := &Service{
+		db:        opts.DB,
+		box:       opts.Box,
+		checkURL:  opts.CheckURL,
+		attempter: opts.Attempter,
+		log:       opts.Logger,
+		maxBytes:  opts.MaxEventBytes,
+		index:     index{tenants: make(map[id.ID]*matcher)},
+		sweeps:    make(chan struct{}, 1),
+	}
+	s.metrics = newMetrics(s, opts.Metrics)
+	return s
+}
+
+// Start begins to tell sender of what there is to send, and goes on with what an
+// earlier run left unfinished. It is called once, before anything is published.
+func (s *Service) Start(sender Sender) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.sender, s.stop = sender, cancel
+	s.sweepSoon()
+	s.running.Go(func() { s.sweepLoop(ctx) })
+}
+
+// Stop ends the work in the background. What it had not finished it finishes
+// after the next Start. Stop may be called more than once.
+func (s *Service) Stop() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+}
+
+// urlProblem turns a refusal of the guard into one that names the field.
+func urlProblem(err error) error {
+	if refused, ok := errors.AsType[*netguard.URLError](err); ok {
+		return problem.InvalidField("url", "%s", refused.Detail)
+	}
+	return err
+}
+
+// Status is where a delivery stands.
+type Status int
+
+// The states of a delivery. Pending and Retrying are both shown as "pending".
+const (
+	Pending   Status = 0 // its first attempt is due
+	Retrying  Status = 1 // a further attempt is due
+	Delivered Status = 2
+	Failed    Status = 3 // the schedule is exhausted
+	Cancelled Status = 4 // its subscription or its body has gone
+	Held      Status = 5 // its subscription is disabled
+)
+
+// String returns the state as it is shown.
+func (s Status) String() string {
+	switch s {
+	case Pending, Retrying:
+		return "pending"
+	case Delivered:
+		return "delivered"
+	case Failed:
+		return "failed"
+	case Cancelled:
+		return "cancelled"
+	case Held:
+		return "held"
+	default:
+		return "unknown"
+	}
+}
+
+// Why deliveries end without an attempt, and why subscriptions are disabled.
+const (
+	ReasonManual              = "manual"
+	ReasonGone                = string(wire.ReasonGone)
+	ReasonSubscriptionDeleted = "subscription_deleted"
+	ReasonBodyExpunged        = "body_expunged"
+	ReasonDisabled            = "subscription_disabled"
+)
+
+// Event is a published event.
+type Event struct {
+	ID         id.ID
+	Dialect    string
+	Type       string
+	OccurredAt time.Time
+	Body       []byte // as it is sent; nil once expunged, and in lists
+}
+
+// Delivery is one event on its way to one subscription.
+type Delivery struct {
+	EventID        id.ID
+	SubscriptionID id.ID
+	EventType      string
+	Status         Status
+	Attempts       int       // made so far
+	NextAt         time.Time // zero once it has ended
+	UpdatedAt      time.Time
+	ResponseStatus int    // of the last attempt; 0: there was no answer
+	Reason         string // of the last attempt, or why it ended
+}
+
+// Attempt is one request and what came of it.
+type Attempt struct {
+	Number         int // from 1
+	StartedAt      time.Time
+	Timing         Timing
+	ResponseStatus int // 0: there was no answer
+	Verdict        wire.Verdict
+	Reason         wire.Reason
+	Wait           time.Duration // how long the receiver asked us to wait
+	Error          string        // what went wrong on the way; never holds a secret
+	Headers        []wire.Header // of the response
+	Body           []byte        // the first 16 KiB of the response
+}
+
+// Timing is how long the parts of an attempt took. A part that was not needed,
+// such as DNS on a connection that was used again, is zero.
+type Timing struct {
+	DNS, Connect, TLS, FirstByte, Total time.Duration
+}
+
+// Job is a delivery that waits for an attempt.
+type Job struct {
+	TenantID    id.ID
+	EventID     id.ID
+	Sub         *Subscription // as it was when the job was made
+	Type        string
+	Traceparent string
+	Body        []byte
+	Status      Status // Pending or Retrying
+	Attempts    int    // made so far
+	Step        int    // attempts made since the schedule began
+	Epoch       int    // of the delivery; changes with every intervention
+	DueAt       time.Time
+}
+
+// Outcome is an attempt with what was decided about its delivery.
+type Outcome struct {
+	Job     Job
+	Attempt Attempt
+	Status  Status
+	NextAt  time.Time // zero unless Status is Retrying
+
+	// Superseded is set by Record: somebody intervened while the attempt was
+	// under way, and what was decided does not hold.
+	Superseded bool
+}
