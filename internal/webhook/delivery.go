@@ -68,8 +68,26 @@ func (s *Service) ExpungeBody(ctx context.Context, tenant, event id.ID) error {
 		if _, err := selectEvent(tx, tenant, event); err != nil {
 			return err
 		}
+		waiting, err := waitingSubscriptions(tx, tenant, event)
+		if err != nil {
+			return err
+		}
+		for _, sub := range waiting {
+			to, err := s.selectSubscription(tx, tenant, sub)
+			if err != nil {
+				return err
+			}
+			s.intervened(tx, to, event)
+		}
 		return expungeBody(tx, tenant, event)
 	})
+}
+
+// intervened tells, once tx is committed, that a delivery was decided by hand.
+func (s *Service) intervened(tx *db.Tx, sub *Subscription, event id.ID) {
+	if s.sender != nil {
+		tx.After(func() { s.sender.Intervened(sub, event) })
+	}
 }
 
 // Deliveries lists the tenant's deliveries, those of the newest events first.
@@ -130,9 +148,7 @@ func (s *Service) Retry(ctx context.Context, tenant, event, sub id.ID) (Delivery
 		if err := restartDelivery(tx, tenant, event, sub); err != nil {
 			return err
 		}
-		if s.sender != nil {
-			tx.After(func() { s.sender.Woken(to) })
-		}
+		s.intervened(tx, to, event)
 		d, err = selectDelivery(tx, tenant, event, sub)
 		return err
 	})

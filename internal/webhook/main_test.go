@@ -123,7 +123,7 @@ func (r *recorder) Changed(sub *webhook.Subscription) {
 	r.changed = append(r.changed, sub)
 }
 
-func (r *recorder) Woken(sub *webhook.Subscription) {
+func (r *recorder) Intervened(sub *webhook.Subscription, _ id.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.woken = append(r.woken, sub)

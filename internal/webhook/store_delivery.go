@@ -208,6 +208,26 @@ func listEvents(q db.Queryer, tenant id.ID, filter EventFilter, before id.ID, li
 	return events, rows.Err()
 }
 
+// waitingSubscriptions returns the living subscriptions that the event is still
+// to be sent to.
+func waitingSubscriptions(q db.Queryer, tenant, event id.ID) ([]id.ID, error) {
+	rows, err := q.Query(`SELECT d.subscription_id FROM delivery d JOIN subscription s ON s.id = d.subscription_id
+		WHERE d.tenant_id = $1 AND d.event_id = $2 AND d.status IN (0, 1) AND s.deleted_at IS NULL`, tenant[:], event[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var subs []id.ID
+	for rows.Next() {
+		var sub id.ID
+		if err := rows.Scan(&sub); err != nil {
+			return nil, err
+		}
+		subs = append(subs, sub)
+	}
+	return subs, rows.Err()
+}
+
 // expungeBody overwrites the body and cancels what waited to be sent.
 func expungeBody(tx *db.Tx, tenant, event id.ID) error {
 	if _, err := tx.Exec(`UPDATE event SET body = NULL WHERE tenant_id = $1 AND id = $2`, tenant[:], event[:]); err != nil {

@@ -38,9 +38,10 @@ type Sender interface {
 	// Changed tells of a subscription that was changed, enabled, disabled or
 	// deleted.
 	Changed(sub *Subscription)
-	// Woken tells that deliveries of a subscription became due by other ways
-	// than those above.
-	Woken(sub *Subscription)
+	// Intervened tells that somebody decided by hand what becomes of an event's
+	// delivery to a subscription: what waits of it in memory is out of date, and
+	// it may be due now.
+	Intervened(sub *Subscription, event id.ID)
 }
 
 // Attempter makes one request.

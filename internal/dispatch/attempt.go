@@ -1,0 +1,194 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// What is taken of a response's body.
+const (
+	keptBody    = 16 << 10 // stored with the attempt
+	drainedBody = 64 << 10 // read at most, so that the connection can be used again
+)
+
+// Attempter makes requests to endpoints. Its methods may be called concurrently.
+type Attempter struct {
+	client    *http.Client
+	userAgent string
+}
+
+var _ webhook.Attempter = (*Attempter)(nil)
+
+// NewAttempter returns an Attempter that sends through the guarded client.
+func NewAttempter(client *http.Client, version string) *Attempter {
+	return &Attempter{client: client, userAgent: "Grapevine/" + version}
+}
+
+// Attempt makes one request, bounded by the subscription's timeout, the
+// response's body included. Where the request can't be made with everything
+// that the subscription asks for, it is not made.
+func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) webhook.Attempt {
+	ctx, cancel := context.WithTimeout(ctx, sub.Timeout())
+	defer cancel()
+	result := webhook.Attempt{Number: msg.Attempt, StartedAt: msg.SentAt}
+	var clock stopwatch
+	req, err := a.request(httptrace.WithClientTrace(ctx, clock.trace()), sub, msg, traceparent)
+	if err != nil {
+		result.Verdict, result.Reason, result.Error = wire.Refused, reasonConfiguration, err.Error()
+		return result
+	}
+	clock.start = time.Now()
+	resp, err := a.client.Do(req) //nolint:bodyclose // readBody closes it
+	if err == nil {
+		result.ResponseStatus = resp.StatusCode
+		result.Headers = responseHeaders(resp.Header)
+		result.Body, err = readBody(resp.Body)
+	}
+	result.Timing = clock.timing(time.Now())
+	if err != nil {
+		class := netguard.Classify(err)
+		result.Verdict, result.Reason, result.Error = wire.Retry, wire.Reason(class), netguard.Redact(err)
+		if class == netguard.ClassBlocked {
+			result.Verdict = wire.Refused
+		}
+		return result
+	}
+	j := sub.Dialect.Judge(wire.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), At: time.Now()})
+	result.Verdict, result.Reason, result.Wait = j.Verdict, j.Reason, j.Wait
+	return result
+}
+
+// Reasons of attempts that no answer and no network explain.
+const (
+	reasonConfiguration wire.Reason = "configuration" // what the subscription asks for can't be applied
+	reasonInternal      wire.Reason = "internal"
+)
+
+// request builds the signed request.
+func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) (*http.Request, error) {
+	signer, err := sub.Signer(msg.SentAt)
+	if err != nil {
+		return nil, errors.New("the subscription has no secret that can sign")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.URL, bytes.NewReader(msg.Body))
+	if err != nil {
+		return nil, errors.New("the subscription's URL can't be requested")
+	}
+	for _, h := range sub.Headers {
+		req.Header[h.Name] = []string{h.Value}
+	}
+	switch sub.Auth.Type {
+	case webhook.NoAuth:
+	case webhook.BasicAuth:
+		req.SetBasicAuth(sub.Auth.Username, sub.Auth.Password)
+	case webhook.BearerAuth:
+		req.Header["Authorization"] = []string{"Bearer " + sub.Auth.Token}
+	default:
+		return nil, errors.New("the subscription's kind of authentication is not known")
+	}
+	for _, h := range signer.Sign(msg) {
+		req.Header[h.Name] = []string{h.Value}
+	}
+	req.Header["Content-Type"] = []string{"application/json"}
+	req.Header["User-Agent"] = []string{a.userAgent}
+	req.Header["X-Grapevine-Event-Id"] = []string{id.Event.Format(msg.EventID)}
+	req.Header["X-Grapevine-Event-Type"] = []string{msg.Type}
+	req.Header["X-Grapevine-Attempt"] = []string{strconv.Itoa(msg.Attempt)}
+	if traceparent != "" {
+		req.Header["Traceparent"] = []string{traceparent}
+	}
+	return req, nil
+}
+
+// readBody keeps the beginning of a body and reads a little further, so that the
+// connection can be used again; a longer body costs the connection.
+func readBody(body io.ReadCloser) ([]byte, error) {
+	defer body.Close()
+	kept, err := io.ReadAll(io.LimitReader(body, keptBody))
+	if err == nil && len(kept) == keptBody {
+		_, err = io.CopyN(io.Discard, body, drainedBody-keptBody)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if len(kept) == 0 {
+		kept = nil
+	}
+	return kept, err
+}
+
+// maxKeptHeaders bounds the headers that are stored, in bytes.
+const maxKeptHeaders = 8 << 10
+
+// responseHeaders returns the headers worth keeping, in the order of their
+// names. Cookies are not: they are secrets of the receiver's.
+func responseHeaders(h http.Header) []wire.Header {
+	kept := make([]wire.Header, 0, len(h))
+	size := 0
+	for name, values := range h {
+		if name == "Set-Cookie" {
+			continue
+		}
+		for _, value := range values {
+			if size += len(name) + len(value); size <= maxKeptHeaders {
+				kept = append(kept, wire.Header{Name: name, Value: value})
+			}
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b wire.Header) int { return strings.Compare(a.Name, b.Name) })
+	return kept
+}
+
+// stopwatch notes when the parts of a request happen. Parts may run on several
+// goroutines at once, and on after the request has ended.
+type stopwatch struct {
+	mu                                 sync.Mutex
+	start                              time.Time
+	dnsStart, connectStart, tlsStart   time.Time
+	dns, connect, tls, firstByteOffset time.Duration
+}
+
+func (w *stopwatch) trace() *httptrace.ClientTrace {
+	began := func(at *time.Time) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if at.IsZero() {
+			*at = time.Now()
+		}
+	}
+	ended := func(at *time.Time, took *time.Duration) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		*took = time.Since(*at)
+	}
+	return &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { began(&w.dnsStart) },
+		DNSDone:              func(httptrace.DNSDoneInfo) { ended(&w.dnsStart, &w.dns) },
+		ConnectStart:         func(string, string) { began(&w.connectStart) },
+		ConnectDone:          func(string, string, error) { ended(&w.connectStart, &w.connect) },
+		TLSHandshakeStart:    func() { began(&w.tlsStart) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { ended(&w.tlsStart, &w.tls) },
+		GotFirstResponseByte: func() { ended(&w.start, &w.firstByteOffset) },
+	}
+}
+
+func (w *stopwatch) timing(now time.Time) webhook.Timing {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return webhook.Timing{DNS: w.dns, Connect: w.connect, TLS: w.tls, FirstByte: w.firstByteOffset, Total: now.Sub(w.start)}
+}

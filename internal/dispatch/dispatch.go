@@ -1,0 +1,421 @@
+// Package dispatch sends what is due: when, in which order, how much at once,
+// and what follows from each attempt.
+//
+// Each subscription has a queue of its own with its own concurrency, rate and
+// pauses, and the queues are served in turn, so that no endpoint stands in
+// another's way. A queue is a window on the delivery table: deliveries that were
+// just accepted are handed over in memory while there is room, and what there is
+// no room for stays in the table and is read when there is. So memory is
+// bounded however long an endpoint is down. First attempts and retries are kept
+// apart and take turns.
+//
+// Nothing polls: a queue sleeps until its next delivery is due. No transaction
+// is open while a request is. Outcomes are stored in batches; a delivery stays
+// in its queue's books until its outcome is on disk, so that no reading of the
+// table sends it twice.
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// Store is what the dispatcher needs of the records.
+type Store interface {
+	Due(ctx context.Context, sub *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error)
+	Waiting(ctx context.Context) ([]*webhook.Subscription, error)
+	Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error
+}
+
+var (
+	_ Store          = (*webhook.Service)(nil)
+	_ webhook.Sender = (*Dispatcher)(nil)
+)
+
+// Options are what a Dispatcher needs. Store and Attempter are required.
+type Options struct {
+	Store     Store
+	Attempter webhook.Attempter
+	Logger    *slog.Logger          // nil: nothing is logged
+	Metrics   prometheus.Registerer // nil: nothing is measured
+
+	MaxInFlight    int // attempts under way at once; zero means 1,024
+	MaxMemoryBytes int // of bodies that wait in memory; zero means 64 MiB
+}
+
+// Dispatcher sends what is due, from Start to Stop.
+type Dispatcher struct {
+	store     Store
+	attempter webhook.Attempter
+	log       *slog.Logger
+	metrics   *metrics
+	most      int // in flight
+	mostBytes int
+
+	outcomes chan webhook.Outcome
+	work     chan task // to workers that wait for more
+	loops    sync.WaitGroup
+	workers  sync.WaitGroup
+	ctx      context.Context //nolint:containedctx // ends what is under way when a stop runs out of time
+	cancel   context.CancelFunc
+
+	mu        sync.Mutex
+	stopping  bool
+	queues    map[id.ID]*queue
+	rings     [2]ring // queues with something to send now, by class
+	turn      class
+	inFlight  [2]int // by class
+	idle      int    // workers that wait for more
+	bytes     int    // of bodies in memory
+	refills   []*queue
+	refilling int
+}
+
+// class tells queues whose endpoint times out from the others. Together they
+// may hold a quarter of what may be in flight, so that endpoints that never
+// answer leave room.
+type class int
+
+const (
+	answering class = 0
+	timingOut class = 1
+)
+
+// task is an attempt to make.
+type task struct {
+	q   *queue
+	job webhook.Job
+	as  class
+}
+
+const (
+	maxRecorded  = 1024 // outcomes in one transaction
+	maxIdle      = 256  // workers that wait for more rather than end
+	maxRefilling = 4    // readings of the table at once
+)
+
+// New returns a Dispatcher that does nothing until Start.
+func New(opts Options) *Dispatcher {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxInFlight == 0 {
+		opts.MaxInFlight = 1024
+	}
+	if opts.MaxMemoryBytes == 0 {
+		opts.MaxMemoryBytes = 64 << 20
+	}
+	d := &Dispatcher{
+		store:     opts.Store,
+		attempter: opts.Attempter,
+		log:       opts.Logger,
+		most:      opts.MaxInFlight,
+		mostBytes: opts.MaxMemoryBytes,
+		outcomes:  make(chan webhook.Outcome, maxRecorded),
+		work:      make(chan task),
+		queues:    make(map[id.ID]*queue),
+	}
+	d.metrics = newMetrics(d, opts.Metrics)
+	return d
+}
+
+// Start begins to send, first what an earlier run left. It is called once.
+func (d *Dispatcher) Start(ctx context.Context) error {
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	d.loops.Go(d.recordLoop)
+	waiting, err := d.store.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, sub := range waiting {
+		d.wake(d.queue(sub))
+	}
+	return nil
+}
+
+// Stop starts nothing more, waits for the attempts under way and stores their
+// outcomes. When ctx ends it gives up those that are still under way: they stay
+// pending and are made again by the next Start. It may be called more than once.
+func (d *Dispatcher) Stop(ctx context.Context) {
+	d.mu.Lock()
+	if d.stopping || d.cancel == nil {
+		d.mu.Unlock()
+		return
+	}
+	d.stopping = true
+	for _, q := range d.queues {
+		q.timer.Stop()
+	}
+	close(d.work)
+	d.mu.Unlock()
+
+	defer context.AfterFunc(ctx, d.cancel)()
+	d.workers.Wait()
+	close(d.outcomes)
+	d.loops.Wait()
+	d.cancel()
+}
+
+// Accepted takes deliveries whose first attempt is due.
+func (d *Dispatcher) Accepted(jobs []webhook.Job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return
+	}
+	for _, job := range jobs {
+		q := d.queue(job.Sub)
+		if !q.sub.Enabled {
+			continue // disabled since; it waits in the table
+		}
+		if q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0 {
+			q.more[webhook.Pending], q.missed = true, true
+			continue
+		}
+		d.push(q, job)
+		d.ready(q)
+	}
+	d.start()
+}
+
+// Changed takes a subscription as it is now.
+func (d *Dispatcher) Changed(sub *webhook.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q, known := d.queues[sub.ID]
+	switch {
+	case d.stopping, !known && !sub.Enabled:
+		return
+	case !known:
+		q = d.queue(sub)
+	}
+	enabled := sub.Enabled && !q.sub.Enabled
+	if enabled || sub.URL != q.sub.URL { // another endpoint, or a new chance for this one
+		q.pause, q.limit, q.class = pause{}, newLimit(sub.Policy.MaxInFlight), answering
+	}
+	q.change(sub)
+	switch {
+	case !sub.Enabled:
+		d.empty(q)
+		d.drop(q)
+	case enabled:
+		d.wake(q)
+	}
+	d.ready(q)
+	d.start()
+}
+
+// Intervened forgets what waits of a delivery, which was decided by hand, and
+// reads the table again. An attempt that is under way goes on; its outcome will
+// be found superseded.
+func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return
+	}
+	q := d.queue(sub)
+	for lane := range q.lanes {
+		if job, waits := q.lanes[lane].remove(event); waits {
+			d.forget(q, job)
+		}
+	}
+	d.wake(q)
+}
+
+// queue returns the subscription's queue and makes it where it is missing.
+// d.mu is held, here and in everything below that does not say otherwise.
+func (d *Dispatcher) queue(sub *webhook.Subscription) *queue {
+	q, ok := d.queues[sub.ID]
+	if !ok {
+		q = newQueue(sub)
+		q.timer = time.AfterFunc(never, func() { d.fired(q) })
+		q.timer.Stop()
+		d.queues[sub.ID] = q
+	}
+	return q
+}
+
+// drop lets go of the queue of a subscription that was deleted, once nothing of
+// it is under way.
+func (d *Dispatcher) drop(q *queue) {
+	if !q.sub.DeletedAt.IsZero() && len(q.booked) == 0 && !q.refilling && d.queues[q.sub.ID] == q {
+		q.timer.Stop()
+		delete(d.queues, q.sub.ID)
+	}
+}
+
+// wake has both lanes of a queue read from the table.
+func (d *Dispatcher) wake(q *queue) {
+	q.more = [2]bool{true, true}
+	q.missed = true
+	d.refillSoon(q)
+}
+
+// fired runs when a queue's timer does. It takes d.mu itself.
+func (d *Dispatcher) fired(q *queue) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return
+	}
+	if !q.nextDue.IsZero() && !time.Now().Before(q.nextDue) {
+		q.nextDue = time.Time{}
+		q.more[webhook.Retrying], q.missed = true, true
+		d.refillSoon(q)
+	}
+	d.ready(q)
+	d.start()
+}
+
+// ready puts a queue into its ring if it has something that may be sent now, and
+// otherwise sets its timer to when it will.
+func (d *Dispatcher) ready(q *queue) {
+	if d.stopping || q.inRing || !q.sub.Enabled {
+		return
+	}
+	now := time.Now()
+	wait, able := q.mayStart(now)
+	if able {
+		q.inRing = true
+		d.rings[q.class].push(q)
+		return
+	}
+	if !q.nextDue.IsZero() && (wait == 0 || q.nextDue.Sub(now) < wait) {
+		wait = max(q.nextDue.Sub(now), time.Microsecond)
+	}
+	if wait > 0 {
+		// The wall clock may be set while a timer runs: look again in time.
+		q.timer.Reset(min(wait, 15*time.Minute))
+	}
+}
+
+// start has workers begin whatever may begin now.
+func (d *Dispatcher) start() {
+	for {
+		t, ok := d.next()
+		if !ok {
+			return
+		}
+		if d.idle > 0 {
+			d.idle--
+			d.work <- t // a worker is waiting, or about to
+			continue
+		}
+		d.workers.Go(func() { d.worker(t) })
+	}
+}
+
+// next takes the task whose turn it is.
+func (d *Dispatcher) next() (task, bool) {
+	for !d.stopping && d.inFlight[answering]+d.inFlight[timingOut] < d.most {
+		as := d.turn
+		if !d.servable(as) {
+			if as = 1 - as; !d.servable(as) {
+				break
+			}
+		}
+		d.turn = 1 - as
+		q := d.rings[as].pop()
+		q.inRing = false
+		if _, able := q.mayStart(time.Now()); !able || !q.sub.Enabled {
+			d.ready(q)
+			continue
+		}
+		job := q.take(time.Now())
+		job.Sub = q.sub // the request follows the latest change
+		q.inFlight++
+		d.inFlight[as]++
+		d.ready(q)
+		if q.more[job.Status] && q.lanes[job.Status].len() <= d.capacity(q)/2 {
+			d.refillSoon(q)
+		}
+		return task{q: q, job: job, as: as}, true
+	}
+	return task{}, false
+}
+
+// servable reports whether a class has a queue whose turn may come.
+func (d *Dispatcher) servable(as class) bool {
+	return d.rings[as].len() > 0 && (as == answering || d.inFlight[timingOut] < max(1, d.most/4))
+}
+
+// worker makes attempts until there are none to make. It holds no lock but
+// while it looks for the next one.
+func (d *Dispatcher) worker(t task) {
+	for {
+		outcome, keep := d.attempt(t)
+		if keep {
+			d.outcomes <- outcome // waits while the database does: then nothing new begins either
+		}
+		d.mu.Lock()
+		d.finished(t, keep)
+		next, ok := d.next()
+		if ok {
+			d.start()
+			d.mu.Unlock()
+			t = next
+			continue
+		}
+		if d.stopping || d.idle >= maxIdle {
+			d.mu.Unlock()
+			return
+		}
+		d.idle++
+		d.mu.Unlock()
+		if t, ok = <-d.work; !ok {
+			return
+		}
+	}
+}
+
+// attempt makes one attempt and decides what follows. It reports whether the
+// outcome is to be stored: not if we gave it up ourselves.
+func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
+	a := d.send(t)
+	if d.ctx.Err() != nil && a.ResponseStatus == 0 {
+		return webhook.Outcome{Job: t.job, Attempt: a}, false
+	}
+	now := time.Now()
+	d.mu.Lock()
+	t.q.judged(t.job.EventID, a, now)
+	pausedUntil := t.q.pause.until
+	d.mu.Unlock()
+	status, next := decide(t.job, a, t.job.Sub.Schedule(), pausedUntil, now, rand.Float64()) //nolint:gosec // jitter
+	return webhook.Outcome{Job: t.job, Attempt: a, Status: status, NextAt: next}, true
+}
+
+// send makes the request. A failure of ours becomes a failed attempt, so that
+// one bad row can't stop the server.
+func (d *Dispatcher) send(t task) (a webhook.Attempt) { //nolint:nonamedreturns // set by the recover
+	msg := wire.Message{EventID: t.job.EventID, Type: t.job.Type, Body: t.job.Body, SentAt: time.Now(), Attempt: t.job.Attempts + 1}
+	defer func() {
+		if r := recover(); r != nil {
+			d.log.Error("attempt_panicked", slog.String("event_id", id.Event.Format(t.job.EventID)), slog.Any("panic", r))
+			a = webhook.Attempt{Number: msg.Attempt, StartedAt: msg.SentAt, Verdict: wire.Refused, Reason: reasonInternal}
+		}
+	}()
+	return d.attempter.Attempt(d.ctx, t.job.Sub, msg, t.job.Traceparent)
+}
+
+// finished gives back what an attempt held.
+func (d *Dispatcher) finished(t task, kept bool) {
+	t.q.inFlight--
+	d.inFlight[t.as]--
+	if !kept {
+		d.forget(t.q, t.job)
+		return
+	}
+	d.ready(t.q)
+}

@@ -1,0 +1,198 @@
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+const never = 1 << 62 * time.Nanosecond
+
+// queue is what the dispatcher knows of one subscription. The dispatcher's
+// mutex guards it.
+type queue struct {
+	sub *webhook.Subscription
+
+	lanes [2]fifo // first attempts and retries that wait in memory
+	turn  webhook.Lane
+	// booked has the events that are in memory: waiting, under way, or done
+	// with an outcome that is not stored yet.
+	booked map[id.ID]struct{}
+
+	more      [2]bool            // the table has, or may have, more of the lane that is due
+	missed    bool               // something came since the reading under way began
+	refilling bool               // a reading is under way or waits for its turn
+	unbooked  map[id.ID]struct{} // since the reading under way began
+	nextDue   time.Time          // when the table's next retry is due; zero: none, or not known
+
+	inFlight int
+	limit    limit
+	rate     *rate.Limiter // nil: no limit
+	pause    pause
+	class    class
+	inRing   bool
+	timer    *time.Timer
+}
+
+func newQueue(sub *webhook.Subscription) *queue {
+	q := &queue{booked: make(map[id.ID]struct{}), limit: newLimit(sub.Policy.MaxInFlight)}
+	q.change(sub)
+	return q
+}
+
+// change follows a change of the subscription.
+func (q *queue) change(sub *webhook.Subscription) {
+	q.limit.fixed = sub.Policy.MaxInFlight
+	switch per := rate.Limit(sub.Policy.Rate); {
+	case per == 0:
+		q.rate = nil
+	case q.rate == nil:
+		q.rate = rate.NewLimiter(per, rateBurst(sub.Policy.Rate))
+	case q.rate.Limit() != per:
+		q.rate.SetLimit(per)
+		q.rate.SetBurst(rateBurst(sub.Policy.Rate))
+	}
+	q.sub = sub
+}
+
+// rateBurst is what may be sent at once: what the rate allows in 20 ms, since a
+// timer is not more exact than that under load.
+func rateBurst(perSecond float64) int { return max(1, int(perSecond/50)) }
+
+// mayStart reports whether an attempt may begin at now. If not, it returns how
+// long to wait for that; zero if only another event, such as the end of an
+// attempt, can change it.
+func (q *queue) mayStart(now time.Time) (time.Duration, bool) {
+	if q.lanes[0].len()+q.lanes[1].len() == 0 || q.inFlight >= q.allowed() {
+		return 0, false
+	}
+	if !q.pause.over(now) {
+		return q.pause.until.Sub(now), false
+	}
+	if q.rate != nil && q.rate.TokensAt(now) < 1 {
+		missing := (1 - q.rate.TokensAt(now)) / float64(q.rate.Limit())
+		return max(time.Duration(missing*float64(time.Second)), time.Millisecond), false
+	}
+	return 0, true
+}
+
+// allowed is how many attempts may be under way at once: one while a probe is to
+// show whether the endpoint is well again.
+func (q *queue) allowed() int {
+	if q.pause.probing {
+		return 1
+	}
+	return q.limit.allowed()
+}
+
+// take removes the next job: from the lanes in turn, and for a probe not the
+// event that met the pause, if there is another.
+func (q *queue) take(now time.Time) webhook.Job {
+	if q.rate != nil {
+		q.rate.AllowN(now, 1)
+	}
+	lane := q.turn
+	if q.lanes[lane].len() == 0 {
+		lane = 1 - lane
+	}
+	q.turn = 1 - lane
+	if q.pause.probing && q.lanes[lane].front().EventID == q.pause.last {
+		if other := 1 - lane; q.lanes[other].len() > 0 {
+			lane = other
+		} else {
+			q.lanes[lane].rotate()
+		}
+	}
+	return q.lanes[lane].pop()
+}
+
+// judged takes in how an attempt ended.
+func (q *queue) judged(event id.ID, a webhook.Attempt, now time.Time) {
+	judgement := wire.Judgement{Verdict: a.Verdict, Reason: a.Reason, Wait: a.Wait}
+	q.pause.judged(event, judgement, a.StartedAt, now)
+	switch timedOut := a.Reason == wire.Reason(netguard.ClassTimeout); {
+	case timedOut:
+		q.class = timingOut
+		q.limit.setBack(a.StartedAt, now)
+	case a.ResponseStatus >= 500 || a.Verdict == wire.Throttled:
+		q.class = answering
+		q.limit.setBack(a.StartedAt, now)
+	case a.Verdict == wire.Delivered:
+		q.class = answering
+		q.limit.succeeded()
+	case a.ResponseStatus > 0:
+		q.class = answering
+	}
+}
+
+// fifo is a queue of jobs.
+type fifo struct {
+	jobs []webhook.Job
+	head int
+}
+
+func (f *fifo) len() int { return len(f.jobs) - f.head }
+
+func (f *fifo) push(j webhook.Job) { f.jobs = append(f.jobs, j) }
+
+func (f *fifo) front() *webhook.Job { return &f.jobs[f.head] }
+
+func (f *fifo) pop() webhook.Job {
+	j := f.jobs[f.head]
+	f.jobs[f.head] = webhook.Job{} // lets go of the body
+	f.head++
+	switch n := f.len(); {
+	case n == 0:
+		f.jobs, f.head = f.jobs[:0], 0
+	case f.head >= 64 && f.head >= n:
+		copy(f.jobs, f.jobs[f.head:])
+		clear(f.jobs[n:])
+		f.jobs, f.head = f.jobs[:n], 0
+	}
+	return j
+}
+
+// remove takes out the job of an event, if it is there.
+func (f *fifo) remove(event id.ID) (webhook.Job, bool) {
+	for i := f.head; i < len(f.jobs); i++ {
+		if job := f.jobs[i]; job.EventID == event {
+			f.jobs = slices.Delete(f.jobs, i, i+1)
+			return job, true
+		}
+	}
+	return webhook.Job{}, false
+}
+
+// rotate moves the first job behind the others.
+func (f *fifo) rotate() { f.push(f.pop()) }
+
+// ring holds the queues of a class in the order in which they are served.
+type ring struct {
+	queues []*queue
+	head   int
+}
+
+func (r *ring) len() int { return len(r.queues) - r.head }
+
+func (r *ring) push(q *queue) { r.queues = append(r.queues, q) }
+
+func (r *ring) pop() *queue {
+	q := r.queues[r.head]
+	r.queues[r.head] = nil
+	r.head++
+	switch n := r.len(); {
+	case n == 0:
+		r.queues, r.head = r.queues[:0], 0
+	case r.head >= 64 && r.head >= n:
+		copy(r.queues, r.queues[r.head:])
+		clear(r.queues[n:])
+		r.queues, r.head = r.queues[:n], 0
+	}
+	return q
+}

@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// recordLoop stores outcomes, all that have come in one transaction, until the
+// last one is stored.
+func (d *Dispatcher) recordLoop() {
+	batch := make([]webhook.Outcome, 0, maxRecorded)
+	for first := range d.outcomes {
+		batch = append(batch[:0], first)
+	more:
+		for len(batch) < maxRecorded {
+			select {
+			case o, ok := <-d.outcomes:
+				if !ok {
+					break more
+				}
+				batch = append(batch, o)
+			default:
+				break more
+			}
+		}
+		d.record(batch)
+		clear(batch)
+	}
+}
+
+// record stores outcomes, however long the database can't take them: meanwhile
+// the attempts that end wait, and none begins. Only a stop that has run out of
+// time gives up; the deliveries are then still pending and are sent again.
+func (d *Dispatcher) record(batch []webhook.Outcome) {
+	ctx := context.WithoutCancel(d.ctx)
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := d.store.Record(ctx, batch, func() { d.recorded(batch) })
+		if err == nil {
+			break
+		}
+		d.log.Error("outcomes_not_stored", slog.Int("outcomes", len(batch)), slog.String("error", err.Error()))
+		select {
+		case <-time.After(wait):
+		case <-d.ctx.Done():
+			return
+		}
+	}
+	for i := range batch {
+		d.metrics.observe(&batch[i])
+		d.logOutcome(ctx, &batch[i])
+	}
+}
+
+// recorded brings the books in step with the table. It runs right after the
+// commit and takes d.mu itself.
+func (d *Dispatcher) recorded(batch []webhook.Outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range batch {
+		o := &batch[i]
+		q, known := d.queues[o.Job.Sub.ID]
+		if !known {
+			d.bytes -= len(o.Job.Body)
+			continue
+		}
+		d.forget(q, o.Job)
+		switch {
+		case d.stopping:
+		case !q.sub.Enabled:
+			d.drop(q)
+		case o.Superseded: // somebody made it due while the attempt was under way
+			d.wake(q)
+		case o.Status == webhook.Retrying && (q.nextDue.IsZero() || o.NextAt.Before(q.nextDue)):
+			q.nextDue = o.NextAt
+			d.ready(q)
+		}
+	}
+}
+
+// logOutcome writes the one line about an attempt.
+func (d *Dispatcher) logOutcome(ctx context.Context, o *webhook.Outcome) {
+	level := slog.LevelInfo
+	if o.Status == webhook.Failed || o.Status == webhook.Cancelled {
+		level = slog.LevelWarn
+	}
+	if !d.log.Enabled(ctx, level) {
+		return
+	}
+	a := &o.Attempt
+	attrs := []slog.Attr{
+		slog.String("tenant_id", id.Tenant.Format(o.Job.TenantID)),
+		slog.String("subscription_id", id.Subscription.Format(o.Job.Sub.ID)),
+		slog.String("event_id", id.Event.Format(o.Job.EventID)),
+		slog.String("event_type", o.Job.Type),
+		slog.Int("attempt", a.Number),
+		slog.String("verdict", string(a.Verdict)),
+		slog.String("reason", string(a.Reason)),
+		slog.Int("response_status", a.ResponseStatus),
+		slog.Duration("took", a.Timing.Total),
+		slog.String("status", o.Status.String()),
+	}
+	if !o.NextAt.IsZero() {
+		attrs = append(attrs, slog.Time("next_at", o.NextAt))
+	}
+	if a.Error != "" {
+		attrs = append(attrs, slog.String("error", a.Error))
+	}
+	if o.Superseded {
+		attrs = append(attrs, slog.Bool("superseded", true))
+	}
+	d.log.LogAttrs(ctx, level, "attempt", attrs...)
+}

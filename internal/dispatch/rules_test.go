@@ -1,0 +1,152 @@
+package dispatch
+
+import (
+	"testing"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestTheLimitDoublesUntilTheFirstSetbackAndThenGrowsByOne(t *testing.T) {
+	l := newLimit(0)
+	round := func() {
+		for range l.allowed() {
+			l.succeeded()
+		}
+	}
+	for _, want := range []int{8, 16, 32, 64, 128, 128} {
+		if l.allowed() != want {
+			t.Fatalf("%d, want %d", l.allowed(), want)
+		}
+		round()
+	}
+	l.setBack(epoch, epoch.Add(time.Second))
+	if l.allowed() != 64 {
+		t.Fatalf("a setback left %d", l.allowed())
+	}
+	round()
+	if l.allowed() != 65 {
+		t.Fatalf("a round after a setback gave %d", l.allowed())
+	}
+}
+
+func TestAttemptsThatWereUnderWayTogetherHalveTheLimitOnce(t *testing.T) {
+	l := newLimit(0)
+	for range 8 {
+		l.setBack(epoch, epoch.Add(time.Second))
+	}
+	if l.allowed() != 4 {
+		t.Fatalf("eight setbacks at once left %d", l.allowed())
+	}
+	for i := range 10 {
+		l.setBack(epoch.Add(time.Duration(2+2*i)*time.Second), epoch.Add(time.Duration(3+2*i)*time.Second))
+	}
+	if l.allowed() != 1 {
+		t.Fatalf("the limit fell to %d", l.allowed())
+	}
+}
+
+func TestAFixedLimitStays(t *testing.T) {
+	l := newLimit(5)
+	l.setBack(epoch, epoch.Add(time.Second))
+	for range 100 {
+		l.succeeded()
+	}
+	if l.allowed() != 5 {
+		t.Fatalf("it became %d", l.allowed())
+	}
+}
+
+func TestPauses(t *testing.T) {
+	a, b, c := id.New(epoch), id.New(epoch.Add(time.Second)), id.New(epoch.Add(2*time.Second))
+	busy := wire.Judgement{Verdict: wire.Busy, Reason: wire.ReasonUnavailable}
+	ok := wire.Judgement{Verdict: wire.Delivered, Reason: wire.ReasonOK}
+	throttled := wire.Judgement{Verdict: wire.Throttled, Reason: wire.ReasonThrottled}
+	asked := wire.Judgement{Verdict: wire.Throttled, Reason: wire.ReasonThrottled, Wait: time.Minute}
+	refusedConnection := wire.Judgement{Verdict: wire.Retry, Reason: "connect"}
+	type step struct {
+		after   time.Duration // since the step before
+		event   id.ID
+		j       wire.Judgement
+		waits   time.Duration // from the step on; 0: none
+		probing bool
+	}
+	for name, steps := range map[string][]step{
+		"the same event three times is no reason":          {{0, a, busy, 0, false}, {1, a, busy, 0, false}, {1, a, busy, 0, false}},
+		"three different events in a row are":              {{0, a, busy, 0, false}, {1, b, busy, 0, false}, {1, c, busy, 5 * time.Second, true}},
+		"a success in between begins the count anew":       {{0, a, busy, 0, false}, {1, b, busy, 0, false}, {1, a, ok, 0, false}, {1, c, busy, 0, false}},
+		"the endpoint's own word holds":                    {{0, a, asked, time.Minute, true}},
+		"without a word the pause doubles each time":       {{0, a, throttled, 5 * time.Second, true}, {5 * time.Second, b, throttled, 10 * time.Second, true}, {10 * time.Second, a, throttled, 20 * time.Second, true}},
+		"a probe that succeeds ends it":                    {{0, a, asked, time.Minute, true}, {time.Minute, b, ok, 0, false}},
+		"a probe that can't connect pauses again":          {{0, a, asked, time.Minute, true}, {time.Minute, b, refusedConnection, 5 * time.Second, true}},
+		"what was under way before does not end the pause": {{0, a, asked, time.Minute, true}, {-1, b, ok, time.Minute, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p pause
+			now := epoch
+			for i, s := range steps {
+				started := epoch.Add(-time.Second)
+				if s.after >= 0 {
+					now = now.Add(s.after)
+					started = now
+				}
+				p.judged(s.event, s.j, started, now)
+				waits := max(p.until.Sub(now), 0)
+				if waits != s.waits || p.probing != s.probing {
+					t.Fatalf("step %d: waits %s, probing %t; want %s, %t", i, waits, p.probing, s.waits, s.probing)
+				}
+			}
+		})
+	}
+}
+
+func TestDecide(t *testing.T) {
+	schedule := wire.Schedule{Delays: []time.Duration{time.Second, time.Minute}}
+	for name, c := range map[string]struct {
+		step   int
+		a      webhook.Attempt
+		paused time.Duration
+		status webhook.Status
+		after  time.Duration
+	}{
+		"a success ends it":                         {0, webhook.Attempt{Verdict: wire.Delivered}, 0, webhook.Delivered, 0},
+		"a failure is tried again on schedule":      {0, webhook.Attempt{Verdict: wire.Retry}, 0, webhook.Retrying, time.Second},
+		"later ones wait longer":                    {1, webhook.Attempt{Verdict: wire.Busy}, 0, webhook.Retrying, time.Minute},
+		"the last one fails it":                     {2, webhook.Attempt{Verdict: wire.Refused}, 0, webhook.Failed, 0},
+		"gone cancels it":                           {0, webhook.Attempt{Verdict: wire.Gone}, 0, webhook.Cancelled, 0},
+		"a throttled one waits as long as asked":    {0, webhook.Attempt{Verdict: wire.Throttled}, time.Hour, webhook.Retrying, time.Hour},
+		"but not less long than the schedule says":  {1, webhook.Attempt{Verdict: wire.Throttled}, time.Second, webhook.Retrying, time.Minute},
+		"and is failed when the schedule is at end": {2, webhook.Attempt{Verdict: wire.Throttled}, time.Hour, webhook.Failed, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, next := decide(webhook.Job{Step: c.step}, c.a, schedule, epoch.Add(c.paused), epoch, 0.5)
+			if status != c.status || (c.after == 0) != next.IsZero() || (c.after != 0 && next.Sub(epoch) != c.after) {
+				t.Fatalf("%v at %s", status, next)
+			}
+		})
+	}
+}
+
+func TestAFifoGivesBackInOrderAndLetsGo(t *testing.T) {
+	var f fifo
+	next, want := 0, 0
+	for round := range 500 {
+		for range round % 7 {
+			f.push(webhook.Job{Attempts: next})
+			next++
+		}
+		for range min(f.len(), round%5) {
+			if got := f.pop().Attempts; got != want {
+				t.Fatalf("%d instead of %d", got, want)
+			}
+			want++
+		}
+	}
+	if cap(f.jobs) > 4*max(f.len(), 64) {
+		t.Errorf("%d places for %d jobs", cap(f.jobs), f.len())
+	}
+}

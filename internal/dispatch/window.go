@@ -1,0 +1,156 @@
+package dispatch
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// How much of a lane may wait in memory.
+const (
+	leastWindow = 64
+	mostWindow  = 1024
+	// certainWindow is what every lane may hold even where memory is short, so
+	// that endpoints that are down can't starve the others.
+	certainWindow = 8
+)
+
+// capacity is how many jobs of a lane may wait in memory now: more for an
+// endpoint that takes more.
+func (d *Dispatcher) capacity(q *queue) int {
+	if d.bytes >= d.mostBytes {
+		return certainWindow
+	}
+	return min(max(8*q.allowed(), leastWindow), mostWindow)
+}
+
+// room is how many more jobs fit into a lane.
+func (d *Dispatcher) room(q *queue, lane webhook.Lane) int {
+	return max(0, d.capacity(q)-q.lanes[lane].len())
+}
+
+// push books a job and puts it at the end of its lane, unless it is booked
+// already.
+func (d *Dispatcher) push(q *queue, job webhook.Job) {
+	if _, booked := q.booked[job.EventID]; booked {
+		return
+	}
+	q.booked[job.EventID] = struct{}{}
+	d.bytes += len(job.Body)
+	q.lanes[job.Status].push(job)
+}
+
+// forget removes a job from the books. The table says from now on what becomes
+// of it.
+func (d *Dispatcher) forget(q *queue, job webhook.Job) {
+	delete(q.booked, job.EventID)
+	d.bytes -= len(job.Body)
+	if q.refilling {
+		q.unbooked[job.EventID] = struct{}{}
+	}
+}
+
+// empty forgets what waits in memory.
+func (d *Dispatcher) empty(q *queue) {
+	for lane := range q.lanes {
+		for q.lanes[lane].len() > 0 {
+			d.forget(q, q.lanes[lane].pop())
+		}
+	}
+	q.more, q.nextDue = [2]bool{}, time.Time{}
+}
+
+// refillSoon has a queue's window filled from the table.
+func (d *Dispatcher) refillSoon(q *queue) {
+	if q.refilling || d.stopping || !q.sub.Enabled {
+		return
+	}
+	q.refilling, q.unbooked = true, make(map[id.ID]struct{})
+	d.refills = append(d.refills, q)
+	if d.refilling < maxRefilling {
+		d.refilling++
+		d.workers.Go(d.refillLoop)
+	}
+}
+
+// refillLoop reads for the queues that want it until none does. It takes d.mu
+// itself.
+func (d *Dispatcher) refillLoop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.refills) > 0 && !d.stopping {
+		q := d.refills[0]
+		d.refills = slices.Delete(d.refills, 0, 1)
+		d.refill(q)
+	}
+	d.refilling--
+}
+
+// refill reads both lanes of a queue as far as there is room.
+func (d *Dispatcher) refill(q *queue) {
+	q.missed = false
+	for _, lane := range []webhook.Lane{webhook.Pending, webhook.Retrying} {
+		if q.more[lane] && d.room(q, lane) > 0 && !d.read(q, lane) {
+			break
+		}
+	}
+	q.refilling, q.unbooked = false, nil
+	if q.missed && q.sub.Enabled { // what was read may lack what came meanwhile
+		q.more = [2]bool{true, true}
+		if d.room(q, webhook.Pending)+d.room(q, webhook.Retrying) > 0 {
+			d.refillSoon(q)
+		}
+	}
+	d.drop(q)
+	d.ready(q)
+	d.start()
+}
+
+// read fills a lane from the table and reports whether to go on. It lets go of
+// d.mu while it reads; what was forgotten meanwhile may still be in what it read,
+// and is passed over.
+func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
+	sub := q.sub
+	limit := d.room(q, lane) + len(q.booked) // what is booked may be among the rows that come first
+	q.unbooked = make(map[id.ID]struct{})
+	d.mu.Unlock()
+	jobs, next, err := d.store.Due(d.ctx, sub, lane, time.Now(), limit)
+	d.mu.Lock()
+	if err != nil {
+		if d.ctx.Err() == nil {
+			d.log.Error("queue_not_read", slog.String("subscription_id", id.Subscription.Format(sub.ID)), slog.String("error", err.Error()))
+			time.AfterFunc(time.Second, func() { d.retryRefill(q) })
+		}
+		return false
+	}
+	if !q.sub.Enabled {
+		return false
+	}
+	q.more[lane] = len(jobs) == limit
+	for _, job := range jobs {
+		if _, passed := q.unbooked[job.EventID]; passed {
+			continue
+		}
+		if d.room(q, lane) == 0 {
+			q.more[lane] = true
+			break
+		}
+		d.push(q, job)
+	}
+	if lane == webhook.Retrying && !next.IsZero() && (q.nextDue.IsZero() || next.Before(q.nextDue)) {
+		q.nextDue = next
+	}
+	return true
+}
+
+// retryRefill reads again after an error. It takes d.mu itself.
+func (d *Dispatcher) retryRefill(q *queue) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stopping && q.sub.Enabled {
+		d.wake(q)
+	}
+}

@@ -1,0 +1,130 @@
+package testkit
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// Sender is the sending half of a server on a network in memory, with a tenant.
+type Sender struct {
+	Path       string // of the database file
+	Net        *Net
+	DB         *db.DB
+	Webhooks   *webhook.Service
+	Dispatcher *dispatch.Dispatcher
+	Tenant     id.ID
+
+	key  secret.Key
+	idle func()
+}
+
+// SenderOptions change a sender. The zero value is the program's defaults.
+type SenderOptions struct {
+	MaxInFlight    int
+	MaxMemoryBytes int
+	Logger         *slog.Logger
+}
+
+// NewSender returns a sender on a new database; it runs until Stop or the end of
+// the test.
+func NewSender(t testing.TB, opts SenderOptions) *Sender {
+	t.Helper()
+	s := &Sender{Path: filepath.Join(t.TempDir(), "grapevine.db"), Net: NewNet(), Tenant: id.New(time.Now()), key: secret.NewKey()}
+	s.MustStart(t, opts)
+	t.Cleanup(func() { s.Stop(context.WithoutCancel(t.Context())) })
+	return s
+}
+
+// MustStart starts the sender, again after Stop, on the same file.
+func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
+	t.Helper()
+	var err error
+	if s.DB, err = db.Open(t.Context(), "sqlite:"+s.Path, db.Options{Logger: opts.Logger}); err != nil {
+		t.Fatal(err)
+	}
+	box, err := secret.Open(t.Context(), s.DB, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := netguard.New(netguard.Config{AllowHTTP: true, Resolver: s.Net, DialContext: s.Net.DialContext})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128})
+	s.idle = client.CloseIdleConnections
+	attempter := dispatch.NewAttempter(client, "test")
+	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Attempter: attempter, Logger: opts.Logger})
+	s.Dispatcher = dispatch.New(dispatch.Options{
+		Store: s.Webhooks, Attempter: attempter, Logger: opts.Logger,
+		MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,
+	})
+	s.Webhooks.Start(s.Dispatcher)
+	if err := s.Dispatcher.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Stop stops the sender and closes its database.
+func (s *Sender) Stop(ctx context.Context) {
+	s.Webhooks.Stop()
+	s.Dispatcher.Stop(ctx)
+	s.idle()
+	_ = s.DB.Close()
+}
+
+// MustSubscribe subscribes http://host/ to all events, with handler behind it.
+func (s *Sender) MustSubscribe(t testing.TB, host string, policy webhook.Policy, handler http.HandlerFunc) *webhook.Subscription {
+	t.Helper()
+	s.Net.MustServe(t, host, handler)
+	sub, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, webhook.Draft{
+		URL: "http://" + host + "/", EventTypes: []string{webhook.AllTypes}, Policy: policy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+// MustPublish publishes events of type "test.happened", each with its number n.
+func (s *Sender) MustPublish(t testing.TB, count int) []id.ID {
+	t.Helper()
+	pubs := make([]webhook.Publication, count)
+	for i := range pubs {
+		data, err := json.Marshal(map[string]int{"n": i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pubs[i] = webhook.Publication{Type: "test.happened", Data: data}
+	}
+	answers, _, err := s.Webhooks.Publish(t.Context(), s.Tenant, webhook.Publishing{Publications: pubs, Batch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]id.ID, count)
+	for i, a := range answers {
+		ids[i] = a.ID
+	}
+	return ids
+}
+
+// MustDelivery returns a delivery with its attempts.
+func (s *Sender) MustDelivery(t testing.TB, event id.ID, sub *webhook.Subscription) (webhook.Delivery, []webhook.Attempt) {
+	t.Helper()
+	d, attempts, err := s.Webhooks.Delivery(t.Context(), s.Tenant, event, sub.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, attempts
+}
