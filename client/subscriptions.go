@@ -1,0 +1,207 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Subscription is where events go. Values of headers and secrets of auth are
+// masked.
+type Subscription struct {
+	ID          string            `json:"id"`
+	URL         string            `json:"url"`
+	Dialect     string            `json:"dialect"`
+	EventTypes  []string          `json:"event_types"`
+	Description string            `json:"description"`
+	Headers     map[string]string `json:"headers"`
+	Auth        *Auth             `json:"auth,omitempty"`
+	Policy      Policy            `json:"policy"`
+	Status      string            `json:"status"`           // "enabled" or "disabled"
+	Reason      string            `json:"reason,omitempty"` // why it is disabled
+	PublicKeys  []string          `json:"public_keys"`      // what receivers verify v1a signatures with
+	CreatedAt   time.Time         `json:"created_at"`
+	UpdatedAt   time.Time         `json:"updated_at"`
+}
+
+// SubscriptionWithSecret is a subscription whose secret has just been made.
+type SubscriptionWithSecret struct {
+	Subscription
+	Secret string `json:"secret"`
+}
+
+// NewSubscription is what a subscription is made of. URL and EventTypes are
+// required.
+type NewSubscription struct {
+	URL         string            `json:"url"`
+	EventTypes  []string          `json:"event_types"` // or "*" alone, for all
+	Dialect     string            `json:"dialect,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Auth        *Auth             `json:"auth,omitempty"`
+	Secret      string            `json:"secret,omitempty"`    // "": one is made
+	Signature   string            `json:"signature,omitempty"` // the kind of secret to make: "v1" (the default) or "v1a"
+	Policy      *Policy           `json:"policy,omitempty"`
+}
+
+// Auth is how requests prove to the endpoint who sends them.
+type Auth struct {
+	Type     string `json:"type"` // "basic" or "bearer"
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	Token    string `json:"token,omitempty"`
+}
+
+// Policy is how a subscription differs from its dialect. The zero value does
+// not.
+type Policy struct {
+	// Schedule holds the waits between attempts, in seconds. Nil: the dialect's;
+	// empty: one attempt only.
+	Schedule    []float64 `json:"schedule,omitzero"`
+	Timeout     float64   `json:"timeout,omitzero"`       // of an attempt in all, in seconds
+	MaxInFlight int       `json:"max_in_flight,omitzero"` // zero: as many as the endpoint keeps up with
+	Rate        float64   `json:"rate,omitzero"`          // attempts a second; zero: no limit
+}
+
+// SubscriptionChange is what can change about a subscription. What is nil stays;
+// headers, auth and policy are replaced as a whole.
+type SubscriptionChange struct {
+	URL         *string
+	EventTypes  *[]string
+	Description *string
+	Headers     *map[string]string
+	Auth        *Auth
+	RemoveAuth  bool // instead of Auth
+	Policy      *Policy
+}
+
+// body is the change as it is sent.
+func (ch SubscriptionChange) body() map[string]any {
+	fields := map[string]any{}
+	add := func(name string, given bool, value any) {
+		if given {
+			fields[name] = value
+		}
+	}
+	add("url", ch.URL != nil, ch.URL)
+	add("event_types", ch.EventTypes != nil, ch.EventTypes)
+	add("description", ch.Description != nil, ch.Description)
+	add("headers", ch.Headers != nil, ch.Headers)
+	add("policy", ch.Policy != nil, ch.Policy)
+	add("auth", ch.Auth != nil, ch.Auth)
+	add("auth", ch.RemoveAuth, nil)
+	return fields
+}
+
+// CreateSubscription makes a subscription. Events that are published after it
+// returned reach it.
+func (c *Client) CreateSubscription(ctx context.Context, n NewSubscription) (SubscriptionWithSecret, error) {
+	var sub SubscriptionWithSecret
+	_, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/subscriptions", body: n}, &sub)
+	return sub, err
+}
+
+// Subscriptions returns a page of the subscriptions, the oldest first.
+func (c *Client) Subscriptions(ctx context.Context, page Page) (List[Subscription], error) {
+	return list[Subscription](ctx, c, "/v1/subscriptions", url.Values{}, page)
+}
+
+// AllSubscriptions goes through all subscriptions.
+func (c *Client) AllSubscriptions(ctx context.Context) iter.Seq2[Subscription, error] {
+	return all(func(p Page) (List[Subscription], error) { return c.Subscriptions(ctx, p) })
+}
+
+// Subscription returns a subscription.
+func (c *Client) Subscription(ctx context.Context, id string) (Subscription, error) {
+	return c.subscription(ctx, call{method: http.MethodGet, path: path("/v1/subscriptions/", id)})
+}
+
+// UpdateSubscription changes a subscription. Attempts that begin after it
+// returned follow the change.
+func (c *Client) UpdateSubscription(ctx context.Context, id string, change SubscriptionChange) (Subscription, error) {
+	return c.subscription(ctx, call{method: http.MethodPatch, path: path("/v1/subscriptions/", id), body: change.body()})
+}
+
+// DeleteSubscription ends a subscription and cancels its pending deliveries.
+func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: path("/v1/subscriptions/", id)}, nil)
+	return err
+}
+
+// EnableSubscription sends again, first what was pending when it was disabled.
+func (c *Client) EnableSubscription(ctx context.Context, id string) (Subscription, error) {
+	return c.subscription(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/enable")})
+}
+
+// DisableSubscription stops sending. What is published from now on is held.
+func (c *Client) DisableSubscription(ctx context.Context, id string) (Subscription, error) {
+	return c.subscription(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/disable")})
+}
+
+func (c *Client) subscription(ctx context.Context, call call) (Subscription, error) {
+	var sub Subscription
+	_, err := c.do(ctx, call, &sub)
+	return sub, err
+}
+
+// Rotation is how a secret is replaced.
+type Rotation struct {
+	Secret string `json:"secret,omitempty"` // "": one of the same kind is made
+	// Overlap is for how many seconds the old secrets sign as well, at most 7
+	// days; nil: a day.
+	Overlap *int64 `json:"overlap,omitempty"`
+}
+
+// RotateSecret makes a new secret the current one.
+func (c *Client) RotateSecret(ctx context.Context, id string, r Rotation) (SubscriptionWithSecret, error) {
+	var sub SubscriptionWithSecret
+	_, err := c.do(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/secret/rotate"), body: r}, &sub)
+	return sub, err
+}
+
+// Secrets are what requests are signed with.
+type Secrets struct {
+	Secrets    []Secret `json:"secrets"` // those that sign now, the newest first
+	PublicKeys []string `json:"public_keys"`
+}
+
+// Secret signs requests.
+type Secret struct {
+	Secret    string    `json:"secret"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: it is the current one
+}
+
+// RevealSecrets returns a subscription's secrets.
+func (c *Client) RevealSecrets(ctx context.Context, id string) (Secrets, error) {
+	var s Secrets
+	_, err := c.do(ctx, call{method: http.MethodGet, path: path("/v1/subscriptions/", id, "/secret")}, &s)
+	return s, err
+}
+
+// TestResult is what came of a test.
+type TestResult struct {
+	Verdict        string   `json:"verdict"`
+	Reason         string   `json:"reason"`
+	ResponseStatus int      `json:"response_status,omitempty"` // 0: there was no answer
+	Error          string   `json:"error,omitempty"`
+	TookMS         int64    `json:"took_ms"`
+	Timing         Timing   `json:"timing"`
+	Headers        []Header `json:"headers"`
+	Body           string   `json:"body"` // the first KiB
+}
+
+// TestDraft sends a test event to a subscription that is not saved.
+func (c *Client) TestDraft(ctx context.Context, n NewSubscription) (TestResult, error) {
+	var r TestResult
+	_, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/subscriptions/test", body: n}, &r)
+	return r, err
+}
+
+// TestSubscription sends a test event to a subscription.
+func (c *Client) TestSubscription(ctx context.Context, id string) (TestResult, error) {
+	var r TestResult
+	_, err := c.do(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/test")}, &r)
+	return r, err
+}

@@ -1,0 +1,76 @@
+package api_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/client"
+)
+
+// jsonFields lists the names of a type's fields in JSON.
+func jsonFields(t reflect.Type) []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct{ Properties map[string]any }
+		}
+	}
+	if err := json.Unmarshal([]byte(MustWorld(t, nil).send(http.MethodGet, "/openapi.json", "", "").body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]reflect.Type{
+		"Attempt": reflect.TypeFor[client.Attempt](), "Auth": reflect.TypeFor[client.Auth](), "ChangeTenant": reflect.TypeFor[client.TenantChange](),
+		"CreatedKey": reflect.TypeFor[client.CreatedKey](), "CreatedTenant": reflect.TypeFor[client.CreatedTenant](),
+		"Delivery": reflect.TypeFor[client.Delivery](), "DeliveryPage": reflect.TypeFor[client.List[client.Delivery]](),
+		"Event": reflect.TypeFor[client.Event](), "EventPage": reflect.TypeFor[client.List[client.Event]](),
+		"EventType": reflect.TypeFor[client.EventType](), "EventTypePage": reflect.TypeFor[client.List[client.EventType]](),
+		"Field": reflect.TypeFor[client.Field](), "FullDelivery": reflect.TypeFor[client.FullDelivery](), "FullEvent": reflect.TypeFor[client.FullEvent](),
+		"Header": reflect.TypeFor[client.Header](), "Key": reflect.TypeFor[client.Key](), "KeyPage": reflect.TypeFor[client.List[client.Key]](),
+		"NewKey": reflect.TypeFor[client.NewKey](), "NewSubscription": reflect.TypeFor[client.NewSubscription](), "NewTenant": reflect.TypeFor[client.NewTenant](),
+		"Policy": reflect.TypeFor[client.Policy](), "Publication": reflect.TypeFor[client.Publication](), "Published": reflect.TypeFor[client.Published](),
+		"Response": reflect.TypeFor[client.Response](), "Rotate": reflect.TypeFor[client.Rotation](), "Secret": reflect.TypeFor[client.Secret](),
+		"Secrets": reflect.TypeFor[client.Secrets](), "Subscription": reflect.TypeFor[client.Subscription](),
+		"SubscriptionPage":       reflect.TypeFor[client.List[client.Subscription]](),
+		"SubscriptionWithSecret": reflect.TypeFor[client.SubscriptionWithSecret](),
+		"Tenant":                 reflect.TypeFor[client.Tenant](), "TenantPage": reflect.TypeFor[client.List[client.Tenant]](),
+		"Test": reflect.TypeFor[client.TestResult](), "Timing": reflect.TypeFor[client.Timing](),
+	}
+	// What the client writes or reads by hand; its tests and those of the routes
+	// show that it does.
+	byHand := []string{"Batch", "ChangeSubscription", "Problem", "PublishedBatch", "RollKey"}
+	for name, schema := range doc.Components.Schemas {
+		if slices.Contains(byHand, name) {
+			continue
+		}
+		of, ok := types[name]
+		if !ok {
+			t.Errorf("the client has no %s", name)
+			continue
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(schema.Properties)), jsonFields(of)); diff != "" {
+			t.Errorf("%s (-document +client):\n%s", name, diff)
+		}
+		delete(types, name)
+	}
+	if len(types) > 0 {
+		t.Errorf("the document has no %v", slices.Sorted(maps.Keys(types)))
+	}
+}

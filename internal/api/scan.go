@@ -1,0 +1,240 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// scanner takes a document apart that is known to be valid JSON, without
+// copying: publishing is the one call that has to be fast.
+type scanner struct {
+	src []byte
+	pos int
+}
+
+// space skips white space and returns what follows, which is there inside a
+// valid document.
+func (s *scanner) space() byte {
+	for {
+		switch c := s.src[s.pos]; c {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return c
+		}
+	}
+}
+
+// text skips a string and returns it with its quotes.
+func (s *scanner) text() []byte {
+	start := s.pos
+	for s.pos++; s.src[s.pos] != '"'; s.pos++ {
+		if s.src[s.pos] == '\\' {
+			s.pos++
+		}
+	}
+	s.pos++
+	return s.src[start:s.pos]
+}
+
+// value skips a value of any kind and returns it.
+func (s *scanner) value() []byte {
+	switch s.space() {
+	case '"':
+		return s.text()
+	case '{', '[':
+		return s.composite()
+	}
+	start := s.pos
+	for ; s.pos < len(s.src); s.pos++ {
+		switch s.src[s.pos] {
+		case ',', '}', ']', ' ', '\t', '\n', '\r':
+			return s.src[start:s.pos]
+		}
+	}
+	return s.src[start:]
+}
+
+func (s *scanner) composite() []byte {
+	start := s.pos
+	for depth := 0; ; {
+		switch s.src[s.pos] {
+		case '"':
+			s.text()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		s.pos++
+		if depth == 0 {
+			return s.src[start:s.pos]
+		}
+	}
+}
+
+// maxDepth is how deep an event's data may be nested: as deep as common parsers
+// of receivers go, and far less than what our own could not write again.
+const maxDepth = 500
+
+// deeperThan reports whether lists and objects are nested deeper in a value.
+func deeperThan(value []byte, most int) bool {
+	if bytes.Count(value, []byte{'['})+bytes.Count(value, []byte{'{'}) <= most {
+		return false
+	}
+	depth := 0
+	for s := (scanner{src: value}); s.pos < len(value); s.pos++ {
+		switch value[s.pos] {
+		case '"':
+			s.text()
+			s.pos--
+		case '{', '[':
+			if depth++; depth > most {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// fields calls fn with each name, unquoted, and each value of an object.
+func fields(object []byte, fn func(name string, value []byte)) {
+	s := scanner{src: object, pos: 1}
+	for s.space() != '}' {
+		if s.src[s.pos] == ',' {
+			s.pos++
+			s.space()
+		}
+		name := unquote(s.text())
+		s.space()
+		s.pos++ // the colon
+		fn(name, s.value())
+	}
+}
+
+// items calls fn with each item of a list.
+func items(list []byte, fn func(i int, item []byte)) {
+	s := scanner{src: list, pos: 1}
+	for i := 0; s.space() != ']'; i++ {
+		if s.src[s.pos] == ',' {
+			s.pos++
+		}
+		fn(i, s.value())
+	}
+}
+
+// unquote reads a valid JSON string.
+func unquote(quoted []byte) string {
+	inner := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	var text string
+	_ = json.Unmarshal(quoted, &text) // it is valid
+	return text
+}
+
+// publication reads one event of a publisher, which stands at path.
+func publication(raw []byte, path string, errs *fieldErrors) webhook.Publication {
+	var p webhook.Publication
+	if raw[0] != '{' {
+		errs.add(path, "must be an object")
+		return p
+	}
+	var seen [4]bool
+	once := func(i int, name string) {
+		if seen[i] {
+			errs.add(join(path, name), "is there twice")
+		}
+		seen[i] = true
+	}
+	fields(raw, func(name string, value []byte) {
+		switch name {
+		case "type":
+			once(0, name)
+			p.Type = textField(value, path, name, errs)
+		case "data":
+			once(1, name)
+			if p.Data = value; deeperThan(value, maxDepth) {
+				errs.add(join(path, name), "is nested more than %d levels deep", maxDepth)
+			}
+		case "timestamp":
+			once(2, name)
+			p.OccurredAt = timeField(value, path, name, errs)
+		case "dialect":
+			once(3, name)
+			p.Dialect = textField(value, path, name, errs)
+			if string(value) == `""` {
+				errs.add(join(path, name), "must not be empty")
+			}
+		default:
+			errs.unknown(path, name)
+		}
+	})
+	return p
+}
+
+func textField(value []byte, path, name string, errs *fieldErrors) string {
+	if value[0] != '"' {
+		errs.add(join(path, name), "must be a string")
+		return ""
+	}
+	return unquote(value)
+}
+
+func timeField(value []byte, path, name string, errs *fieldErrors) time.Time {
+	var t time.Time
+	if value[0] != '"' || t.UnmarshalJSON(value) != nil {
+		errs.add(join(path, name), timeMessage)
+		return t
+	}
+	if t.IsZero() { // which stands for the present further on
+		errs.add(join(path, name), "must not be before 1970")
+	}
+	return t
+}
+
+// publications reads the list of a batch.
+func publications(body []byte, errs *fieldErrors) []webhook.Publication {
+	if body[0] != '{' {
+		errs.add("", "must be an object")
+		return nil
+	}
+	var list []byte
+	fields(body, func(name string, value []byte) {
+		switch {
+		case name != "events":
+			errs.unknown("", name)
+		case list != nil:
+			errs.add(name, "is there twice")
+		default:
+			list = value
+		}
+	})
+	switch {
+	case list == nil:
+		errs.add("events", "is required")
+		return nil
+	case list[0] != '[':
+		errs.add("events", "must be a list")
+		return nil
+	}
+	var read []webhook.Publication
+	n := 0
+	items(list, func(i int, item []byte) {
+		if n++; n <= webhook.MaxBatch {
+			read = append(read, publication(item, "events["+strconv.Itoa(i)+"]", errs))
+		}
+	})
+	if n == 0 || n > webhook.MaxBatch {
+		errs.add("events", "must have 1 to %d events", webhook.MaxBatch)
+	}
+	return read
+}

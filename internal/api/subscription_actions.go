@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// maxTestBody is how much of the answer to a test is shown.
+const maxTestBody = 1 << 10
+
+type testJSON struct {
+	Verdict        string       `json:"verdict" example:"delivered"`
+	Reason         string       `json:"reason" example:"ok"`
+	ResponseStatus int          `json:"response_status,omitempty" doc:"Absent: there was no answer."`
+	Error          string       `json:"error,omitempty" doc:"What went wrong on the way."`
+	TookMS         int64        `json:"took_ms"`
+	Timing         timingJSON   `json:"timing"`
+	Headers        []headerJSON `json:"headers" doc:"Of the answer."`
+	Body           string       `json:"body" doc:"The first KiB of the answer, as text: what is not UTF-8 is replaced."`
+}
+
+type rotateJSON struct {
+	Secret  string `json:"secret,omitempty" minLength:"1" doc:"The new secret; absent: one of the same kind is made."`
+	Overlap *int64 `json:"overlap,omitempty" minimum:"0" maximum:"604800" doc:"For how many seconds the old ones sign as well; absent: a day."`
+}
+
+type secretsJSON struct {
+	Secrets    []secretJSON `json:"secrets" doc:"Those that sign now, the newest first."`
+	PublicKeys []string     `json:"public_keys" doc:"What receivers verify v1a signatures with."`
+}
+
+type secretJSON struct {
+	Secret    string     `json:"secret"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Absent: it is the current one."`
+}
+
+func (s *server) subscriptionActionRoutes() {
+	register(s, route{
+		id: "test-draft", method: http.MethodPost, path: "/v1/subscriptions/test", tag: tagSubscriptions, access: canManage,
+		summary: "Try a subscription that is not saved", description: "Sends the dialect's test event and answers with what came back.",
+		example: exampleSubscription,
+	}, s.testDraft)
+	register(s, route{
+		id: "test-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/test", tag: tagSubscriptions, access: canManage,
+		summary: "Test a subscription", description: "Sends the dialect's test event, also if the subscription is disabled, and answers with what came back.",
+	}, s.testSubscription)
+	register(s, route{
+		id: "enable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/enable", tag: tagSubscriptions, access: canManage,
+		summary: "Enable a subscription", description: "Sends what was pending when it was disabled. What is held stays so until it is retried.",
+	}, s.enableSubscription)
+	register(s, route{
+		id: "disable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/disable", tag: tagSubscriptions, access: canManage,
+		summary: "Disable a subscription", description: "Its pending deliveries wait; what is published from now on is held.",
+	}, s.disableSubscription)
+	register(s, route{
+		id: "rotate-secret", method: http.MethodPost, path: "/v1/subscriptions/{id}/secret/rotate", tag: tagSubscriptions, access: canManage,
+		summary: "Rotate a secret", description: "The answer has the new secret. The old ones sign as well until the overlap has passed.",
+		example: `{"overlap":3600}`,
+	}, s.rotateSecret)
+	register(s, route{
+		id: "reveal-secret", method: http.MethodGet, path: "/v1/subscriptions/{id}/secret", tag: tagSubscriptions, access: canManage,
+		summary: "Reveal the secrets",
+	}, s.revealSecret)
+}
+
+func (s *server) testDraft(ctx context.Context, r request[none, newSubscriptionJSON]) (testJSON, error) {
+	a, err := s.opts.Webhooks.TestDraft(ctx, r.tenant.ID, r.body.draft())
+	return showTest(a), err
+}
+
+func (s *server) testSubscription(ctx context.Context, r request[subscriptionPath, none]) (testJSON, error) {
+	sub, err := r.params.parse()
+	if err != nil {
+		return testJSON{}, err
+	}
+	a, err := s.opts.Webhooks.TestSubscription(ctx, r.tenant.ID, sub)
+	return showTest(a), err
+}
+
+func (s *server) enableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {
+	return s.withSubscription(ctx, r.tenant.ID, r.params, s.opts.Webhooks.EnableSubscription)
+}
+
+func (s *server) disableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {
+	return s.withSubscription(ctx, r.tenant.ID, r.params, s.opts.Webhooks.DisableSubscription)
+}
+
+func (s *server) rotateSecret(ctx context.Context, r request[subscriptionPath, rotateJSON]) (subscriptionWithSecretJSON, error) {
+	sub, err := r.params.parse()
+	if err != nil {
+		return subscriptionWithSecretJSON{}, err
+	}
+	return withSecret(s.opts.Webhooks.RotateSecret(ctx, r.tenant.ID, sub, r.body.Secret, overlapOf(r.body.Overlap)))
+}
+
+func (s *server) revealSecret(ctx context.Context, r request[subscriptionPath, none]) (secretsJSON, error) {
+	sub, err := r.params.parse()
+	if err != nil {
+		return secretsJSON{}, err
+	}
+	secrets, keys, err := s.opts.Webhooks.RevealSecrets(ctx, r.tenant.ID, sub, time.Now())
+	shown := secretsJSON{Secrets: make([]secretJSON, len(secrets)), PublicKeys: append([]string{}, keys...)}
+	for i, secret := range secrets {
+		shown.Secrets[i] = secretJSON{secret.Value, optionalTime(secret.ExpiresAt)}
+	}
+	return shown, err
+}
+
+func showTest(a webhook.Attempt) testJSON {
+	return testJSON{
+		Verdict: string(a.Verdict), Reason: string(a.Reason), ResponseStatus: a.ResponseStatus, Error: a.Error,
+		TookMS: a.Timing.Total.Milliseconds(), Timing: showTiming(a.Timing), Headers: showHeaders(a),
+		Body: readable(a.Body[:min(len(a.Body), maxTestBody)]),
+	}
+}

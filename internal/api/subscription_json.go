@@ -1,0 +1,210 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// SubscriptionJSON is how a subscription is shown: with its secrets masked.
+type SubscriptionJSON struct {
+	ID          string            `json:"id" example:"sub_019a9c1d2f3b5e8d7c6a4f10"`
+	URL         string            `json:"url" example:"https://example.com/webhooks"`
+	Dialect     string            `json:"dialect" example:"standard"`
+	EventTypes  []string          `json:"event_types"`
+	Description string            `json:"description"`
+	Headers     map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
+	Auth        *authJSON         `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
+	Policy      policyJSON        `json:"policy" doc:"How the subscription differs from its dialect."`
+	Status      string            `json:"status" enum:"enabled,disabled"`
+	Reason      string            `json:"reason,omitempty" doc:"Why it is disabled." example:"gone"`
+	PublicKeys  []string          `json:"public_keys" doc:"What receivers verify v1a signatures with."`
+	CreatedAt   time.Time         `json:"created_at"`
+	UpdatedAt   time.Time         `json:"updated_at"`
+}
+
+type subscriptionWithSecretJSON struct {
+	SubscriptionJSON
+	Secret string `json:"secret" doc:"What requests are signed with." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+}
+
+type newSubscriptionJSON struct {
+	URL         string            `json:"url" minLength:"1" maxLength:"4096" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
+	EventTypes  []string          `json:"event_types" doc:"At most 500, or [\"*\"] for all."`
+	Dialect     string            `json:"dialect,omitempty" minLength:"1" doc:"Whose events are sent, in whose shape; absent: standard."`
+	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
+	Headers     map[string]string `json:"headers,omitempty" doc:"At most 20, sent with every request."`
+	Auth        *authJSON         `json:"auth,omitempty" doc:"How requests prove to the endpoint who sends them."`
+	Secret      string            `json:"secret,omitempty" minLength:"1" doc:"What requests are signed with; absent: one is made."`
+	Signature   string            `json:"signature,omitempty" minLength:"1" doc:"The kind of secret to make: v1 (HMAC-SHA256, the default) or v1a (ed25519)." example:"v1"`
+	Policy      *policyJSON       `json:"policy,omitempty" doc:"How the subscription differs from its dialect."`
+}
+
+type changeSubscriptionJSON struct {
+	URL         *string            `json:"url,omitempty" minLength:"1" maxLength:"4096"`
+	EventTypes  *[]string          `json:"event_types,omitempty"`
+	Description *string            `json:"description,omitempty"`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all headers."`
+	Auth        nullable[authJSON] `json:"auth,omitzero" doc:"Replaces what there is; null removes it."`
+	Policy      *policyJSON        `json:"policy,omitempty" doc:"Replaces the whole policy."`
+}
+
+type authJSON struct {
+	Type     string `json:"type" enum:"basic,bearer"`
+	Username string `json:"username,omitempty" doc:"With basic."`
+	Password string `json:"password,omitempty" doc:"With basic."`
+	Token    string `json:"token,omitempty" doc:"With bearer."`
+}
+
+type policyJSON struct {
+	Schedule    *[]float64 `json:"schedule,omitempty" nullable:"true" doc:"The waits between attempts, in seconds; null or absent: the dialect's; []: one attempt only."`
+	Timeout     *float64   `json:"timeout,omitempty" minimum:"1" maximum:"60" doc:"How long an attempt may take in all, in seconds; absent: the dialect's."`
+	MaxInFlight *int64     `json:"max_in_flight,omitempty" minimum:"1" maximum:"128" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
+	Rate        *float64   `json:"rate,omitempty" minimum:"0.001" maximum:"10000" doc:"Attempts a second; absent: no limit."`
+}
+
+// nullable tells a field that is absent from one that is null.
+type nullable[T any] struct {
+	Set   bool
+	Value *T // nil: null
+}
+
+var (
+	_ json.Unmarshaler    = (*nullable[none])(nil)
+	_ huma.SchemaProvider = nullable[none]{}
+)
+
+// UnmarshalJSON reads a field that is there.
+func (n *nullable[T]) UnmarshalJSON(b []byte) error {
+	n.Set = true
+	return json.Unmarshal(b, &n.Value)
+}
+
+// Schema returns that of T or null.
+func (nullable[T]) Schema(r huma.Registry) *huma.Schema {
+	s := *r.Schema(reflect.TypeFor[T](), false, "")
+	s.Nullable = true
+	return &s
+}
+
+func (n newSubscriptionJSON) draft() webhook.Draft {
+	return webhook.Draft{
+		Dialect: n.Dialect, URL: n.URL, EventTypes: n.EventTypes, Description: n.Description, Headers: n.Headers,
+		Auth: n.Auth.auth(), Secret: n.Secret, Signature: n.Signature, Policy: n.Policy.policy(),
+	}
+}
+
+func (c changeSubscriptionJSON) patch() webhook.Patch {
+	p := webhook.Patch{URL: c.URL, EventTypes: c.EventTypes, Description: c.Description, Headers: c.Headers}
+	if c.Auth.Set {
+		p.Auth = new(c.Auth.Value.auth())
+	}
+	if c.Policy != nil {
+		p.Policy = new(c.Policy.policy())
+	}
+	return p
+}
+
+// auth returns no auth for nil.
+func (a *authJSON) auth() webhook.Auth {
+	if a == nil {
+		return webhook.Auth{}
+	}
+	return webhook.Auth{Type: webhook.AuthType(a.Type), Username: a.Username, Password: a.Password, Token: a.Token}
+}
+
+// policy returns the dialect's policy for nil.
+func (p *policyJSON) policy() webhook.Policy {
+	var policy webhook.Policy
+	if p == nil {
+		return policy
+	}
+	if p.Schedule != nil {
+		policy.Schedule = make([]time.Duration, len(*p.Schedule))
+		for i, wait := range *p.Schedule {
+			policy.Schedule[i] = seconds(wait)
+		}
+	}
+	if p.Timeout != nil {
+		policy.Timeout = seconds(*p.Timeout)
+	}
+	if p.MaxInFlight != nil {
+		policy.MaxInFlight = int(*p.MaxInFlight)
+	}
+	if p.Rate != nil {
+		policy.Rate = *p.Rate
+	}
+	return policy
+}
+
+// seconds is exact to the millisecond, and a century where it is longer.
+func seconds(n float64) time.Duration {
+	const century = 100 * 365 * 24 * 3600
+	return time.Duration(max(min(n, century), -century)*1000) * time.Millisecond
+}
+
+func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
+	keys, err := sub.PublicKeys(time.Now())
+	if err != nil {
+		return SubscriptionJSON{}, err
+	}
+	shown := SubscriptionJSON{
+		ID:          id.Subscription.Format(sub.ID),
+		URL:         sub.URL,
+		Dialect:     sub.Dialect.Name(),
+		EventTypes:  sub.EventTypes,
+		Description: sub.Description,
+		Headers:     make(map[string]string, len(sub.Headers)),
+		Auth:        showAuth(sub.Auth),
+		Policy:      showPolicy(sub.Policy),
+		Status:      "disabled",
+		Reason:      sub.Reason,
+		PublicKeys:  append([]string{}, keys...),
+		CreatedAt:   sub.CreatedAt,
+		UpdatedAt:   sub.UpdatedAt,
+	}
+	for _, h := range sub.Headers {
+		shown.Headers[h.Name] = webhook.Masked
+	}
+	if sub.Enabled {
+		shown.Status = "enabled"
+	}
+	return shown, nil
+}
+
+func showAuth(a webhook.Auth) *authJSON {
+	switch a.Type {
+	case webhook.BasicAuth:
+		return &authJSON{Type: string(a.Type), Username: a.Username, Password: webhook.Masked}
+	case webhook.BearerAuth:
+		return &authJSON{Type: string(a.Type), Token: webhook.Masked}
+	default:
+		return nil
+	}
+}
+
+func showPolicy(p webhook.Policy) policyJSON {
+	var shown policyJSON
+	if p.Schedule != nil {
+		waits := make([]float64, len(p.Schedule))
+		for i, wait := range p.Schedule {
+			waits[i] = wait.Seconds()
+		}
+		shown.Schedule = &waits
+	}
+	if p.Timeout != 0 {
+		shown.Timeout = new(p.Timeout.Seconds())
+	}
+	if p.MaxInFlight != 0 {
+		shown.MaxInFlight = new(int64(p.MaxInFlight))
+	}
+	if p.Rate != 0 {
+		shown.Rate = &p.Rate
+	}
+	return shown
+}

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/tenant"
+)
+
+// TenantJSON is how a tenant is shown. Like the other types with capitals it is
+// embedded in others, which the library sees only then.
+type TenantJSON struct {
+	ID        string    `json:"id" example:"ten_019a9c1d2f3b5e8d7c6a4f10"`
+	Alias     string    `json:"alias" example:"acme"`
+	Live      bool      `json:"live" doc:"False: a test tenant."`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+type createdTenantJSON struct {
+	TenantJSON
+	APIKey string `json:"api_key" doc:"The tenant's first key, which has all scopes. It can't be had again."`
+}
+
+type newTenantJSON struct {
+	Alias string `json:"alias" doc:"1 to 64 of a-z, 0-9, _ and -, first a letter or a digit; unique." example:"acme"`
+	Live  bool   `json:"live,omitempty" doc:"Whether it is for real; this can't be changed."`
+}
+
+type changeTenantJSON struct {
+	Alias *string `json:"alias,omitempty" doc:"See creation."`
+}
+
+// TenantPath names a tenant.
+type TenantPath struct {
+	ID string `path:"id" doc:"The tenant's id."`
+}
+
+func (s *server) tenantRoutes() {
+	register(s, route{
+		id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", tag: tagTenants, access: operatorOnly,
+		summary: "Create a tenant", description: "The answer has the tenant's first key, which is shown this once.",
+		status: http.StatusCreated, errors: []*problem.Code{problem.AliasTaken}, example: `{"alias":"acme","live":true}`,
+	}, s.createTenant)
+	register(s, route{
+		id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", tag: tagTenants, access: operatorOnly,
+		summary: "List tenants", description: "The oldest first.",
+	}, s.listTenants)
+	register(s, route{
+		id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{id}", tag: tagTenants, access: operatorOnly,
+		summary: "Get a tenant",
+	}, s.getTenant)
+	register(s, route{
+		id: "update-tenant", method: http.MethodPatch, path: "/v1/tenants/{id}", tag: tagTenants, access: operatorOnly,
+		summary: "Change a tenant", description: "What is not given stays.",
+		errors: []*problem.Code{problem.AliasTaken}, example: `{"alias":"acme-eu"}`,
+	}, s.updateTenant)
+	register(s, route{
+		id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{id}", tag: tagTenants, access: operatorOnly,
+		summary: "Delete a tenant", description: "Its keys are refused from now on, its subscriptions end, and its alias is free.",
+	}, s.deleteTenant)
+}
+
+func (s *server) createTenant(ctx context.Context, r request[none, newTenantJSON]) (createdTenantJSON, error) {
+	t, _, plaintext, err := s.opts.Tenants.Create(ctx, tenant.NewTenant{Alias: r.body.Alias, Live: r.body.Live})
+	return createdTenantJSON{showTenant(t), plaintext}, err
+}
+
+func (s *server) listTenants(ctx context.Context, r request[Paging, none]) (page[TenantJSON], error) {
+	p, err := pageByID(r.params, id.Tenant)
+	if err != nil {
+		return page[TenantJSON]{}, err
+	}
+	tenants, next, err := s.opts.Tenants.List(ctx, p)
+	return pageOf(tenants, cursorOf(next, id.Tenant), showTenant), err
+}
+
+func (s *server) getTenant(ctx context.Context, r request[TenantPath, none]) (TenantJSON, error) {
+	tenantID, err := r.params.parse()
+	if err != nil {
+		return TenantJSON{}, err
+	}
+	t, err := s.opts.Tenants.Get(ctx, tenantID)
+	return showTenant(t), err
+}
+
+func (s *server) updateTenant(ctx context.Context, r request[TenantPath, changeTenantJSON]) (TenantJSON, error) {
+	tenantID, err := r.params.parse()
+	if err != nil {
+		return TenantJSON{}, err
+	}
+	t, err := s.opts.Tenants.Update(ctx, tenantID, tenant.Patch{Alias: r.body.Alias})
+	return showTenant(t), err
+}
+
+func (s *server) deleteTenant(ctx context.Context, r request[TenantPath, none]) (none, error) {
+	tenantID, err := r.params.parse()
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, s.opts.Tenants.Delete(ctx, tenantID)
+}
+
+func (p TenantPath) parse() (id.ID, error) {
+	tenantID, err := id.Tenant.Parse(p.ID)
+	if err != nil {
+		return id.ID{}, errNoTenant
+	}
+	return tenantID, nil
+}
+
+func showTenant(t tenant.Tenant) TenantJSON {
+	return TenantJSON{ID: id.Tenant.Format(t.ID), Alias: t.Alias, Live: t.Live, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt}
+}
+
+// pageByID reads the cursor of a list that is in the order of its ids.
+func pageByID(p Paging, kind id.Kind) (tenant.Page, error) {
+	if p.Cursor == "" {
+		return tenant.Page{Limit: p.Limit}, nil
+	}
+	after, err := kind.Parse(p.Cursor)
+	if err != nil {
+		return tenant.Page{}, problem.InvalidField("query.cursor", "is not a cursor that this list returned")
+	}
+	return tenant.Page{Limit: p.Limit, After: after}, nil
+}
+
+func cursorOf(next id.ID, kind id.Kind) string {
+	if next.IsZero() {
+		return ""
+	}
+	return kind.Format(next)
+}
+
+// exampleValue reads an example of the documentation.
+func exampleValue(text string) any {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return text
+	}
+	return v
+}
