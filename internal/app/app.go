@@ -1,0 +1,214 @@
+// Package app is the server as a value: it wires the packages together, starts
+// them in the order in which they need each other, and stops them in the
+// opposite one.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/config"
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// Options are what a server needs besides its settings. The zero value works.
+type Options struct {
+	Logger  *slog.Logger // nil: nothing is logged
+	Version string       // what is shown as the program's version; "": dev
+}
+
+// App is a server. It runs from New to Stop.
+type App struct {
+	// NewAdminKey is the operator's key if this start made it; it can't be read
+	// again later. Empty if there is one already.
+	NewAdminKey string
+
+	log        *slog.Logger
+	db         *db.DB
+	webhooks   *webhook.Service
+	dispatcher *dispatch.Dispatcher
+	server     *http.Server
+	listener   net.Listener
+	serving    sync.WaitGroup
+	failed     chan error
+	stop       sync.Once
+}
+
+// New starts a server: it opens the database, goes on with what an earlier run
+// left, and serves. What it had opened is closed again if it returns an error.
+func New(ctx context.Context, cfg config.Server, opts Options) (*App, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Version == "" {
+		opts.Version = "dev"
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{log: opts.Logger, failed: make(chan error, 1)}
+	if err := a.start(ctx, cfg, opts); err != nil {
+		a.Stop(ctx)
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	guard, err := newGuard(cfg)
+	if err != nil {
+		return err
+	}
+	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
+		return fmt.Errorf("app: listen: %w (choose another address with --listen)", err)
+	}
+	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry}); err != nil {
+		return err
+	}
+	box, err := openBox(ctx, a.db, cfg)
+	if err != nil {
+		return err
+	}
+	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{
+		MaxIdleConns:        cfg.MaxInFlight,
+		MaxIdleConnsPerHost: 128,
+	}), opts.Version)
+	a.webhooks = webhook.New(webhook.Options{
+		DB: a.db, Box: box, CheckURL: guard.CheckURL, Attempter: attempter,
+		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes,
+	})
+	tenants, err := tenant.New(a.db, tenant.Options{OnDelete: a.webhooks.DeleteTenant})
+	if err != nil {
+		return err
+	}
+	if a.NewAdminKey, err = tenants.EnsureAdminKey(ctx, cfg.AdminKey); err != nil {
+		return err
+	}
+	a.dispatcher = dispatch.New(dispatch.Options{
+		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
+	})
+	a.webhooks.Start(a.dispatcher)
+	if err := a.dispatcher.Start(ctx); err != nil {
+		return err
+	}
+	handler := api.New(api.Options{
+		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
+		Ready: a.db.Ping, Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registry: registry,
+		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
+	})
+	a.serve(handler)
+	a.log.InfoContext(ctx, "listening", slog.String("address", a.Address()), slog.String("version", opts.Version))
+	return nil
+}
+
+func (a *App) serve(handler http.Handler) {
+	a.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      90 * time.Second, // testing an endpoint may take a minute
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.serving.Go(func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("app: serve: %w", err)
+		}
+	})
+}
+
+// Address is where the server listens.
+func (a *App) Address() string { return a.listener.Addr().String() }
+
+// URL is where the API is.
+func (a *App) URL() string { return "http://" + a.Address() }
+
+// Failed delivers the error that made the server unable to go on, if there is
+// one.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop takes no more requests, waits for those under way and for the attempts,
+// and closes the database. When ctx ends it cuts short what still goes on: then
+// the deliveries concerned stay pending. It may be called more than once.
+func (a *App) Stop(ctx context.Context) {
+	a.stop.Do(func() {
+		if a.server != nil {
+			if err := a.server.Shutdown(ctx); err != nil {
+				_ = a.server.Close()
+			}
+			a.serving.Wait()
+		} else if a.listener != nil {
+			_ = a.listener.Close()
+		}
+		if a.webhooks != nil {
+			a.webhooks.Stop()
+		}
+		if a.dispatcher != nil {
+			a.dispatcher.Stop(ctx)
+		}
+		if a.db != nil {
+			if err := a.db.Close(); err != nil {
+				a.log.ErrorContext(ctx, "database_not_closed", slog.String("error", err.Error()))
+			}
+		}
+		a.log.InfoContext(ctx, "stopped")
+	})
+}
+
+func newGuard(cfg config.Server) (*netguard.Guard, error) {
+	guard := netguard.Config{AllowNetworks: cfg.AllowNetwork, AllowHTTP: cfg.AllowHTTP}
+	if cfg.ForwardProxy != "" {
+		proxy, err := url.Parse(cfg.ForwardProxy)
+		if err != nil {
+			return nil, errors.New("app: --forward-proxy is not a URL")
+		}
+		guard.ForwardProxy = proxy
+	}
+	return netguard.New(guard)
+}
+
+// openBox takes the master key from the settings, or from the file beside the
+// database, which the first start makes.
+func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, error) {
+	if cfg.MasterKey != "" {
+		key, err := secret.ParseKey(cfg.MasterKey)
+		if err != nil {
+			return nil, fmt.Errorf("app: %s: %w", config.MasterKeyVariable, err)
+		}
+		return secret.Open(ctx, d, key)
+	}
+	path := strings.TrimPrefix(cfg.Database, "sqlite:") + ".key"
+	key, created, err := secret.ReadOrCreateKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	box, err := secret.Open(ctx, d, key)
+	if created && errors.Is(err, secret.ErrWrongKey) {
+		return nil, fmt.Errorf("app: the master key's file %s was missing, and a new one does not fit the database: restore the file, or give the key as %s: %w",
+			path, config.MasterKeyVariable, err)
+	}
+	return box, err
+}

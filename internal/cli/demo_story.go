@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/client"
+)
+
+// story is what the demonstration does and shows: three endpoints, two events,
+// and every attempt as it happens. It uses the API as any program does.
+type story struct {
+	env      *env
+	receiver *demoReceiver
+	out      *table
+
+	key       string // of the tenant
+	client    *client.Client
+	endpoints map[string]string // path by subscription
+	shown     map[string]int    // attempts by delivery
+}
+
+// demoSchedule is short, so that the story is: seconds between attempts.
+var demoSchedule = []float64{1, 2, 5}
+
+// begin makes the tenant.
+func (s *story) begin(url, adminKey string) error {
+	operator, err := client.New(url, adminKey)
+	if err != nil {
+		return err
+	}
+	tenant, err := operator.CreateTenant(s.env.ctx, client.NewTenant{Alias: "demo"})
+	if err != nil {
+		return err
+	}
+	s.key, s.endpoints, s.shown = tenant.APIKey, make(map[string]string), make(map[string]int)
+	s.client, err = client.New(url, tenant.APIKey)
+	return err
+}
+
+// tell subscribes, publishes, and follows the deliveries until each has ended.
+func (s *story) tell() error {
+	w := s.env.out
+	fmt.Fprintf(w, "\nA tenant 'demo' subscribes three endpoints of a receiver on this machine, which verifies every signature.\n"+
+		"Failed attempts are repeated after 1, 2 and 5 seconds here (by default after 5 s, 5 min, 30 min … over three days).\n\n")
+	for _, path := range []string{goodPath, flakyPath, gonePath} {
+		sub, err := s.client.CreateSubscription(s.env.ctx, client.NewSubscription{
+			URL: s.receiver.url + path, EventTypes: []string{"*"}, Policy: &client.Policy{Schedule: demoSchedule},
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.receiver.trust(path, sub.Secret); err != nil {
+			return err
+		}
+		s.endpoints[sub.ID] = path
+	}
+	s.out.row(cell{"TIME", bold}, cell{"EVENT", bold}, cell{"ENDPOINT", bold}, cell{"ATTEMPT", bold}, cell{"SIGNATURE", bold}, cell{"ANSWER", bold}, cell{"WHAT FOLLOWS", bold})
+	if err := s.publishAndFollow(client.Publication{Type: "signup.completed", Data: map[string]any{"email": "mike@example.com", "referred_by": "MIKEKEENERSON"}}); err != nil {
+		return err
+	}
+	return s.publishAndFollow(client.Publication{Type: "reward.created", Data: map[string]any{"amount": 1000, "currency": "EUR"}})
+}
+
+func (s *story) publishAndFollow(p client.Publication) error {
+	event, err := s.client.Publish(s.env.ctx, p)
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		ended, err := s.showProgress(event.ID)
+		if err != nil || ended {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the deliveries of the story did not end in time")
+		}
+		select {
+		case <-s.env.ctx.Done():
+			return s.env.ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// showProgress prints the attempts that were made since it was called last, and
+// reports whether all deliveries of the event have ended.
+func (s *story) showProgress(event string) (bool, error) {
+	ended := true
+	type made struct {
+		delivery client.FullDelivery
+		attempt  client.Attempt
+	}
+	var fresh []made
+	for d, err := range s.client.AllDeliveries(s.env.ctx, client.DeliveryFilter{EventID: event}) {
+		if err != nil {
+			return false, err
+		}
+		full, err := s.client.Delivery(s.env.ctx, d.ID)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range full.Attempts[s.shown[d.ID]:] {
+			fresh = append(fresh, made{full, a})
+		}
+		s.shown[d.ID] = len(full.Attempts)
+		ended = ended && full.Status != "pending"
+	}
+	slices.SortFunc(fresh, func(a, b made) int { return a.attempt.StartedAt.Compare(b.attempt.StartedAt) })
+	for _, m := range fresh {
+		s.show(m.delivery, m.attempt)
+	}
+	return ended, nil
+}
+
+// show prints one attempt.
+func (s *story) show(d client.FullDelivery, a client.Attempt) {
+	path := s.endpoints[d.SubscriptionID]
+	signature := cell{"-", dim}
+	if valid, arrived := s.receiver.verified(path, d.EventID, a.Number); arrived {
+		signature = cell{"valid", green}
+		if !valid {
+			signature = cell{"INVALID", red}
+		}
+	}
+	answer := cell{fmt.Sprint(a.ResponseStatus), yellow}
+	var follows cell
+	switch {
+	case a.Verdict == "delivered":
+		answer.colour, follows = green, cell{"delivered", green}
+	case a.Verdict == "gone":
+		answer.colour, follows = red, cell{"gone: the subscription is disabled", red}
+	case a.Number <= len(demoSchedule):
+		follows = cell{fmt.Sprintf("again in about %g s", demoSchedule[a.Number-1]), yellow}
+	default:
+		answer.colour, follows = red, cell{"failed: the schedule is exhausted", red}
+	}
+	s.out.row(cell{a.StartedAt.Local().Format("15:04:05.000"), dim}, cell{d.EventType, plain}, cell{path, plain},
+		cell{fmt.Sprint(a.Number), plain}, signature, answer, follows)
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+
+	"github.com/grapevine-hq/grapevine/internal/app"
+	"github.com/grapevine-hq/grapevine/internal/config"
+)
+
+type serveCommand struct {
+	config.Server
+}
+
+// Run serves until a signal comes.
+func (c *serveCommand) Run(e *env) error {
+	c.ReadSecrets()
+	a, err := app.New(e.ctx, c.Server, app.Options{Logger: newLogger(e.err, c.LogFormat, c.LogLevel), Version: e.version})
+	if err != nil {
+		return err
+	}
+	if a.NewAdminKey != "" {
+		fmt.Fprintf(e.err, "\nThe operator's key, made now and shown this once. Keep it:\n\n    %s\n\n", a.NewAdminKey)
+	}
+	var failure error
+	select {
+	case <-e.ctx.Done():
+	case failure = <-a.Failed():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	a.Stop(ctx)
+	return failure
+}
+
+// newLogger logs to w as the operator chose.
+func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if format == "text" || format == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// isTerminal reports whether a person is looking.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+type configCommand struct {
+	config.Server `embed:""`
+
+	JSON bool `name:"json" help:"Write JSON."`
+}
+
+// Run prints every setting as it is in force.
+func (c *configCommand) Run(e *env) error {
+	c.ReadSecrets()
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	settings := c.Effective()
+	if c.JSON {
+		enc := json.NewEncoder(e.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(settings)
+	}
+	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	for _, s := range settings {
+		fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Value)
+	}
+	return table.Flush()
+}

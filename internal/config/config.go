@@ -1,0 +1,113 @@
+// Package config is what an operator can set.
+//
+// Every setting is a flag and an environment variable, GRAPEVINE_ and the
+// flag's name in capitals; the flag wins. The two secrets are variables only,
+// since a command line is seen by everybody on the machine.
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+)
+
+// Names of the variables that hold secrets.
+const (
+	AdminKeyVariable  = "GRAPEVINE_ADMIN_KEY"
+	MasterKeyVariable = "GRAPEVINE_MASTER_KEY"
+)
+
+// Server is the settings of a server. The tags are the documentation.
+type Server struct {
+	Database        string         `default:"sqlite:grapevine.db" placeholder:"URL" help:"Where everything is stored: sqlite: and a file's path."`
+	Listen          string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API is served. Port 0 takes a free one."`
+	AllowNetwork    []netip.Prefix `placeholder:"CIDR" help:"A network that webhooks may be sent to although it is not public, such as 10.1.0.0/16. Repeatable."`
+	AllowHTTP       bool           `name:"allow-http" help:"Accept endpoints with http:// beside https://."`
+	ForwardProxy    string         `placeholder:"URL" help:"Send webhooks through this proxy, which then has to keep them from private networks as well."`
+	MaxInFlight     int            `default:"1024" placeholder:"N" help:"Webhooks under way at once, over all endpoints."`
+	MaxEventBytes   int            `default:"262144" placeholder:"N" help:"The most bytes that the data of an event may have."`
+	RateLimit       float64        `default:"0" placeholder:"N" help:"API requests a second with one key; 0: no limit."`
+	ShutdownTimeout time.Duration  `default:"20s" placeholder:"TIME" help:"How long a stop waits for requests and attempts under way."`
+	LogLevel        slog.Level     `default:"info" placeholder:"LEVEL" help:"The least level that is logged: debug, info, warn or error."`
+	LogFormat       string         `default:"auto" enum:"auto,text,json" placeholder:"FORMAT" help:"How lines are logged: text, json, or auto: text on a terminal, else json."`
+
+	AdminKey  string `kong:"-"` // GRAPEVINE_ADMIN_KEY; empty: one is made at the first start
+	MasterKey string `kong:"-"` // GRAPEVINE_MASTER_KEY; empty: a file beside the database
+}
+
+// ReadSecrets takes the secrets from the environment.
+func (s *Server) ReadSecrets() {
+	s.AdminKey = os.Getenv(AdminKeyVariable)
+	s.MasterKey = os.Getenv(MasterKeyVariable)
+}
+
+// Validate reports every setting that can't work, before anything is started.
+func (s *Server) Validate() error {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		refuse("--listen must be HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if s.ForwardProxy != "" {
+		u, err := url.Parse(s.ForwardProxy)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			refuse("--forward-proxy must be an http:// or https:// URL")
+		}
+	}
+	if s.MaxInFlight < 1 {
+		refuse("--max-in-flight must be at least 1")
+	}
+	if s.MaxEventBytes < 1 || s.MaxEventBytes > 4<<20 {
+		refuse("--max-event-bytes must be between 1 and %d", 4<<20)
+	}
+	if s.RateLimit < 0 {
+		refuse("--rate-limit can't be negative")
+	}
+	if s.ShutdownTimeout < 0 {
+		refuse("--shutdown-timeout can't be negative")
+	}
+	return errors.Join(errs...)
+}
+
+// Setting is one row of the effective configuration.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Effective lists all settings as they are in force, secrets masked.
+func (s *Server) Effective() []Setting {
+	networks, _ := json.Marshal(s.AllowNetwork) // prefixes can always be written
+	proxy := s.ForwardProxy
+	if u, err := url.Parse(proxy); err == nil {
+		proxy = u.Redacted()
+	}
+	return []Setting{
+		{"database", s.Database},
+		{"listen", s.Listen},
+		{"allow-network", string(networks)},
+		{"allow-http", fmt.Sprint(s.AllowHTTP)},
+		{"forward-proxy", proxy},
+		{"max-in-flight", fmt.Sprint(s.MaxInFlight)},
+		{"max-event-bytes", fmt.Sprint(s.MaxEventBytes)},
+		{"rate-limit", fmt.Sprint(s.RateLimit)},
+		{"shutdown-timeout", s.ShutdownTimeout.String()},
+		{"log-level", s.LogLevel.String()},
+		{"log-format", s.LogFormat},
+		{AdminKeyVariable, masked(s.AdminKey)},
+		{MasterKeyVariable, masked(s.MasterKey)},
+	}
+}
+
+func masked(secret string) string {
+	if secret == "" {
+		return "(not set)"
+	}
+	return "********"
+}
