@@ -60,6 +60,7 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 		result.Body, err = readBody(resp.Body)
 	}
 	result.Timing = clock.timing(time.Now())
+	hideSecrets(&result, sub)
 	if err != nil {
 		class := netguard.Classify(err)
 		result.Verdict, result.Reason, result.Error = wire.Retry, wire.Reason(class), netguard.Redact(err)
@@ -191,4 +192,23 @@ func (w *stopwatch) timing(now time.Time) webhook.Timing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return webhook.Timing{DNS: w.dns, Connect: w.connect, TLS: w.tls, FirstByte: w.firstByteOffset, Total: now.Sub(w.start)}
+}
+
+// leastHidden is how long a secret has to be to be hidden: a shorter one would
+// hide ordinary words.
+const leastHidden = 8
+
+// hideSecrets masks the credentials of the request in what came back. Some
+// receivers send back what they were sent, and no secret is stored with an
+// attempt.
+func hideSecrets(a *webhook.Attempt, sub *webhook.Subscription) {
+	for _, secret := range sub.Credentials() {
+		if len(secret) < leastHidden {
+			continue
+		}
+		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), []byte(webhook.Masked))
+		for i := range a.Headers {
+			a.Headers[i].Value = strings.ReplaceAll(a.Headers[i].Value, secret, webhook.Masked)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -525,6 +526,34 @@ func TestGoneFromAnEndpointThatWasJustChosenDisablesTheSubscription(t *testing.T
 		settle(10 * time.Second)
 		if found, err := s.Webhooks.Subscription(t.Context(), s.Tenant, sub.ID); err != nil || found.Enabled || found.Reason != "gone" {
 			t.Fatalf("%+v %v", found, err)
+		}
+	})
+}
+
+func TestCredentialsThatAReceiverSendsBackAreNotStored(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		s.Net.MustServe(t, "echo.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Echo", r.Header.Get("X-Api-Key"))
+			_, _ = fmt.Fprintln(w, "you sent", r.Header)
+		}))
+		sub, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, webhook.Draft{
+			URL: "http://echo.example/", EventTypes: []string{"*"}, Headers: map[string]string{"X-Api-Key": "abcdefgh12345678"},
+			Auth: webhook.Auth{Type: webhook.BasicAuth, Username: "grapevine", Password: "correct horse"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := s.MustPublish(t, 1)[0]
+		settle(time.Second)
+		_, attempts := s.MustDelivery(t, event, sub)
+		stored := fmt.Sprintf("%s %v", attempts[0].Body, attempts[0].Headers)
+		for _, secret := range []string{"abcdefgh12345678", "correct horse", "Z3JhcGV2aW5lOmNvcnJlY3QgaG9yc2U="} {
+			if strings.Contains(stored, secret) {
+				t.Errorf("%q is stored: %s", secret, stored)
+			}
+		}
+		if !strings.Contains(stored, "you sent") || strings.Count(stored, webhook.Masked) != 3 {
+			t.Errorf("stored: %s", stored)
 		}
 	})
 }

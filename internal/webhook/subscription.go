@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/textproto"
@@ -107,6 +108,24 @@ func (s *Subscription) Timeout() time.Duration {
 		return s.Policy.Timeout
 	}
 	return s.Dialect.Timeout()
+}
+
+// Credentials lists the secrets that are sent with every request, as they stand
+// in it.
+func (s *Subscription) Credentials() []string {
+	var secrets []string
+	for _, h := range s.Headers {
+		secrets = append(secrets, h.Value)
+	}
+	switch s.Auth.Type {
+	case NoAuth:
+	case BasicAuth:
+		pair := s.Auth.Username + ":" + s.Auth.Password
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(pair)), s.Auth.Password)
+	case BearerAuth:
+		secrets = append(secrets, s.Auth.Token)
+	}
+	return secrets
 }
 
 // signing is a signer with the time until which its secrets are the valid ones.
