@@ -90,6 +90,7 @@ func New(opts Options) http.Handler {
 	s.subscriptionActionRoutes()
 	s.deliveryRoutes()
 	s.eventTypeRoutes()
+	s.openAnswers()
 	s.siteRoutes()
 	return s
 }
