@@ -243,21 +243,3 @@ func (s *Service) disableGone(tx *db.Tx, o *Outcome) error {
 	}
 	return s.changed(tx, gone)
 }
-
-// Depth is how much waits in one lane.
-type Depth struct {
-	Status Status
-	Count  int64
-	Oldest time.Time // when the oldest was due; zero if nothing waits
-}
-
-// Depths measures the queue.
-func (s *Service) Depths(ctx context.Context) ([]Depth, error) {
-	var depths []Depth
-	err := s.db.Read(ctx, func(q db.Queryer) error {
-		var err error
-		depths, err = selectDepths(q)
-		return err
-	})
-	return depths, err
-}

@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
@@ -11,6 +13,9 @@ const MaxFanOut = maxFanOut
 
 // SweepStep is how many deliveries one transaction cancels.
 const SweepStep = sweepStep
+
+// QueueMetrics measures the queue.
+func (s *Service) QueueMetrics() prometheus.Collector { return &depthCollector{s} }
 
 // HoldMatcher takes the tenant's matcher as it is now and returns a function
 // that puts it back, as if this node had not heard of what changed since.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
 )
 
 // metrics is what the service measures.
@@ -30,14 +32,21 @@ func newMetrics(s *Service, registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// depth is how much waits in one lane.
+type depth struct {
+	status Status
+	count  int64
+	oldest time.Time // when the oldest was due; zero if nothing waits
+}
+
 // depthCollector reads the queue's depth from the database when it is asked.
 type depthCollector struct{ s *Service }
 
 var (
 	depthDesc = prometheus.NewDesc("grapevine_queue_depth",
-		"Deliveries that wait: for their first attempt or for a retry.", []string{"state"}, nil)
+		"Deliveries to enabled subscriptions that wait: for their first attempt or for a retry.", []string{"state"}, nil)
 	oldestDesc = prometheus.NewDesc("grapevine_queue_oldest_due_seconds",
-		"How long the delivery that waits longest has been due; negative: it is due in so many seconds.", []string{"state"}, nil)
+		"How long the delivery that has waited longest has been due; 0: none is due.", []string{"state"}, nil)
 )
 
 var depthStates = map[Status]string{Pending: "first", Retrying: "retry"}
@@ -52,15 +61,22 @@ func (c *depthCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *depthCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	depths, err := c.s.Depths(ctx)
+	var depths []depth
+	err := c.s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		depths, err = selectDepths(q)
+		return err
+	})
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(depthDesc, err)
 		return
 	}
 	for _, d := range depths {
-		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(d.Count), depthStates[d.Status])
-		if !d.Oldest.IsZero() {
-			ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, time.Since(d.Oldest).Seconds(), depthStates[d.Status])
+		due := 0.0
+		if !d.oldest.IsZero() {
+			due = max(time.Since(d.oldest).Seconds(), 0)
 		}
+		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(d.count), depthStates[d.status])
+		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, due, depthStates[d.status])
 	}
 }

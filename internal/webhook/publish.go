@@ -81,14 +81,19 @@ func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Pu
 	var replayed bool
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
 		var err error
-		if p.IdempotencyKey != "" {
-			answers, err = useIdempotencyKey(tx, tenant, p, events)
-			if replayed = answers != nil; replayed || err != nil {
-				return err
-			}
+		if p.IdempotencyKey == "" {
+			answers, err = s.insert(tx, tenant, m, events, traceparent)
+			return err
 		}
-		answers, err = s.insert(tx, tenant, m, events, traceparent)
-		return err
+		print := fingerprint(p, events)
+		answers, err = firstAnswers(tx, tenant, p.IdempotencyKey, print)
+		if replayed = answers != nil; replayed || err != nil {
+			return err
+		}
+		if answers, err = s.insert(tx, tenant, m, events, traceparent); err != nil {
+			return err
+		}
+		return insertIdempotencyKey(tx, tenant, p.IdempotencyKey, print, answers)
 	})
 	if err != nil {
 		return nil, false, err
@@ -184,9 +189,18 @@ func (s *Service) prepareEvents(p Publishing, now time.Time) ([]prepared, error)
 		if p.Batch {
 			prefix = fmt.Sprintf("events[%d].", i)
 		}
+		if len(pub.Data) > s.maxBytes {
+			return nil, dataTooLarge(prefix+"data", s.maxBytes)
+		}
 		events[i] = s.prepareEvent(&checks, prefix, pub, ids[i], now)
 	}
 	return events, checks.Err()
+}
+
+func dataTooLarge(field string, most int) error {
+	e := problem.TooLarge.New("%s: has more than %d bytes", field, most)
+	e.Fields = []problem.Field{{Name: field, Message: fmt.Sprintf("has more than %d bytes", most)}}
+	return e
 }
 
 func (s *Service) prepareEvent(checks *problem.Checks, prefix string, pub Publication, eventID id.ID, now time.Time) prepared {
@@ -201,15 +215,11 @@ func (s *Service) prepareEvent(checks *problem.Checks, prefix string, pub Public
 	}
 	checks.AddError(prefix+"type", dialect.CheckType(pub.Type))
 	if pub.OccurredAt.IsZero() {
-		pub.OccurredAt = now
+		pub.OccurredAt = now.Truncate(time.Millisecond) // as exact as the id
 	}
 	pub.OccurredAt = pub.OccurredAt.UTC().Truncate(time.Microsecond)
 	if pub.OccurredAt.After(now.Add(maxAhead)) || pub.OccurredAt.Year() < 1970 {
 		checks.Add(prefix+"timestamp", "must not be before 1970 or more than a day in the future; check the clock")
-	}
-	if len(pub.Data) > s.maxBytes {
-		checks.Add(prefix+"data", "has more than %d bytes", s.maxBytes)
-		return prepared{}
 	}
 	data, err := wire.Compact(pub.Data)
 	switch {
@@ -235,24 +245,17 @@ func checkIdempotencyKey(checks *problem.Checks, key string) {
 	}
 }
 
-// useIdempotencyKey returns the answers that were given to the key before, or
-// nil after noting that the key now stands for these events.
-func useIdempotencyKey(tx *db.Tx, tenant id.ID, p Publishing, events []prepared) ([]Published, error) {
-	print := fingerprint(p, events)
-	stored, ids, err := selectIdempotencyKey(tx, tenant, p.IdempotencyKey)
-	if err != nil {
+// firstAnswers returns the answers that were given to the key before, or nil if
+// it is new.
+func firstAnswers(tx *db.Tx, tenant id.ID, key string, print []byte) ([]Published, error) {
+	stored, answers, err := selectIdempotencyKey(tx, tenant, key)
+	if err != nil || stored == nil {
 		return nil, err
-	}
-	if stored == nil {
-		for _, e := range events {
-			ids = append(ids, e.event.ID)
-		}
-		return nil, insertIdempotencyKey(tx, tenant, p.IdempotencyKey, print, ids)
 	}
 	if !bytes.Equal(stored, print) {
 		return nil, problem.IdempotencyConflict.New("the idempotency key was used for a request with another body")
 	}
-	return selectPublished(tx, tenant, ids)
+	return answers, nil
 }
 
 // fingerprint tells requests apart by what they mean, not by white space.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -405,21 +406,50 @@ func TestOnlyEnabledSubscriptionsWithSomethingPendingWait(t *testing.T) {
 	wants()
 }
 
-func TestTheDepthOfTheQueueIsWhatWaits(t *testing.T) {
+func TestTheDepthOfTheQueueIsWhatWaitsForEnabledSubscriptions(t *testing.T) {
 	w := mustStarted(t)
 	w.mustSubscribe("a")
+	off := w.mustSubscribe("b")
 	for range 5 {
 		w.mustEvent("a")
 	}
 	jobs := w.sent.take()
-	later := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
-	w.mustRecord(retried(jobs[0], later), retried(jobs[1], later.Add(time.Hour)), delivered(jobs[2]))
-	depths, err := w.Depths(t.Context())
+	w.mustEvent("b")
+	if _, err := w.DisableSubscription(t.Context(), w.tenant, off.ID); err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-time.Hour)
+	w.mustRecord(retried(jobs[0], past), retried(jobs[1], time.Now().Add(time.Hour)), delivered(jobs[2]))
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(w.QueueMetrics())
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []webhook.Depth{{Status: webhook.Pending, Count: 2, Oldest: jobs[3].DueAt}, {Status: webhook.Retrying, Count: 2, Oldest: later}}
-	if diff := cmp.Diff(want, depths); diff != "" {
-		t.Errorf("depths (-want +got):\n%s", diff)
+	got := make(map[string]float64)
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			got[family.GetName()+" "+m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	if got["grapevine_queue_depth first"] != 2 || got["grapevine_queue_depth retry"] != 2 {
+		t.Errorf("depths %v", got)
+	}
+	if due := got["grapevine_queue_oldest_due_seconds retry"]; due < 3600 || due > 3660 {
+		t.Errorf("the oldest retry has been due for %v s, not an hour", due)
+	}
+	w.mustRecord(delivered(jobs[0]), delivered(jobs[3]), delivered(jobs[4]))
+	if families, err = registry.Gather(); err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "grapevine_queue_oldest_due_seconds" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if due := m.GetGauge().GetValue(); due != 0 {
+				t.Errorf("nothing is due and %s says %v s", m.GetLabel()[0].GetValue(), due)
+			}
+		}
 	}
 }

@@ -1,7 +1,7 @@
 package webhook
 
 import (
-	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,44 +35,44 @@ func insertDelivery(tx *db.Tx, j *Job) error {
 	return err
 }
 
-// selectIdempotencyKey returns the fingerprint and the events of a key, or nil
+// answerBytes is how long an answer is as it is stored with an idempotency key:
+// the event's id and the number of its deliveries.
+const answerBytes = len(id.ID{}) + 4
+
+// selectIdempotencyKey returns the fingerprint and the answers of a key, or nil
 // if it is new.
-func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []id.ID, error) {
+func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []Published, error) {
 	var print, packed []byte
-	err := q.QueryRow(`SELECT fingerprint, event_ids FROM idempotency_key WHERE tenant_id = $1 AND key = $2`, tenant[:], key).Scan(&print, &packed)
+	err := q.QueryRow(`SELECT fingerprint, answers FROM idempotency_key WHERE tenant_id = $1 AND key = $2`, tenant[:], key).Scan(&print, &packed)
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, nil, nil
 	}
-	var ids []id.ID
-	for ; len(packed) >= len(id.ID{}); packed = packed[len(id.ID{}):] {
-		ids = append(ids, id.ID(packed[:len(id.ID{})]))
+	if err != nil {
+		return nil, nil, err
 	}
-	return print, ids, err
+	answers := make([]Published, 0, len(packed)/answerBytes)
+	for ; len(packed) >= answerBytes; packed = packed[answerBytes:] {
+		event := id.ID(packed[:len(id.ID{})])
+		e, err := selectEvent(q, tenant, event)
+		if err != nil {
+			return nil, nil, fmt.Errorf("webhook: read a published event: %w", err)
+		}
+		answers = append(answers, Published{
+			ID: event, Type: e.Type, OccurredAt: e.OccurredAt, Deliveries: int(binary.BigEndian.Uint32(packed[len(id.ID{}):])),
+		})
+	}
+	return print, answers, nil
 }
 
-func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, ids []id.ID) error {
-	var packed []byte
-	for _, i := range ids {
-		packed = append(packed, i[:]...)
+func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, answers []Published) error {
+	packed := make([]byte, 0, len(answers)*answerBytes)
+	for _, a := range answers {
+		packed = append(packed, a.ID[:]...)
+		packed = binary.BigEndian.AppendUint32(packed, uint32(a.Deliveries)) //nolint:gosec // not negative, and far fewer
 	}
-	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, fingerprint, event_ids) VALUES ($1, $2, $3, $4)`,
+	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, fingerprint, answers) VALUES ($1, $2, $3, $4)`,
 		tenant[:], key, print, packed)
 	return err
-}
-
-// selectPublished returns what was answered when the events were published.
-func selectPublished(q db.Queryer, tenant id.ID, ids []id.ID) ([]Published, error) {
-	answers := make([]Published, len(ids))
-	for i, event := range ids {
-		var occurred int64
-		err := q.QueryRow(`SELECT type, occurred_at, (SELECT count(*) FROM delivery d WHERE d.tenant_id = e.tenant_id AND d.event_id = e.id)
-			FROM event e WHERE tenant_id = $1 AND id = $2`, tenant[:], event[:]).Scan(&answers[i].Type, &occurred, &answers[i].Deliveries)
-		if err != nil {
-			return nil, fmt.Errorf("webhook: read a published event: %w", err)
-		}
-		answers[i].ID, answers[i].OccurredAt = event, db.FromMicro(occurred)
-	}
-	return answers, nil
 }
 
 func selectEvent(q db.Queryer, tenant, event id.ID) (Event, error) {
@@ -93,12 +93,17 @@ type conditions struct {
 	args []any
 }
 
+// place adds an argument and returns where it stands.
+func (c *conditions) place(arg any) string {
+	c.args = append(c.args, arg)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
 // add adds a condition in which %s stands for the arguments' places.
 func (c *conditions) add(format string, args ...any) {
 	places := make([]any, len(args))
 	for i, arg := range args {
-		c.args = append(c.args, arg)
-		places[i] = "$" + strconv.Itoa(len(c.args))
+		places[i] = c.place(arg)
 	}
 	c.text = append(c.text, fmt.Sprintf(format, places...))
 }
@@ -185,11 +190,10 @@ func listEvents(q db.Queryer, tenant id.ID, filter EventFilter, before id.ID, li
 	if filter.Type != "" {
 		where.add("e.type = %s", filter.Type)
 	}
-	where.args = append(where.args, tenant[:])
 	rows, err := q.Query(`SELECT e.id, e.dialect, e.type, e.occurred_at
 		FROM (`+chosen+strings.Join(where.text, " AND ")+`
-			ORDER BY 1 DESC LIMIT `+strconv.Itoa(limit)+`) k
-		JOIN event e ON e.tenant_id = $`+strconv.Itoa(len(where.args))+` AND e.id = k.id
+			ORDER BY 1 DESC LIMIT `+where.place(limit)+`) k
+		JOIN event e ON e.tenant_id = `+where.place(tenant[:])+` AND e.id = k.id
 		ORDER BY k.id DESC`, where.args...)
 	if err != nil {
 		return nil, err
@@ -269,7 +273,7 @@ func listDeliveries(q db.Queryer, tenant id.ID, filter DeliveryFilter, beforeEve
 	// listed.
 	rows, err := q.Query(`SELECT `+deliveryColumns+`
 		JOIN (SELECT d.tenant_id, d.event_id, d.subscription_id FROM delivery d WHERE `+strings.Join(where.text, " AND ")+`
-			ORDER BY d.event_id DESC, d.subscription_id DESC LIMIT `+strconv.Itoa(limit)+`) k
+			ORDER BY d.event_id DESC, d.subscription_id DESC LIMIT `+where.place(limit)+`) k
 		ON d.tenant_id = k.tenant_id AND d.event_id = k.event_id AND d.subscription_id = k.subscription_id
 		ORDER BY k.event_id DESC, k.subscription_id DESC`, where.args...)
 	if err != nil {
@@ -446,18 +450,20 @@ func parseTiming(text string) Timing {
 	return t
 }
 
-func selectDepths(q db.Queryer) ([]Depth, error) {
-	depths := []Depth{{Status: Pending}, {Status: Retrying}}
+// selectDepths counts what waits for subscriptions that are sent to.
+func selectDepths(q db.Queryer) ([]depth, error) {
+	depths := []depth{{status: Pending}, {status: Retrying}}
 	for i := range depths {
-		var oldest sql.NullInt64
-		err := q.QueryRow(`SELECT count(*), min(next_at) FROM delivery WHERE status = `+strconv.Itoa(int(depths[i].Status))+` AND status <= 1`).
-			Scan(&depths[i].Count, &oldest)
+		var oldest db.NullMicro
+		err := q.QueryRow(`SELECT coalesce(sum(waits.n), 0), min(waits.oldest) FROM (
+				SELECT subscription_id, count(*) AS n, min(next_at) AS oldest FROM delivery
+				WHERE status = `+strconv.Itoa(int(depths[i].status))+` AND status <= 1 GROUP BY subscription_id) waits
+			JOIN subscription s ON s.id = waits.subscription_id WHERE s.status = 'enabled' AND s.deleted_at IS NULL`).
+			Scan(&depths[i].count, &oldest)
 		if err != nil {
 			return nil, err
 		}
-		if oldest.Valid {
-			depths[i].Oldest = db.FromMicro(oldest.Int64)
-		}
+		depths[i].oldest = oldest.Time
 	}
 	return depths, nil
 }

@@ -62,7 +62,7 @@ func (s *Service) insertSubscription(tx *db.Tx, sub *Subscription) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 0)`, values...)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13)`, append(values, false)...)
 	return err
 }
 
@@ -145,10 +145,9 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 		return nil, fmt.Errorf("webhook: open the secrets of subscription %s: %w", sub.ID, err)
 	}
 	var opened sealed
-	for text, into := range map[string]any{types: &sub.EventTypes, policy: &sub.Policy, string(plain): &opened} {
-		if err := json.Unmarshal([]byte(text), into); err != nil {
-			return nil, fmt.Errorf("webhook: read subscription %s: a stored document is damaged", sub.ID)
-		}
+	if json.Unmarshal([]byte(types), &sub.EventTypes) != nil || json.Unmarshal([]byte(policy), &sub.Policy) != nil ||
+		json.Unmarshal(plain, &opened) != nil {
+		return nil, fmt.Errorf("webhook: read subscription %s: a stored document is damaged", sub.ID)
 	}
 	sub.Dialect, sub.Secrets, sub.Headers, sub.Auth = known, opened.Secrets, opened.Headers, opened.Auth
 	sub.Enabled, sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = status == enabled, db.FromMicro(created), db.FromMicro(updated), deleted.Time

@@ -243,13 +243,19 @@ func checkEventTypes(checks *problem.Checks, dialect wire.Dialect, types []strin
 		switch {
 		case t == AllTypes:
 			checks.Add(name, "stands for all types and must be the only one")
+		case strings.Contains(t, "*"):
+			checks.Add(name, "is a pattern: name each type, or [\"*\"] alone for all")
 		case seen[t]:
 			checks.Add(name, "is there twice")
-		default:
+		case !inCatalogue(dialect, t):
 			checks.AddError(name, dialect.CheckType(t))
 		}
 		seen[t] = true
 	}
+}
+
+func inCatalogue(dialect wire.Dialect, eventType string) bool {
+	return slices.ContainsFunc(dialect.Catalogue(), func(t wire.EventType) bool { return t.Name == eventType })
 }
 
 func checkText(checks *problem.Checks, name, text string, most int) {

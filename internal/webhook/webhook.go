@@ -128,9 +128,15 @@ func (s *Service) Stop() {
 // urlProblem turns a refusal of the guard into one that names the field.
 func urlProblem(err error) error {
 	if refused, ok := errors.AsType[*netguard.URLError](err); ok {
-		return problem.InvalidField("url", "%s", refused.Detail)
+		return problem.InvalidField("url", "%s", refused.Detail+permission[refused.Reason])
 	}
 	return err
+}
+
+// permission says what the operator can do about a refusal.
+var permission = map[netguard.Reason]string{
+	netguard.ReasonAddress: " The operator can allow a network with --allow-network.",
+	netguard.ReasonScheme:  " The operator can allow http:// with --allow-http.",
 }
 
 // Status is where a delivery stands.

@@ -81,7 +81,7 @@ CREATE TABLE idempotency_key (
 	tenant_id   {{blob}} NOT NULL,
 	key         TEXT NOT NULL,
 	fingerprint {{blob}} NOT NULL, -- SHA-256 of the request
-	event_ids   {{blob}} NOT NULL, -- 12 bytes each
+	answers     {{blob}} NOT NULL, -- for each event its id (12 bytes) and the number of its deliveries (4)
 	PRIMARY KEY (tenant_id, key)
 ){{clustered}};
 
