@@ -1,6 +1,5 @@
-// Grapevine runs referral programs, waitlists, loyalty programs and partner
-// programs, and tells other systems what happens in them by webhooks that do
-// not get lost.
+// Grapevine accepts events and delivers them as signed webhooks that don't get
+// lost.
 package main
 
 import (

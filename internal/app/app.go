@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +44,7 @@ type App struct {
 	NewAdminKey string
 
 	log        *slog.Logger
+	ready      readiness
 	db         *db.DB
 	webhooks   *webhook.Service
 	dispatcher *dispatch.Dispatcher
@@ -114,13 +117,50 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	handler := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
-		Ready: a.db.Ping, Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
+		Ready: a.ready.check, Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
+	a.ready.ping = a.db.Ping
 	a.serve(handler)
-	a.log.InfoContext(ctx, "listening", slog.String("address", a.Address()), slog.String("version", opts.Version))
+	a.announce(ctx, cfg, opts.Version)
 	return nil
+}
+
+// announce says what runs now, and warns of what makes it less safe.
+func (a *App) announce(ctx context.Context, cfg config.Server, version string) {
+	adminKey, masterKey := "stored", "file"
+	if cfg.AdminKey != "" {
+		adminKey = config.AdminKeyVariable
+	}
+	if cfg.MasterKey != "" {
+		masterKey = config.MasterKeyVariable
+	}
+	a.log.InfoContext(ctx, "listening", slog.String("address", a.Address()), slog.String("version", version),
+		slog.String("database", cfg.Database), slog.String("admin_key", adminKey), slog.String("master_key", masterKey))
+	if cfg.AllowHTTP || len(cfg.AllowNetwork) > 0 {
+		a.log.WarnContext(ctx, "egress_guard_opened", slog.Bool("allow_http", cfg.AllowHTTP), slog.Any("allow_network", cfg.AllowNetwork))
+	}
+}
+
+// readiness asks the database whether it can be used, once a second at most:
+// asking costs a commit, and anybody may ask.
+type readiness struct {
+	ping func(ctx context.Context) error
+
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+func (r *readiness) check(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.at) >= time.Second {
+		r.err = r.ping(context.WithoutCancel(ctx)) // the answer is for others too
+		r.at = time.Now()
+	}
+	return r.err
 }
 
 func (a *App) serve(handler http.Handler) {
@@ -174,7 +214,9 @@ func (a *App) Stop(ctx context.Context) {
 				a.log.ErrorContext(ctx, "database_not_closed", slog.String("error", err.Error()))
 			}
 		}
-		a.log.InfoContext(ctx, "stopped")
+		if a.server != nil {
+			a.log.InfoContext(ctx, "stopped")
+		}
 	})
 }
 
@@ -198,17 +240,28 @@ func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, err
 		if err != nil {
 			return nil, fmt.Errorf("app: %s: %w", config.MasterKeyVariable, err)
 		}
-		return secret.Open(ctx, d, key)
+		return openBoxWith(ctx, d, key, config.MasterKeyVariable)
 	}
 	path := strings.TrimPrefix(cfg.Database, "sqlite:") + ".key"
-	key, created, err := secret.ReadOrCreateKeyFile(path)
+	chosen, err := secret.Chosen(ctx, d)
 	if err != nil {
 		return nil, err
 	}
+	if _, missing := os.Stat(path); chosen && errors.Is(missing, fs.ErrNotExist) {
+		return nil, fmt.Errorf("app: the master key's file %s is missing: restore it, or give the key as %s; without it the secrets in the database can't be read",
+			path, config.MasterKeyVariable)
+	}
+	key, _, err := secret.ReadOrCreateKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return openBoxWith(ctx, d, key, path)
+}
+
+func openBoxWith(ctx context.Context, d *db.DB, key secret.Key, from string) (*secret.Box, error) {
 	box, err := secret.Open(ctx, d, key)
-	if created && errors.Is(err, secret.ErrWrongKey) {
-		return nil, fmt.Errorf("app: the master key's file %s was missing, and a new one does not fit the database: restore the file, or give the key as %s: %w",
-			path, config.MasterKeyVariable, err)
+	if errors.Is(err, secret.ErrWrongKey) {
+		return nil, fmt.Errorf("app: the master key from %s does not fit the database: restore the key that the database was made with: %w", from, err)
 	}
 	return box, err
 }

@@ -241,8 +241,18 @@ func TestAServerThatCanNotStartSaysWhyAndLeavesNothingOpen(t *testing.T) {
 	if err := os.Rename(path+".key", path+".key.away"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.New(t.Context(), settings(path), app.Options{}); !errors.Is(err, secret.ErrWrongKey) || !strings.Contains(err.Error(), "restore the file") {
-		t.Errorf("a master key that was lost: %v", err)
+	for range 2 { // the first failure must not make the second another one
+		if _, err := app.New(t.Context(), settings(path), app.Options{}); err == nil || !strings.Contains(err.Error(), "is missing: restore it") {
+			t.Errorf("a master key that was lost: %v", err)
+		}
+	}
+	other := settings(path)
+	other.MasterKey = strings.Repeat("ab", 32)
+	if _, err := app.New(t.Context(), other, app.Options{}); !errors.Is(err, secret.ErrWrongKey) || !strings.Contains(err.Error(), "GRAPEVINE_MASTER_KEY") {
+		t.Errorf("another master key: %v", err)
+	}
+	if _, err := app.New(t.Context(), settings(filepath.Join(t.TempDir(), "missing", "g.db")), app.Options{}); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("a database in a folder that is missing: %v", err)
 	}
 	if err := os.Rename(path+".key.away", path+".key"); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Serve   serveCommand   `cmd:"" help:"Run the server. GRAPEVINE_ADMIN_KEY may hold the operator's key, GRAPEVINE_MASTER_KEY the key that secrets are encrypted with."`
 	Demo    demoCommand    `cmd:"" help:"Run a server with a tenant, a receiver and a short story, to look around in."`
 	Config  configCommand  `cmd:"" help:"Show the configuration that 'serve' would run with, secrets masked."`
 	Version versionCommand `cmd:"" help:"Show the version."`
@@ -45,8 +45,13 @@ func Run(args []string, version string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "grapevine:", err)
 		return 1
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help": // what people try
+		args = append(args[1:], "--help")
+	case args[0] == "--version":
+		args = []string{"version"}
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // help was shown
@@ -66,12 +71,22 @@ func Run(args []string, version string, stdout, stderr io.Writer) int {
 func options(stdout, stderr io.Writer, exit func(int)) []kong.Option {
 	return []kong.Option{
 		kong.Name("grapevine"),
-		kong.Description("Webhooks that don't get lost, and the programs that send them."),
+		kong.Description("Webhooks that don't get lost."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(exit),
 		kong.DefaultEnvars("GRAPEVINE"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(describe),
 	}
+}
+
+// describe is the help of a flag: what it means, its default and its variable.
+func describe(value *kong.Value) string {
+	shown := *value
+	if value.HasDefault && !value.IsBool() {
+		shown.Help += " Default: " + value.Default + "."
+	}
+	return kong.DefaultHelpValueFormatter(&shown)
 }
 
 type versionCommand struct{}

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/app"
@@ -14,12 +16,12 @@ import (
 )
 
 type demoCommand struct {
-	Env  string `default:"demo.env" placeholder:"FILE" help:"Where to write the URL and the keys, as a file for the shell to read."`
-	Exit bool   `help:"Stop after the story."`
+	KeysFile string `default:"demo.env" env:"-" placeholder:"FILE" help:"Where to write the URL and the keys, for a shell to read."`
+	Exit     bool   `env:"-" help:"Stop after the story."`
 }
 
 // Run starts a server on a new database in a temporary folder, tells the story
-// and serves until a signal comes. Nothing of it stays but the file of keys.
+// and serves until a signal comes. Nothing of it stays.
 func (c *demoCommand) Run(e *env) error {
 	dir, err := os.MkdirTemp("", "grapevine-demo-")
 	if err != nil {
@@ -32,7 +34,6 @@ func (c *demoCommand) Run(e *env) error {
 		// The receiver of the story is on this machine. Only the demonstration
 		// allows that.
 		AllowNetwork: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true,
-		MaxInFlight: 1024, MaxEventBytes: 256 << 10,
 	}, app.Options{Logger: slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: slog.LevelError})), Version: e.version})
 	if err != nil {
 		return err
@@ -50,51 +51,82 @@ func (c *demoCommand) Run(e *env) error {
 
 	s := &story{env: e, receiver: receiver, out: newTable(e.out, 12, 18, 9, 7, 9, 6)}
 	fmt.Fprintf(e.out, "\nGrapevine %s serves %s, with its data in %s.\n", e.version, server.URL(), dir)
-	if err := s.begin(server.URL(), server.NewAdminKey); err != nil {
+	if err := c.play(e, server, s); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if err := c.writeKeys(server, s.key); err != nil {
-		return err
-	}
-	if err := s.tell(); err != nil {
-		return err
-	}
-	if c.Exit {
-		return nil
-	}
-	c.farewell(e, server.URL())
-	select {
-	case <-e.ctx.Done():
-		fmt.Fprintln(e.out, "\nStopped; the demonstration's data is removed.")
-		return nil
-	case err := <-server.Failed():
-		return err
-	}
-}
-
-// writeKeys writes a file that a shell can read.
-func (c *demoCommand) writeKeys(server *app.App, key string) error {
-	text := fmt.Sprintf("# The demonstration's server and keys. Read it with:  . ./%s\nexport GRAPEVINE_URL=%s\nexport GRAPEVINE_KEY=%s\nexport GRAPEVINE_ADMIN_KEY=%s\n",
-		filepath.Base(c.Env), server.URL(), key, server.NewAdminKey)
-	if err := os.WriteFile(c.Env, []byte(text), 0o600); err != nil {
-		return fmt.Errorf("write the keys: %w (choose another file with --env)", err)
-	}
+	fmt.Fprintln(e.out, "\nStopped; the demonstration's data is removed.")
 	return nil
 }
 
-func (c *demoCommand) farewell(e *env, url string) {
-	path := c.Env
-	if !filepath.IsAbs(path) {
+// play tells the story and then shows what happens until a signal comes.
+func (c *demoCommand) play(e *env, server *app.App, s *story) error {
+	if err := s.begin(server.URL(), server.NewAdminKey); err != nil {
+		return err
+	}
+	keys, err := c.writeKeys(server, s.key)
+	if err != nil {
+		return err
+	}
+	if err := s.tell(); err != nil || c.Exit {
+		return err
+	}
+	defer keys.removeIfOurs()
+	c.farewell(e, server.URL())
+	return s.follow(server.Failed())
+}
+
+// keysFile is the file of keys as it was written.
+type keysFile struct{ path, text string }
+
+// writeKeys writes a file that a shell can read, for its owner alone.
+func (c *demoCommand) writeKeys(server *app.App, key string) (keysFile, error) {
+	text := fmt.Sprintf("# The demonstration's server and key. Read it with:  . %s\n"+
+		"export GRAPEVINE_URL=%s\nexport GRAPEVINE_KEY=%s\n"+
+		"# The operator's key, for calls about tenants:  GRAPEVINE_ADMIN_KEY=%s\n",
+		c.shellPath(), server.URL(), key, server.NewAdminKey)
+	f, err := os.CreateTemp(filepath.Dir(c.KeysFile), ".demo-*") // mode 0600
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+		if err == nil {
+			err = os.Rename(f.Name(), c.KeysFile)
+		}
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		return keysFile{}, fmt.Errorf("write the keys: %w (choose another file with --keys-file)", err)
+	}
+	return keysFile{c.KeysFile, text}, nil
+}
+
+// removeIfOurs removes the file unless another demonstration has replaced it.
+func (k keysFile) removeIfOurs() {
+	if text, err := os.ReadFile(k.path); err == nil && string(text) == k.text {
+		_ = os.Remove(k.path)
+	}
+}
+
+// shellPath is the file's path as the shell's command "." takes it.
+func (c *demoCommand) shellPath() string {
+	path := c.KeysFile
+	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		path = "./" + path
 	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+func (c *demoCommand) farewell(e *env, url string) {
 	fmt.Fprintf(e.out, `
-The server stays up until you press Ctrl-C. In another terminal, in this folder:
+The server stays up until you press Ctrl-C, and what you publish appears here. In another terminal, in this folder:
 
   . %s
-  curl -s "$GRAPEVINE_URL/v1/events" -H "Authorization: Bearer $GRAPEVINE_KEY" \
+  curl -sS "$GRAPEVINE_URL/v1/events" -H "Authorization: Bearer $GRAPEVINE_KEY" \
     -H 'Content-Type: application/json' -d '{"type":"invoice.paid","data":{"amount":4200}}'
-  curl -s "$GRAPEVINE_URL/v1/deliveries?limit=5" -H "Authorization: Bearer $GRAPEVINE_KEY"
+  curl -sS "$GRAPEVINE_URL/v1/deliveries?limit=5" -H "Authorization: Bearer $GRAPEVINE_KEY"
 
 The API's documentation: %s/docs
-`, path, url)
+
+`, c.shellPath(), url)
 }

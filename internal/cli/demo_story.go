@@ -85,6 +85,31 @@ func (s *story) publishAndFollow(p client.Publication) error {
 	}
 }
 
+// follow shows the attempts of what was published lately until the process is told
+// to end or the server fails.
+func (s *story) follow(failed <-chan error) error {
+	for {
+		latest, err := s.client.Deliveries(s.env.ctx, client.DeliveryFilter{}, client.Page{Limit: 50})
+		if err != nil {
+			return err
+		}
+		for _, d := range slices.Backward(latest.Data) {
+			if d.AttemptCount > s.shown[d.ID] {
+				if _, err := s.showProgress(d.EventID); err != nil {
+					return err
+				}
+			}
+		}
+		select {
+		case <-s.env.ctx.Done():
+			return s.env.ctx.Err()
+		case err := <-failed:
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 // showProgress prints the attempts that were made since it was called last, and
 // reports whether all deliveries of the event have ended.
 func (s *story) showProgress(event string) (bool, error) {
@@ -102,7 +127,7 @@ func (s *story) showProgress(event string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		for _, a := range full.Attempts[s.shown[d.ID]:] {
+		for _, a := range full.Attempts[min(s.shown[d.ID], len(full.Attempts)):] {
 			fresh = append(fresh, made{full, a})
 		}
 		s.shown[d.ID] = len(full.Attempts)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/grapevine-hq/grapevine/internal/app"
@@ -25,7 +26,8 @@ func (c *serveCommand) Run(e *env) error {
 		return err
 	}
 	if a.NewAdminKey != "" {
-		fmt.Fprintf(e.err, "\nThe operator's key, made now and shown this once. Keep it:\n\n    %s\n\n", a.NewAdminKey)
+		fmt.Fprintf(e.err, "\nThe operator's key, made now and shown this once. Keep it, or start with one of your own as %s:\n\n    %s\n\n",
+			config.AdminKeyVariable, a.NewAdminKey)
 	}
 	var failure error
 	select {
@@ -60,7 +62,7 @@ func isTerminal(w io.Writer) bool {
 type configCommand struct {
 	config.Server `embed:""`
 
-	JSON bool `name:"json" help:"Write JSON."`
+	JSON bool `name:"json" env:"-" help:"Write JSON."`
 }
 
 // Run prints every setting as it is in force.
@@ -77,7 +79,11 @@ func (c *configCommand) Run(e *env) error {
 	}
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	for _, s := range settings {
-		fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Value)
+		value := s.Value
+		if list, ok := value.([]string); ok {
+			value = strings.Join(list, ",")
+		}
+		fmt.Fprintf(table, "%s\t%v\n", s.Name, value)
 	}
 	return table.Flush()
 }

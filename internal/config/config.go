@@ -6,7 +6,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,9 @@ const (
 	MasterKeyVariable = "GRAPEVINE_MASTER_KEY"
 )
 
-// Server is the settings of a server. The tags are the documentation.
+// Server is the settings of a server. The tags are the documentation. A number
+// that is zero stands for the default that its tag names, so that Server{} with
+// a Database and a Listen works.
 type Server struct {
 	Database        string         `default:"sqlite:grapevine.db" placeholder:"URL" help:"Where everything is stored: sqlite: and a file's path."`
 	Listen          string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API is served. Port 0 takes a free one."`
@@ -51,7 +54,10 @@ func (s *Server) ReadSecrets() {
 func (s *Server) Validate() error {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+	if path, ok := strings.CutPrefix(s.Database, "sqlite:"); !ok || path == "" {
+		refuse("--database must be sqlite: and the path of a file, such as sqlite:grapevine.db")
+	}
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		refuse("--listen must be HOST:PORT, such as 127.0.0.1:8080")
 	}
 	if s.ForwardProxy != "" {
@@ -60,11 +66,11 @@ func (s *Server) Validate() error {
 			refuse("--forward-proxy must be an http:// or https:// URL")
 		}
 	}
-	if s.MaxInFlight < 1 {
-		refuse("--max-in-flight must be at least 1")
+	if s.MaxInFlight < 0 {
+		refuse("--max-in-flight can't be negative")
 	}
-	if s.MaxEventBytes < 1 || s.MaxEventBytes > 4<<20 {
-		refuse("--max-event-bytes must be between 1 and %d", 4<<20)
+	if s.MaxEventBytes < 0 || s.MaxEventBytes > 4<<20 {
+		refuse("--max-event-bytes must be at most %d", 4<<20)
 	}
 	if s.RateLimit < 0 {
 		refuse("--rate-limit can't be negative")
@@ -75,15 +81,24 @@ func (s *Server) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Setting is one row of the effective configuration.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == text
+}
+
+// Setting is one row of the effective configuration. Value is a text, a number,
+// a truth value or a list of texts.
 type Setting struct {
 	Name  string `json:"name"`
-	Value string `json:"value"`
+	Value any    `json:"value"`
 }
 
 // Effective lists all settings as they are in force, secrets masked.
 func (s *Server) Effective() []Setting {
-	networks, _ := json.Marshal(s.AllowNetwork) // prefixes can always be written
+	networks := make([]string, len(s.AllowNetwork))
+	for i, network := range s.AllowNetwork {
+		networks[i] = network.String()
+	}
 	proxy := s.ForwardProxy
 	if u, err := url.Parse(proxy); err == nil {
 		proxy = u.Redacted()
@@ -91,14 +106,14 @@ func (s *Server) Effective() []Setting {
 	return []Setting{
 		{"database", s.Database},
 		{"listen", s.Listen},
-		{"allow-network", string(networks)},
-		{"allow-http", fmt.Sprint(s.AllowHTTP)},
+		{"allow-network", networks},
+		{"allow-http", s.AllowHTTP},
 		{"forward-proxy", proxy},
-		{"max-in-flight", fmt.Sprint(s.MaxInFlight)},
-		{"max-event-bytes", fmt.Sprint(s.MaxEventBytes)},
-		{"rate-limit", fmt.Sprint(s.RateLimit)},
+		{"max-in-flight", s.MaxInFlight},
+		{"max-event-bytes", s.MaxEventBytes},
+		{"rate-limit", s.RateLimit},
 		{"shutdown-timeout", s.ShutdownTimeout.String()},
-		{"log-level", s.LogLevel.String()},
+		{"log-level", strings.ToLower(s.LogLevel.String())},
 		{"log-format", s.LogFormat},
 		{AdminKeyVariable, masked(s.AdminKey)},
 		{MasterKeyVariable, masked(s.MasterKey)},

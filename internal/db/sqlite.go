@@ -34,16 +34,22 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	return d, nil
 }
 
-// makeFile makes what is missing of the file and its folder, for the owner
-// alone, and returns the file's one true name: SQLite connects to it again and
-// again, wherever the process is by then.
+// makeFile makes the file if it is missing, for the owner alone, and returns its
+// one true name: SQLite connects to it again and again, wherever the process is
+// by then. It makes no folder: a path that was mistyped must not become a new
+// database that looks as if all were lost.
 func makeFile(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", err
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
+		return "", fmt.Errorf("db: %s is a folder, not a file", path)
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("db: the folder %s does not exist: make it first", filepath.Dir(path))
+		}
 	}
 	// Exclusively: to open and close a file that SQLite has open in this process
 	// would free the locks that it holds.

@@ -57,6 +57,21 @@ func Open(ctx context.Context, d *db.DB, key Key) (*Box, error) {
 	return box, nil
 }
 
+// Chosen reports whether a database has a master key already, so that another
+// one can't fit.
+func Chosen(ctx context.Context, d *db.DB) (bool, error) {
+	chosen := false
+	err := d.Read(ctx, func(q db.Queryer) error {
+		_, err := verifier(q)
+		if errors.Is(err, db.ErrNoRows) {
+			return nil
+		}
+		chosen = err == nil
+		return err
+	})
+	return chosen, err
+}
+
 func newBox(key Key) (*Box, error) {
 	block, err := aes.NewCipher(key.bytes[:])
 	if err != nil {
