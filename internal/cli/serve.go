@@ -21,7 +21,11 @@ type serveCommand struct {
 // Run serves until a signal comes.
 func (c *serveCommand) Run(e *env) error {
 	c.ReadSecrets()
-	a, err := app.New(e.ctx, c.Server, app.Options{Logger: newLogger(e.err, c.LogFormat, c.LogLevel), Version: e.version})
+	log := newLogger(e.err, c.LogFormat, c.LogLevel)
+	for _, name := range c.UnknownVariables(os.Environ()) {
+		log.WarnContext(e.ctx, "unknown_variable", slog.String("name", name))
+	}
+	a, err := app.New(e.ctx, c.Server, app.Options{Logger: log, Version: e.version})
 	if err != nil {
 		return err
 	}

@@ -120,6 +120,24 @@ func (s *Server) Effective() []Setting {
 	}
 }
 
+// UnknownVariables returns the names in an environment that look like settings
+// and are none: most likely they are mistyped.
+func (s *Server) UnknownVariables(environ []string) []string {
+	// The last two are the client's, as the demonstration's file of keys has them.
+	known := map[string]bool{AdminKeyVariable: true, MasterKeyVariable: true, "GRAPEVINE_URL": true, "GRAPEVINE_KEY": true}
+	for _, setting := range s.Effective() {
+		known["GRAPEVINE_"+strings.ToUpper(strings.ReplaceAll(setting.Name, "-", "_"))] = true
+	}
+	var unknown []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "GRAPEVINE_") && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
 func masked(secret string) string {
 	if secret == "" {
 		return "(not set)"

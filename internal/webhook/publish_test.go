@@ -303,7 +303,7 @@ func TestABadPublicationIsRefusedByFieldAndNotRepeated(t *testing.T) {
 		"data null":         {func(p *webhook.Publishing) { p.Publications[0].Data = []byte("null") }, []string{"data"}},
 		"data a string":     {func(p *webhook.Publishing) { p.Publications[0].Data = []byte(`"` + marker + `"`) }, []string{"data"}},
 		"data too deep":     {func(p *webhook.Publishing) { p.Publications[0].Data = []byte(strings.Repeat(`{"a":`, 50_000)) }, []string{"data"}},
-		"before 1970": {func(p *webhook.Publishing) { p.Publications[0].OccurredAt = time.Unix(-1, 0) }, []string{"timestamp"}},
+		"before 1970":       {func(p *webhook.Publishing) { p.Publications[0].OccurredAt = time.Unix(-1, 0) }, []string{"timestamp"}},
 		"before 1970 but not by its own zone": {func(p *webhook.Publishing) {
 			p.Publications[0].OccurredAt = time.Date(1970, 1, 1, 0, 30, 0, 0, time.FixedZone("", 3600))
 		}, []string{"timestamp"}},
