@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -28,7 +29,9 @@ const (
 
 // Attempter makes requests to endpoints. Its methods may be called concurrently.
 type Attempter struct {
-	client    *http.Client
+	// An attempt is one round trip. A client would read the place of a redirect,
+	// and where there is none that can be read, hide the answer.
+	transport http.RoundTripper
 	userAgent string
 }
 
@@ -36,7 +39,7 @@ var _ webhook.Attempter = (*Attempter)(nil)
 
 // NewAttempter returns an Attempter that sends through the guarded client.
 func NewAttempter(client *http.Client, version string) *Attempter {
-	return &Attempter{client: client, userAgent: "Grapevine/" + version}
+	return &Attempter{transport: client.Transport, userAgent: "Grapevine/" + version}
 }
 
 // Attempt makes one request, bounded by the subscription's timeout, the
@@ -53,11 +56,11 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 		return result
 	}
 	clock.start = time.Now()
-	resp, err := a.client.Do(req) //nolint:bodyclose // readBody closes it
+	resp, err := a.transport.RoundTrip(req)
 	if err == nil {
 		result.ResponseStatus = resp.StatusCode
 		result.Headers = responseHeaders(resp.Header)
-		result.Body, err = readBody(resp.Body)
+		result.Body, err = readBody(resp)
 	}
 	result.Timing = clock.timing(time.Now())
 	hideSecrets(&result, sub)
@@ -118,11 +121,14 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 
 // readBody keeps the beginning of a body and reads a little further, so that the
 // connection can be used again; a longer body costs the connection.
-func readBody(body io.ReadCloser) ([]byte, error) {
-	defer body.Close()
-	kept, err := io.ReadAll(io.LimitReader(body, keptBody))
+func readBody(resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil, nil // its body is the connection itself, which no deadline ends
+	}
+	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptBody))
 	if err == nil && len(kept) == keptBody {
-		_, err = io.CopyN(io.Discard, body, drainedBody-keptBody)
+		_, err = io.CopyN(io.Discard, resp.Body, drainedBody-keptBody)
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
@@ -141,17 +147,17 @@ const maxKeptHeaders = 8 << 10
 func responseHeaders(h http.Header) []wire.Header {
 	kept := make([]wire.Header, 0, len(h))
 	size := 0
-	for name, values := range h {
-		if name == "Set-Cookie" {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if name == "Set-Cookie" || name == "Set-Cookie2" {
 			continue
 		}
-		for _, value := range values {
-			if size += len(name) + len(value); size <= maxKeptHeaders {
+		for _, value := range h[name] {
+			if takes := len(name) + len(value); size+takes <= maxKeptHeaders {
+				size += takes
 				kept = append(kept, wire.Header{Name: name, Value: value})
 			}
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b wire.Header) int { return strings.Compare(a.Name, b.Name) })
 	return kept
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -180,7 +181,7 @@ func (d *Dispatcher) Accepted(jobs []webhook.Job) {
 			continue // disabled since; it waits in the table
 		}
 		if q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0 {
-			q.more[webhook.Pending], q.missed = true, true
+			q.more[webhook.Pending], q.missed[webhook.Pending] = true, true
 			continue
 		}
 		d.push(q, job)
@@ -200,7 +201,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	case !known:
 		q = d.queue(sub)
 	}
-	enabled := sub.Enabled && !q.sub.Enabled
+	enabled := sub.Enabled && (!known || !q.sub.Enabled)
 	if enabled || sub.URL != q.sub.URL { // another endpoint, or a new chance for this one
 		q.pause, q.limit, q.class = pause{}, newLimit(sub.Policy.MaxInFlight), answering
 	}
@@ -231,6 +232,9 @@ func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
 			d.forget(q, job)
 		}
 	}
+	if q.refilling {
+		q.unbooked[event] = struct{}{} // the reading under way may have found it as it was
+	}
 	d.wake(q)
 }
 
@@ -258,8 +262,7 @@ func (d *Dispatcher) drop(q *queue) {
 
 // wake has both lanes of a queue read from the table.
 func (d *Dispatcher) wake(q *queue) {
-	q.more = [2]bool{true, true}
-	q.missed = true
+	q.more, q.missed = [2]bool{true, true}, [2]bool{true, true}
 	d.refillSoon(q)
 }
 
@@ -270,13 +273,21 @@ func (d *Dispatcher) fired(q *queue) {
 	if d.stopping {
 		return
 	}
-	if !q.nextDue.IsZero() && !time.Now().Before(q.nextDue) {
-		q.nextDue = time.Time{}
-		q.more[webhook.Retrying], q.missed = true, true
-		d.refillSoon(q)
-	}
+	d.readDue(q, time.Now())
 	d.ready(q)
 	d.start()
+}
+
+// readDue has the lanes read of which the table has jobs that have become due.
+func (d *Dispatcher) readDue(q *queue, now time.Time) {
+	for lane, at := range q.nextDue {
+		if at.IsZero() || now.Before(at) {
+			continue
+		}
+		q.nextDue[lane] = time.Time{}
+		q.more[lane], q.missed[lane] = true, true
+		d.refillSoon(q)
+	}
 }
 
 // ready puts a queue into its ring if it has something that may be sent now, and
@@ -292,8 +303,8 @@ func (d *Dispatcher) ready(q *queue) {
 		d.rings[q.class].push(q)
 		return
 	}
-	if !q.nextDue.IsZero() && (wait == 0 || q.nextDue.Sub(now) < wait) {
-		wait = max(q.nextDue.Sub(now), time.Microsecond)
+	if until := q.untilDue(now); until > 0 && (wait == 0 || until < wait) {
+		wait = until
 	}
 	if wait > 0 {
 		// The wall clock may be set while a timer runs: look again in time.
@@ -329,16 +340,18 @@ func (d *Dispatcher) next() (task, bool) {
 		d.turn = 1 - as
 		q := d.rings[as].pop()
 		q.inRing = false
-		if _, able := q.mayStart(time.Now()); !able || !q.sub.Enabled {
+		now := time.Now()
+		d.readDue(q, now) // its timer does not run while it is in the ring
+		if _, able := q.mayStart(now); !able || !q.sub.Enabled {
 			d.ready(q)
 			continue
 		}
-		job := q.take(time.Now())
+		job := q.take(now)
 		job.Sub = q.sub // the request follows the latest change
 		q.inFlight++
 		d.inFlight[as]++
 		d.ready(q)
-		if q.more[job.Status] && q.lanes[job.Status].len() <= d.capacity(q)/2 {
+		if d.short(q) {
 			d.refillSoon(q)
 		}
 		return task{q: q, job: job, as: as}, true
@@ -384,12 +397,14 @@ func (d *Dispatcher) worker(t task) {
 // outcome is to be stored: not if we gave it up ourselves.
 func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 	a := d.send(t)
-	if d.ctx.Err() != nil && a.ResponseStatus == 0 {
+	if d.ctx.Err() != nil && (a.ResponseStatus == 0 || a.Reason == wire.Reason(netguard.ClassCanceled)) {
 		return webhook.Outcome{Job: t.job, Attempt: a}, false
 	}
 	now := time.Now()
 	d.mu.Lock()
-	t.q.judged(t.job.EventID, a, now)
+	if t.job.Sub.URL == t.q.sub.URL { // else it is of another endpoint, and says nothing of this one
+		t.q.judged(t.job.EventID, a, now)
+	}
 	pausedUntil := t.q.pause.until
 	d.mu.Unlock()
 	status, next := decide(t.job, a, t.job.Sub.Schedule(), pausedUntil, now, rand.Float64()) //nolint:gosec // jitter

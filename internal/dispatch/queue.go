@@ -26,10 +26,12 @@ type queue struct {
 	booked map[id.ID]struct{}
 
 	more      [2]bool            // the table has, or may have, more of the lane that is due
-	missed    bool               // something came since the reading under way began
+	missed    [2]bool            // so it has become since the reading under way began
 	refilling bool               // a reading is under way or waits for its turn
+	failed    bool               // the last reading did, and the next one waits a moment
 	unbooked  map[id.ID]struct{} // since the reading under way began
-	nextDue   time.Time          // when the table's next retry is due; zero: none, or not known
+	emptied   bool               // since the reading under way began
+	nextDue   [2]time.Time       // when the table's next job of the lane is due; zero: none, or not known
 
 	inFlight int
 	limit    limit
@@ -80,6 +82,25 @@ func (q *queue) mayStart(now time.Time) (time.Duration, bool) {
 		return max(time.Duration(missing*float64(time.Second)), time.Millisecond), false
 	}
 	return 0, true
+}
+
+// expect notes that the table has a job of the lane that is due at the time.
+func (q *queue) expect(lane webhook.Lane, at time.Time) {
+	if q.nextDue[lane].IsZero() || at.Before(q.nextDue[lane]) {
+		q.nextDue[lane] = at
+	}
+}
+
+// untilDue returns how long it is until the table has a job that is due, at
+// least a moment; zero if none is expected.
+func (q *queue) untilDue(now time.Time) time.Duration {
+	var wait time.Duration
+	for _, at := range q.nextDue {
+		if until := max(at.Sub(now), time.Microsecond); !at.IsZero() && (wait == 0 || until < wait) {
+			wait = until
+		}
+	}
+	return wait
 }
 
 // allowed is how many attempts may be under way at once: one while a probe is to

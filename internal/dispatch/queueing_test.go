@@ -3,8 +3,10 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +28,7 @@ type table struct {
 	pending []webhook.Job // in the order in which they are due
 	reads   int
 	sent    map[id.ID]int
-	reading time.Duration // how long a reading takes after its snapshot
+	reading [2]time.Duration // how long a reading of a lane takes after its snapshot
 	fails   bool
 }
 
@@ -58,7 +60,7 @@ func (s *table) Due(_ context.Context, _ *webhook.Subscription, lane webhook.Lan
 	}
 	fails := s.fails
 	s.mu.Unlock()
-	time.Sleep(s.reading)
+	time.Sleep(s.reading[lane])
 	if fails {
 		return nil, time.Time{}, errors.New("the database fails")
 	}
@@ -107,15 +109,16 @@ func (s *table) mustSend(t *testing.T, count int, within func(*dispatch.Dispatch
 }
 
 func TestALaneThatRunsEmptyWhileTheOtherIsReadIsFilledAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newTable(2000, time.Now())
-		s.reading = 100 * time.Millisecond
-		for i := range 100 {
-			s.pending[i].Status = webhook.Retrying
-			s.pending[i].DueAt = time.Now().Add(time.Duration(i) * 77 * time.Millisecond)
-		}
-		s.mustSend(t, 2000, func(*dispatch.Dispatcher) {})
-	})
+	for i := range 20 { // wherever in the course of the readings the retry becomes due
+		synctest.Test(t, func(t *testing.T) {
+			s := newTable(1000, time.Now())
+			s.sub.Policy.MaxInFlight = 4
+			s.reading = [2]time.Duration{5 * time.Millisecond, 100 * time.Millisecond}
+			s.pending[0].Status = webhook.Retrying
+			s.pending[0].DueAt = time.Now().Add(100*time.Millisecond + time.Duration(i)*2*time.Millisecond)
+			s.mustSend(t, 1000, func(*dispatch.Dispatcher) {})
+		})
+	}
 }
 
 func TestAFirstAttemptThatIsNotDueYetByOurClockIsMadeWhenItIs(t *testing.T) {
@@ -221,4 +224,125 @@ func TestTheLastAnswerOfAReplacedEndpointDoesNotPauseTheNewOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowReading is a store whose readings take a second after their snapshot.
+type slowReading struct{ dispatch.Store }
+
+func (s slowReading) Due(ctx context.Context, sub *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error) {
+	defer time.Sleep(time.Second)
+	return s.Store.Due(ctx, sub, lane, now, limit)
+}
+
+func TestWhatIsReadJustNowFollowsAnInterventionToo(t *testing.T) {
+	for name, intervene := range map[string]func(t *testing.T, s *testkit.Sender, event id.ID, sub *webhook.Subscription) error{
+		"expunged": func(t *testing.T, s *testkit.Sender, event id.ID, _ *webhook.Subscription) error {
+			return s.Webhooks.ExpungeBody(t.Context(), s.Tenant, event)
+		},
+		"disabled": func(t *testing.T, s *testkit.Sender, _ id.ID, sub *webhook.Subscription) error {
+			_, err := s.Webhooks.DisableSubscription(t.Context(), s.Tenant, sub.ID)
+			return err
+		},
+		"deleted": func(t *testing.T, s *testkit.Sender, _ id.ID, sub *webhook.Subscription) error {
+			return s.Webhooks.DeleteSubscription(t.Context(), s.Tenant, sub.ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := testkit.NewSender(t, testkit.SenderOptions{Store: func(s dispatch.Store) dispatch.Store { return slowReading{s} }})
+				var calls atomic.Int32
+				sub := s.MustSubscribe(t, "down.example", webhook.Policy{Schedule: []time.Duration{10 * time.Second}}, func(w http.ResponseWriter, _ *http.Request) {
+					calls.Add(1)
+					w.WriteHeader(http.StatusInternalServerError)
+				})
+				event := s.MustPublish(t, 1)[0]
+				settle(5 * time.Second)
+				d, attempts := s.MustDelivery(t, event, sub)
+				if len(attempts) != 1 {
+					t.Fatalf("%+v", d)
+				}
+				settle(time.Until(d.NextAt) + 500*time.Millisecond) // its row has been read
+				if err := intervene(t, s, event, sub); err != nil {
+					t.Fatal(err)
+				}
+				settle(time.Minute)
+				if calls.Load() != 1 {
+					t.Errorf("it was sent %d times", calls.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestWhatWaitsInMemoryFollowsAnIntervention(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var mu sync.Mutex
+		seen := make(map[string]int)
+		sub := s.MustSubscribe(t, "narrow.example", webhook.Policy{MaxInFlight: 1}, func(_ http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			seen[r.Header.Get("Webhook-Id")]++
+		})
+		events := s.MustPublish(t, 4)
+		settle(500 * time.Millisecond) // the first is under way, the others wait
+		if err := s.Webhooks.ExpungeBody(t.Context(), s.Tenant, events[2]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Webhooks.Retry(t.Context(), s.Tenant, events[3], sub.ID); err != nil {
+			t.Fatal(err)
+		}
+		settle(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i, want := range []int{1, 1, 0, 1} {
+			if got := seen[id.Event.Format(events[i])]; got != want {
+				t.Errorf("event %d arrived %d times, not %d", i, got, want)
+			}
+		}
+	})
+}
+
+func TestGoneFromAnEndpointThatWasJustChosenDisablesTheSubscription(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		sub := s.MustSubscribe(t, "old.example", webhook.Policy{MaxInFlight: 1}, func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })
+		s.Net.MustServe(t, "new.example", answer(http.StatusGone))
+		s.MustPublish(t, 3)
+		settle(500 * time.Millisecond)
+		if _, err := s.Webhooks.UpdateSubscription(t.Context(), s.Tenant, sub.ID, webhook.Patch{URL: new("http://new.example/")}); err != nil {
+			t.Fatal(err)
+		}
+		settle(10 * time.Second)
+		if found, err := s.Webhooks.Subscription(t.Context(), s.Tenant, sub.ID); err != nil || found.Enabled || found.Reason != "gone" {
+			t.Fatalf("%+v %v", found, err)
+		}
+	})
+}
+
+func TestCredentialsThatAReceiverSendsBackAreNotStored(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		s.Net.MustServe(t, "echo.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Echo", r.Header.Get("X-Api-Key"))
+			_, _ = fmt.Fprintln(w, "you sent", r.Header)
+		}))
+		sub, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, webhook.Draft{
+			URL: "http://echo.example/", EventTypes: []string{"*"}, Headers: map[string]string{"X-Api-Key": "abcdefgh12345678"},
+			Auth: webhook.Auth{Type: webhook.BasicAuth, Username: "grapevine", Password: "correct horse"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := s.MustPublish(t, 1)[0]
+		settle(time.Second)
+		_, attempts := s.MustDelivery(t, event, sub)
+		stored := fmt.Sprintf("%s %v", attempts[0].Body, attempts[0].Headers)
+		for _, secret := range []string{"abcdefgh12345678", "correct horse", "Z3JhcGV2aW5lOmNvcnJlY3QgaG9yc2U="} {
+			if strings.Contains(stored, secret) {
+				t.Errorf("%q is stored: %s", secret, stored)
+			}
+		}
+		if !strings.Contains(stored, "you sent") || strings.Count(stored, webhook.Masked) != 3 {
+			t.Errorf("stored: %s", stored)
+		}
+	})
 }

@@ -74,8 +74,8 @@ func (d *Dispatcher) recorded(batch []webhook.Outcome) {
 			d.drop(q)
 		case o.Superseded: // somebody made it due while the attempt was under way
 			d.wake(q)
-		case o.Status == webhook.Retrying && (q.nextDue.IsZero() || o.NextAt.Before(q.nextDue)):
-			q.nextDue = o.NextAt
+		case o.Status == webhook.Retrying:
+			q.expect(webhook.Retrying, o.NextAt)
 			d.ready(q)
 		}
 	}

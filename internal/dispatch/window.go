@@ -32,6 +32,14 @@ func (d *Dispatcher) room(q *queue, lane webhook.Lane) int {
 	return max(0, d.capacity(q)-q.lanes[lane].len())
 }
 
+// short reports whether a lane has little left in memory and more in the table.
+// Whoever makes it so, by taking or by reading, has the table read.
+func (d *Dispatcher) short(q *queue) bool {
+	few := d.capacity(q) / 2
+	return q.more[webhook.Pending] && q.lanes[webhook.Pending].len() <= few ||
+		q.more[webhook.Retrying] && q.lanes[webhook.Retrying].len() <= few
+}
+
 // push books a job and puts it at the end of its lane, unless it is booked
 // already.
 func (d *Dispatcher) push(q *queue, job webhook.Job) {
@@ -60,12 +68,12 @@ func (d *Dispatcher) empty(q *queue) {
 			d.forget(q, q.lanes[lane].pop())
 		}
 	}
-	q.more, q.nextDue = [2]bool{}, time.Time{}
+	q.more, q.nextDue, q.emptied = [2]bool{}, [2]time.Time{}, true
 }
 
 // refillSoon has a queue's window filled from the table.
 func (d *Dispatcher) refillSoon(q *queue) {
-	if q.refilling || d.stopping || !q.sub.Enabled {
+	if q.refilling || q.failed || d.stopping || !q.sub.Enabled {
 		return
 	}
 	q.refilling, q.unbooked = true, make(map[id.ID]struct{})
@@ -91,18 +99,14 @@ func (d *Dispatcher) refillLoop() {
 
 // refill reads both lanes of a queue as far as there is room.
 func (d *Dispatcher) refill(q *queue) {
-	q.missed = false
 	for _, lane := range []webhook.Lane{webhook.Pending, webhook.Retrying} {
 		if q.more[lane] && d.room(q, lane) > 0 && !d.read(q, lane) {
 			break
 		}
 	}
 	q.refilling, q.unbooked = false, nil
-	if q.missed && q.sub.Enabled { // what was read may lack what came meanwhile
-		q.more = [2]bool{true, true}
-		if d.room(q, webhook.Pending)+d.room(q, webhook.Retrying) > 0 {
-			d.refillSoon(q)
-		}
+	if d.short(q) { // a lane ran low while the other was read
+		d.refillSoon(q)
 	}
 	d.drop(q)
 	d.ready(q)
@@ -115,21 +119,22 @@ func (d *Dispatcher) refill(q *queue) {
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	sub := q.sub
 	limit := d.room(q, lane) + len(q.booked) // what is booked may be among the rows that come first
-	q.unbooked = make(map[id.ID]struct{})
+	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
 	d.mu.Unlock()
 	jobs, next, err := d.store.Due(d.ctx, sub, lane, time.Now(), limit)
 	d.mu.Lock()
 	if err != nil {
 		if d.ctx.Err() == nil {
 			d.log.Error("queue_not_read", slog.String("subscription_id", id.Subscription.Format(sub.ID)), slog.String("error", err.Error()))
+			q.failed = true
 			time.AfterFunc(time.Second, func() { d.retryRefill(q) })
 		}
 		return false
 	}
-	if !q.sub.Enabled {
+	if q.emptied { // what was read may have been cancelled since
 		return false
 	}
-	q.more[lane] = len(jobs) == limit
+	q.more[lane] = len(jobs) == limit || q.missed[lane]
 	for _, job := range jobs {
 		if _, passed := q.unbooked[job.EventID]; passed {
 			continue
@@ -140,8 +145,8 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		}
 		d.push(q, job)
 	}
-	if lane == webhook.Retrying && !next.IsZero() && (q.nextDue.IsZero() || next.Before(q.nextDue)) {
-		q.nextDue = next
+	if !next.IsZero() {
+		q.expect(lane, next)
 	}
 	return true
 }
@@ -150,6 +155,7 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 func (d *Dispatcher) retryRefill(q *queue) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	q.failed = false
 	if !d.stopping && q.sub.Enabled {
 		d.wake(q)
 	}

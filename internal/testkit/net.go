@@ -23,10 +23,11 @@ import (
 type Net struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
+	dials map[string]int
 }
 
 // NewNet returns a network without hosts.
-func NewNet() *Net { return &Net{hosts: make(map[string]*listener)} }
+func NewNet() *Net { return &Net{hosts: make(map[string]*listener), dials: make(map[string]int)} }
 
 // MustServe serves the host's port until the test ends.
 func (n *Net) MustServe(t testing.TB, host string, handler http.Handler) {
@@ -73,9 +74,10 @@ func (n *Net) DialContext(ctx context.Context, _, addr string) (net.Conn, error)
 	}
 	n.mu.Lock()
 	var l *listener
-	for _, host := range n.hosts {
+	for name, host := range n.hosts {
 		if host.addr == target.Addr() {
 			l = host
+			n.dials[name]++
 		}
 	}
 	n.mu.Unlock()
@@ -90,6 +92,47 @@ func (n *Net) DialContext(ctx context.Context, _, addr string) (net.Conn, error)
 		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// Dials returns how often a connection to the host was asked for.
+func (n *Net) Dials(host string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials[host]
+}
+
+// link is one machine's way into the network.
+type link struct {
+	net *Net
+
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+func (l *link) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := l.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cut {
+		_ = conn.Close()
+		return nil, &net.OpError{Op: "dial", Err: errors.New("network is unreachable")}
+	}
+	l.conns = append(l.conns, conn)
+	return conn, nil
+}
+
+// sever ends all connections and refuses new ones.
+func (l *link) sever() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for _, conn := range l.conns {
+		_ = conn.Close()
 	}
 }
 

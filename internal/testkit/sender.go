@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,9 +25,11 @@ type Sender struct {
 	DB         *db.DB
 	Webhooks   *webhook.Service
 	Dispatcher *dispatch.Dispatcher
+	Attempter  *dispatch.Attempter
 	Tenant     id.ID
 
 	key  secret.Key
+	link *link
 	idle func()
 }
 
@@ -35,6 +38,11 @@ type SenderOptions struct {
 	MaxInFlight    int
 	MaxMemoryBytes int
 	Logger         *slog.Logger
+
+	// What the dispatcher works with, if not the real ones; each is given the
+	// real one.
+	Store   func(dispatch.Store) dispatch.Store
+	Through func(webhook.Attempter) webhook.Attempter
 }
 
 // NewSender returns a sender on a new database; it runs until Stop or the end of
@@ -58,18 +66,26 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := netguard.New(netguard.Config{AllowHTTP: true, Resolver: s.Net, DialContext: s.Net.DialContext})
+	s.link = &link{net: s.Net}
+	guard, err := netguard.New(netguard.Config{AllowHTTP: true, Resolver: s.Net, DialContext: s.link.DialContext})
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128})
 	s.idle = client.CloseIdleConnections
-	attempter := dispatch.NewAttempter(client, "test")
-	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Attempter: attempter, Logger: opts.Logger})
-	s.Dispatcher = dispatch.New(dispatch.Options{
-		Store: s.Webhooks, Attempter: attempter, Logger: opts.Logger,
+	s.Attempter = dispatch.NewAttempter(client, "test")
+	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Attempter: s.Attempter, Logger: opts.Logger})
+	dispatching := dispatch.Options{
+		Store: s.Webhooks, Attempter: s.Attempter, Logger: opts.Logger,
 		MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,
-	})
+	}
+	if opts.Store != nil {
+		dispatching.Store = opts.Store(dispatching.Store)
+	}
+	if opts.Through != nil {
+		dispatching.Attempter = opts.Through(dispatching.Attempter)
+	}
+	s.Dispatcher = dispatch.New(dispatching)
 	s.Webhooks.Start(s.Dispatcher)
 	if err := s.Dispatcher.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -82,6 +98,30 @@ func (s *Sender) Stop(ctx context.Context) {
 	s.Dispatcher.Stop(ctx)
 	s.idle()
 	_ = s.DB.Close()
+}
+
+// MustCrash ends the sender as a crash would, and starts it again with what was
+// on disk at that moment: the new one works on a copy of the database, and the
+// old one, which can't be killed inside a process, has its network cut before it
+// is stopped. Nothing may be writing to the database when it is called.
+func (s *Sender) MustCrash(t testing.TB, opts SenderOptions) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "grapevine.db")
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(s.Path + suffix)
+		if err == nil {
+			err = os.WriteFile(path+suffix, content, 0o600) //nolint:gosec // both are folders of the test
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.link.sever()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Stop(ctx)
+	s.Path = path
+	s.MustStart(t, opts)
 }
 
 // MustSubscribe subscribes http://host/ to all events, with handler behind it.
