@@ -75,7 +75,7 @@ type Error struct {
 	Code      string        // stable; "" where the answer was not one of Grapevine's
 	Detail    string        // a sentence for a person
 	Fields    []Field       // what is not valid about the request
-	RequestID string        // under which the server logged it
+	RequestID string        // under which the server logs errors
 	RetryIn   time.Duration // how long to wait before trying again; zero: it was not said
 }
 

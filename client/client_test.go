@@ -143,6 +143,76 @@ func TestGoingThroughAListEndsWithTheFirstError(t *testing.T) {
 	}
 }
 
+func TestTheListOfEventTypesIsReadToItsEnd(t *testing.T) {
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Encode())
+		if r.URL.Query().Get("cursor") == "" {
+			_, _ = io.WriteString(w, `{"data":[{"name":"a"},{"name":"b"}],"next_cursor":"x"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"data":[{"name":"c"}]}`)
+	}))
+	defer srv.Close()
+	c, err := client.New(srv.URL, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := c.EventTypes(t.Context(), "rehook")
+	var names []string
+	for _, e := range types {
+		names = append(names, e.Name)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c"}, names); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]string{"dialect=rehook&limit=250", "cursor=x&dialect=rehook&limit=250"}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnOverlapIsSentInSecondsAndOnlyIfThereIsOne(t *testing.T) {
+	c, seen := MustServe(t, 200, nil, `{}`)
+	for _, tc := range []struct {
+		overlap *time.Duration
+		want    string // "": refused before anything is sent
+	}{
+		{nil, `{}`},
+		{new(time.Duration(0)), `{"overlap":0}`},
+		{new(90 * time.Minute), `{"overlap":5400}`},
+		{new(time.Millisecond), ""},
+		{new(time.Hour + time.Nanosecond), ""},
+		{new(-time.Second), ""},
+	} {
+		for name, send := range map[string]func() error{
+			"a secret": func() error {
+				_, err := c.RotateSecret(t.Context(), "sub_1", client.Rotation{Overlap: tc.overlap})
+				return err
+			},
+			"a key": func() error {
+				_, err := c.RollKey(t.Context(), "ten_1", "key_1", tc.overlap)
+				return err
+			},
+		} {
+			*seen = nil
+			err := send()
+			if tc.want == "" {
+				if err == nil || len(*seen) > 0 {
+					t.Errorf("%s, %v: %v, sent %d requests", name, *tc.overlap, err, len(*seen))
+				}
+				continue
+			}
+			if err != nil || len(*seen) != 1 {
+				t.Fatalf("%s, want %s: %v", name, tc.want, err)
+			}
+			body, err := io.ReadAll((*seen)[0].Body)
+			if got := strings.TrimSpace(string(body)); got != tc.want || err != nil {
+				t.Errorf("%s: sent %s, %v, want %s", name, got, err, tc.want)
+			}
+		}
+	}
+}
+
 func TestACallEndsWithItsContext(t *testing.T) {
 	c, _ := MustServe(t, 200, nil, `{}`)
 	ctx, cancel := context.WithCancel(t.Context())

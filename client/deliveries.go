@@ -41,13 +41,26 @@ type FullDelivery struct {
 	Attempts []Attempt `json:"attempts"`
 }
 
+// Verdict is what an attempt means for its delivery.
+type Verdict string
+
+// The verdicts. There may be others one day.
+const (
+	VerdictDelivered Verdict = "delivered"
+	VerdictRetry     Verdict = "retry"     // failed; tried again on schedule
+	VerdictBusy      Verdict = "busy"      // failed, and several in a row pause the subscription
+	VerdictThrottled Verdict = "throttled" // failed, and the whole subscription waits
+	VerdictGone      Verdict = "gone"      // the endpoint wants nothing more
+	VerdictRefused   Verdict = "refused"   // failed: it was not sent
+)
+
 // Attempt is one request and what came of it.
 type Attempt struct {
 	Number         int       `json:"number"` // from 1
 	StartedAt      time.Time `json:"started_at"`
 	Timing         Timing    `json:"timing"`
 	ResponseStatus int       `json:"response_status,omitempty"` // 0: there was no answer
-	Verdict        string    `json:"verdict"`
+	Verdict        Verdict   `json:"verdict"`
 	Reason         string    `json:"reason"`
 	Error          string    `json:"error,omitempty"`
 	Response       *Response `json:"response,omitempty"` // nil: there was no answer
@@ -66,7 +79,7 @@ type Timing struct {
 // Response is what an endpoint answered.
 type Response struct {
 	Headers []Header `json:"headers"`
-	Body    string   `json:"body"` // the first 16 KiB
+	Body    string   `json:"body"` // the first 16 KiB; of the answer to a test, the first KiB
 }
 
 // Header is a line of an answer's head.

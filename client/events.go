@@ -138,8 +138,16 @@ type EventType struct {
 // EventTypes returns the types that a dialect defines; "" stands for all
 // dialects.
 func (c *Client) EventTypes(ctx context.Context, dialect string) ([]EventType, error) {
-	query := url.Values{}
-	set(query, "dialect", dialect)
-	l, err := list[EventType](ctx, c, "/v1/event-types", query, Page{})
-	return l.Data, err
+	var types []EventType
+	for t, err := range all(func(p Page) (List[EventType], error) {
+		query := url.Values{}
+		set(query, "dialect", dialect)
+		return list[EventType](ctx, c, "/v1/event-types", query, p)
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		types = append(types, t)
+	}
+	return types, nil
 }

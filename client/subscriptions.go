@@ -2,28 +2,38 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
 	"time"
 )
 
+// SubscriptionStatus is whether a subscription sends.
+type SubscriptionStatus string
+
+// The states of a subscription.
+const (
+	Enabled  SubscriptionStatus = "enabled"
+	Disabled SubscriptionStatus = "disabled"
+)
+
 // Subscription is where events go. Values of headers and secrets of auth are
 // masked.
 type Subscription struct {
-	ID          string            `json:"id"`
-	URL         string            `json:"url"`
-	Dialect     string            `json:"dialect"`
-	EventTypes  []string          `json:"event_types"`
-	Description string            `json:"description"`
-	Headers     map[string]string `json:"headers"`
-	Auth        *Auth             `json:"auth,omitempty"`
-	Policy      Policy            `json:"policy"`
-	Status      string            `json:"status"`           // "enabled" or "disabled"
-	Reason      string            `json:"reason,omitempty"` // why it is disabled
-	PublicKeys  []string          `json:"public_keys"`      // what receivers verify v1a signatures with
-	CreatedAt   time.Time         `json:"created_at"`
-	UpdatedAt   time.Time         `json:"updated_at"`
+	ID          string             `json:"id"`
+	URL         string             `json:"url"`
+	Dialect     string             `json:"dialect"`
+	EventTypes  []string           `json:"event_types"`
+	Description string             `json:"description"`
+	Headers     map[string]string  `json:"headers"`
+	Auth        *Auth              `json:"auth,omitempty"`
+	Policy      Policy             `json:"policy"`
+	Status      SubscriptionStatus `json:"status"`
+	Reason      string             `json:"reason,omitempty"` // why it is disabled
+	PublicKeys  []string           `json:"public_keys"`      // what receivers verify v1a signatures with
+	CreatedAt   time.Time          `json:"created_at"`
+	UpdatedAt   time.Time          `json:"updated_at"`
 }
 
 // SubscriptionWithSecret is a subscription whose secret has just been made.
@@ -35,8 +45,10 @@ type SubscriptionWithSecret struct {
 // NewSubscription is what a subscription is made of. URL and EventTypes are
 // required.
 type NewSubscription struct {
-	URL         string            `json:"url"`
-	EventTypes  []string          `json:"event_types"` // or "*" alone, for all
+	URL string `json:"url"`
+	// EventTypes names the types that are sent, or is "*" alone: every type that
+	// the tenant publishes. Grapevine's own ("webhook.…") have to be named.
+	EventTypes  []string          `json:"event_types"`
 	Dialect     string            `json:"dialect,omitempty"`
 	Description string            `json:"description,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
@@ -148,17 +160,36 @@ func (c *Client) subscription(ctx context.Context, call call) (Subscription, err
 
 // Rotation is how a secret is replaced.
 type Rotation struct {
-	Secret string `json:"secret,omitempty"` // "": one of the same kind is made
-	// Overlap is for how many seconds the old secrets sign as well, at most 7
-	// days; nil: a day.
-	Overlap *int64 `json:"overlap,omitempty"`
+	Secret string // "": one of the same kind is made
+	// Overlap is for how long the old secrets sign as well: whole seconds, at
+	// most 7 days. Nil: the server's default, a day.
+	Overlap *time.Duration
 }
 
 // RotateSecret makes a new secret the current one.
 func (c *Client) RotateSecret(ctx context.Context, id string, r Rotation) (SubscriptionWithSecret, error) {
+	seconds, err := overlapSeconds(r.Overlap)
+	if err != nil {
+		return SubscriptionWithSecret{}, err
+	}
+	body := struct {
+		Secret  string `json:"secret,omitempty"`
+		Overlap *int64 `json:"overlap,omitempty"`
+	}{r.Secret, seconds}
 	var sub SubscriptionWithSecret
-	_, err := c.do(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/secret/rotate"), body: r}, &sub)
+	_, err = c.do(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/secret/rotate"), body: body}, &sub)
 	return sub, err
+}
+
+// overlapSeconds returns an overlap as it is sent, and an error if it can't be.
+func overlapSeconds(overlap *time.Duration) (*int64, error) {
+	if overlap == nil {
+		return nil, nil
+	}
+	if *overlap < 0 || *overlap%time.Second != 0 {
+		return nil, errors.New("client: the overlap must be whole seconds and not negative")
+	}
+	return new(int64(*overlap / time.Second)), nil
 }
 
 // Secrets are what requests are signed with.
@@ -176,20 +207,18 @@ type Secret struct {
 // RevealSecrets returns a subscription's secrets.
 func (c *Client) RevealSecrets(ctx context.Context, id string) (Secrets, error) {
 	var s Secrets
-	_, err := c.do(ctx, call{method: http.MethodGet, path: path("/v1/subscriptions/", id, "/secret")}, &s)
+	_, err := c.do(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/secret")}, &s)
 	return s, err
 }
 
 // TestResult is what came of a test.
 type TestResult struct {
-	Verdict        string   `json:"verdict"`
-	Reason         string   `json:"reason"`
-	ResponseStatus int      `json:"response_status,omitempty"` // 0: there was no answer
-	Error          string   `json:"error,omitempty"`
-	TookMS         int64    `json:"took_ms"`
-	Timing         Timing   `json:"timing"`
-	Headers        []Header `json:"headers"`
-	Body           string   `json:"body"` // the first KiB
+	Verdict        Verdict   `json:"verdict"` // what it would mean for a delivery
+	Reason         string    `json:"reason"`
+	ResponseStatus int       `json:"response_status,omitempty"` // 0: there was no answer
+	Error          string    `json:"error,omitempty"`
+	Timing         Timing    `json:"timing"`
+	Response       *Response `json:"response,omitempty"` // nil: there was no answer
 }
 
 // TestDraft sends a test event to a subscription that is not saved.

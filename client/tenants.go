@@ -131,10 +131,17 @@ func (c *Client) RevokeKey(ctx context.Context, tenant, key string) error {
 }
 
 // RollKey replaces a key by a new one with the same name and scopes. The old one
-// goes on for the overlap, 0 to 7 days, in whole seconds.
-func (c *Client) RollKey(ctx context.Context, tenant, key string, overlap time.Duration) (CreatedKey, error) {
+// goes on for the overlap: whole seconds, at most 7 days. Nil: the server's
+// default, a day.
+func (c *Client) RollKey(ctx context.Context, tenant, key string, overlap *time.Duration) (CreatedKey, error) {
+	seconds, err := overlapSeconds(overlap)
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	body := struct {
+		Overlap *int64 `json:"overlap,omitempty"`
+	}{seconds}
 	var k CreatedKey
-	body := map[string]int64{"overlap": int64(overlap / time.Second)}
-	_, err := c.do(ctx, call{method: http.MethodPost, path: path("/v1/tenants/", tenant, "/keys/", key, "/roll"), body: body}, &k)
+	_, err = c.do(ctx, call{method: http.MethodPost, path: path("/v1/tenants/", tenant, "/keys/", key, "/roll"), body: body}, &k)
 	return k, err
 }

@@ -46,9 +46,13 @@ func (s *server) authenticate(r *http.Request, c *call) error {
 }
 
 // authorize checks that the caller may use a route, and learns which tenant is
-// meant.
-func (s *server) authorize(r *http.Request, c *call, a access) error {
+// meant. Where a path names something, a caller that may see nothing of its kind
+// hears the same whether it is there or not.
+func (s *server) authorize(r *http.Request, c *call, rt route) error {
+	a := rt.access
 	switch {
+	case a.operator && !c.principal.Admin && rt.namesOne():
+		return errOperatorsTenant
 	case a.operator && !c.principal.Admin:
 		return problem.Forbidden.New("this call takes the operator's key")
 	case a.operator:
@@ -69,7 +73,10 @@ func (s *server) authorize(r *http.Request, c *call, a access) error {
 	return nil
 }
 
-var errNoTenant = problem.NotFound.New("there is no such tenant")
+var (
+	errNoTenant        = problem.NotFound.New("there is no such tenant")
+	errOperatorsTenant = problem.NotFound.New("there is no such tenant; calls about tenants take the operator's key")
+)
 
 // chooseTenant finds the tenant that the operator names by its id or alias. No
 // alias looks like an id: none has that prefix and length by chance, and where

@@ -43,6 +43,9 @@ func markSent(schemas map[string]*huma.Schema, schema *huma.Schema, sent map[str
 		markSent(schemas, property, sent)
 	}
 	markSent(schemas, schema.Items, sent)
+	for _, alternative := range schema.AnyOf {
+		markSent(schemas, alternative, sent)
+	}
 	if values, ok := schema.AdditionalProperties.(*huma.Schema); ok {
 		markSent(schemas, values, sent)
 	}
@@ -60,4 +63,49 @@ func open(schema *huma.Schema) {
 		open(property)
 	}
 	open(schema.Items)
+}
+
+// headers documents the headers of answers.
+func (s *server) headers() {
+	text := func(typ, description string) *huma.Header {
+		return &huma.Header{Description: description, Schema: &huma.Schema{Type: typ}}
+	}
+	document := s.huma.OpenAPI()
+	document.Components.Headers = map[string]*huma.Header{
+		requestIDHeader:       text(huma.TypeString, "The id of the request, under which errors are logged: the caller's own, if it sent one of at most 64 letters, digits and ._-"),
+		"Retry-After":         text(huma.TypeInteger, "How many seconds to wait before trying again."),
+		"RateLimit-Limit":     text(huma.TypeInteger, "How many requests the key may make at once. Where requests are limited, every answer to a valid key has it."),
+		"RateLimit-Remaining": text(huma.TypeInteger, "How many it may make now. Where requests are limited, every answer to a valid key has it."),
+		"RateLimit-Reset":     text(huma.TypeInteger, "In how many seconds it may make all of them again. Where requests are limited, every answer to a valid key has it."),
+		replayedHeader:        text(huma.TypeString, "True: this is the answer to an earlier request."),
+	}
+	for _, item := range document.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			for status, response := range op.Responses {
+				response.Headers = make(map[string]*huma.Header)
+				for _, name := range headersOf(op, status) {
+					response.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
+				}
+			}
+		}
+	}
+}
+
+// headersOf names the headers that an answer has besides those of its content.
+func headersOf(op *huma.Operation, status string) []string {
+	names := []string{requestIDHeader}
+	switch status {
+	case "200":
+		if op.Responses["202"] != nil { // it repeats the answer to a publication
+			names = append(names, replayedHeader)
+		}
+	case "429":
+		names = append(names, "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+	case "503":
+		names = append(names, "Retry-After")
+	}
+	return names
 }

@@ -91,6 +91,7 @@ func New(opts Options) http.Handler {
 	s.deliveryRoutes()
 	s.eventTypeRoutes()
 	s.openAnswers()
+	s.headers()
 	s.siteRoutes()
 	return s
 }
@@ -111,6 +112,7 @@ func (s *server) config() huma.Config {
 		{Name: tagEvents, Description: "What a tenant publishes. An event commits together with a delivery for each subscription that matches it."},
 		{Name: tagSubscriptions, Description: "Where events are sent, how they are signed, and when a failed delivery is tried again."},
 		{Name: tagDeliveries, Description: "One event on its way to one subscription, with every attempt."},
+		{Name: tagEventTypes, Description: "What the dialects define."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
 	}
 	return config
@@ -121,5 +123,6 @@ const (
 	tagEvents        = "Events"
 	tagSubscriptions = "Subscriptions"
 	tagDeliveries    = "Deliveries"
+	tagEventTypes    = "Event types"
 	tagTenants       = "Tenants"
 )

@@ -86,8 +86,9 @@ func badEvents() []bad {
 		event("a clock before 1970", `{"type":"a.b","data":{},"timestamp":"1969-12-31T23:59:59Z"}`, problem.Invalid, "timestamp"),
 		event("a time without a zone", `{"type":"a.b","data":{},"timestamp":"2026-01-01T00:00:00"}`, problem.Invalid, "timestamp"),
 		event("a time that is none", `{"type":"a.b","data":{},"timestamp":"`+poison+`"}`, problem.Invalid, "timestamp"),
-		event("data that is too large", `{"type":"a.b","data":{"x":"`+strings.Repeat("x", 257<<10)+`"}}`, problem.Invalid, "data"),
-		event("a body that is too large", `{"type":"a.b","data":{"x":"`+strings.Repeat("x", 300<<10)+`"}}`, problem.TooLarge),
+		event("data that is too large", `{"type":"a.b","data":{"x":"`+strings.Repeat("x", 257<<10)+`"}}`, problem.TooLarge, "data"),
+		event("data that is too large among other mistakes", `{"type":1,"x":2,"data":{"x":"`+strings.Repeat("x", 257<<10)+`"}}`, problem.TooLarge, "data"),
+		event("a body that is too large", `{"type":"a.b","data":{"x":"`+strings.Repeat("x", 300<<10)+`"}}`, problem.TooLarge, "data"),
 		{name: "another content type", method: post, path: path, body: `{"type":"a.b","data":{}}`, headers: []string{"=Content-Type: text/" + poison}, code: problem.UnsupportedMediaType},
 		{name: "a form", method: post, path: path, body: `type=a.b`, headers: []string{"=Content-Type: application/x-www-form-urlencoded"}, code: problem.UnsupportedMediaType},
 		{name: "another charset", method: post, path: path, body: `{}`, headers: []string{"=Content-Type: application/json; charset=latin1"}, code: problem.UnsupportedMediaType},
@@ -119,6 +120,7 @@ func badBatches() []bad {
 		batch("one bad item", `{"events":[{"type":"a.b","data":{}},{"type":"`+poison+` !","data":{}}]}`, problem.Invalid, "events[1].type"),
 		batch("one item with an unknown field", `{"events":[{"type":"a.b","data":{}},{"type":"a.b","data":{},"x":1}]}`, problem.Invalid, "events[1].x"),
 		batch("too many", `{"events":[`+strings.Repeat(`{"type":"a.b","data":{}},`, 1000)+`{"type":"a.b","data":{}}]}`, problem.Invalid, "events"),
+		batch("one item that is too large", `{"events":[{"type":"a.b","data":{}},{"type":1,"data":{"x":"`+strings.Repeat("x", 257<<10)+`"}}]}`, problem.TooLarge, "events[1].data"),
 		batch("too large", `{"events":["`+strings.Repeat("x", 5<<20)+`"]}`, problem.TooLarge),
 	}
 }
@@ -205,7 +207,7 @@ func badQueries() []bad {
 		get("/v1/events?type="+strings.Repeat(poison, 30), "query.type"),
 		get("/v1/deliveries?response_status=99", "query.response_status"), get("/v1/deliveries?response_status=abc", "query.response_status"),
 		get("/v1/deliveries?subscription_id="+poison, "query.subscription_id"), get("/v1/deliveries?event_id="+poison, "query.event_id"),
-		get("/v1/event-types?dialect="+poison, "query.dialect"),
+		get("/v1/event-types?dialect="+poison, "query.dialect"), get("/v1/event-types?cursor="+poison, "query.cursor"), get("/v1/event-types?limit=0", "query.limit"),
 		{name: "query: not well-formed", method: http.MethodGet, path: "/v1/events?type=%zz" + poison, code: problem.Malformed},
 		{name: "query: a semicolon", method: http.MethodGet, path: "/v1/events?a;" + poison, code: problem.Malformed},
 	}
@@ -305,14 +307,17 @@ func TestBadInputOfTheOperatorIsRefusedByField(t *testing.T) {
 func TestAnActionTakesNoFields(t *testing.T) {
 	w := MustWorld(t, nil)
 	a := w.MustAccount("acme")
-	path := "/v1/subscriptions/" + a.MustSubscription(t, "*").ID + "/disable"
-	p := w.send(http.MethodPost, path, a.Key, `{"until":"tomorrow"}`).problem(t, problem.Invalid)
-	if diff := cmp.Diff([]string{"until"}, p.fields()); diff != "" {
-		t.Error(diff)
-	}
-	for _, body := range []string{"", "{}"} {
-		if got := w.send(http.MethodPost, path, a.Key, body); got.status != http.StatusOK {
-			t.Errorf("%q: %d %s", body, got.status, got.body)
+	sub := a.MustSubscription(t, "*")
+	for _, action := range []string{"/disable", "/enable", "/test", "/secret"} {
+		path := "/v1/subscriptions/" + sub.ID + action
+		p := w.send(http.MethodPost, path, a.Key, `{"until":"tomorrow"}`).problem(t, problem.Invalid)
+		if diff := cmp.Diff([]string{"until"}, p.fields()); diff != "" {
+			t.Errorf("%s: %s", action, diff)
+		}
+		for _, body := range []string{"", "{}"} {
+			if got := w.send(http.MethodPost, path, a.Key, body); got.status != http.StatusOK {
+				t.Errorf("%s with %q: %d %s", action, body, got.status, got.body)
+			}
 		}
 	}
 }
@@ -347,8 +352,24 @@ func TestDataAsDeepAsAllowedIsStoredAndShown(t *testing.T) {
 func TestTheLimitOfAnEventIsASetting(t *testing.T) {
 	w := MustWorld(t, func(o *api.Options) { o.MaxEventBytes = 1000 })
 	a := w.MustAccount("acme")
-	body := `{"type":"a.b","data":{"x":"` + strings.Repeat("x", 6000) + `"}}`
-	w.send(http.MethodPost, "/v1/events", a.Key, body).problem(t, problem.TooLarge)
+	data := func(n int) string {
+		return `{"type":"a.b","data":{"x":"` + strings.Repeat("x", n-len(`{"x":""}`)) + `"}}`
+	}
+	if got := w.send(http.MethodPost, "/v1/events", a.Key, data(1000)); got.status != http.StatusAccepted {
+		t.Errorf("as much as allowed: %d %s", got.status, got.body)
+	}
+	// The caller hears of the setting, whether its body was read or not.
+	for name, c := range map[string]struct{ path, body, field, bytes string }{
+		"a byte too much":     {"/v1/events", data(1001), "data", "1000"},
+		"a body too long":     {"/v1/events", data(6000), "data", "1000"},
+		"in a batch":          {"/v1/events/batch", `{"events":[` + data(6000) + `]}`, "events[0].data", "1000"},
+		"a batch that is one": {"/v1/events/batch", `{"events":["` + strings.Repeat("x", 5<<20) + `"]}`, "", "5242880"},
+	} {
+		p := w.send(http.MethodPost, c.path, a.Key, c.body).problem(t, problem.TooLarge)
+		if got := strings.Join(p.fields(), " "); got != c.field || !strings.Contains(p.Detail, c.bytes) {
+			t.Errorf("%s: field %q, %q", name, got, p.Detail)
+		}
+	}
 }
 
 func TestABodyOfUnknownLengthIsReadNoFurtherThanItsLimit(t *testing.T) {

@@ -21,21 +21,34 @@ const (
 	maxEnvelope = 4 << 10 // what stands around an event's data
 )
 
-// readBody reads the body of a request, which must be JSON and have at most
-// limit bytes. What it returns is valid JSON in UTF-8, or empty.
-func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+// sizeLimit is how long a body may be.
+type sizeLimit struct {
+	bytes  int
+	refuse error // a longer one; nil: with the number of bytes
+}
+
+func (l sizeLimit) err() error {
+	if l.refuse != nil {
+		return l.refuse
+	}
+	return problem.TooLarge.New("the body must have at most %d bytes", l.bytes)
+}
+
+// readBody reads the body of a request, which must be JSON and within the limit.
+// What it returns is valid JSON in UTF-8, or empty.
+func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit sizeLimit) ([]byte, error) {
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
 	}
-	if r.ContentLength > int64(limit) {
-		return nil, tooLarge(limit)
+	if r.ContentLength > int64(limit.bytes) {
+		return nil, limit.err()
 	}
 	if a, ok := w.(*answerWriter); ok {
 		w = a.ResponseWriter // the server's own closes the connection if there is too much
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 64<<10)))
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, int64(limit))); err != nil {
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, int64(limit.bytes))); err != nil {
 		return nil, bodyError(err, limit)
 	}
 	// A body may have taken its time, and the key been revoked meanwhile.
@@ -57,13 +70,9 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int) ([]
 
 var errNoBody = problem.Malformed.New("the request must have a body")
 
-func tooLarge(limit int) error {
-	return problem.TooLarge.New("the body must have at most %d bytes", limit)
-}
-
-func bodyError(err error, limit int) error {
+func bodyError(err error, limit sizeLimit) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return tooLarge(limit)
+		return limit.err()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return problem.Timeout.New("the body did not arrive in time")

@@ -80,9 +80,7 @@ type decoder struct {
 
 // value checks the next value, which stands at path.
 func (d *decoder) value(s *huma.Schema, path string) error {
-	for s.Ref != "" {
-		s = d.registry.SchemaFromRef(s.Ref)
-	}
+	s, mayBeNull := resolve(d.registry, s)
 	token, err := d.json.Token()
 	if err != nil {
 		return err
@@ -91,7 +89,7 @@ func (d *decoder) value(s *huma.Schema, path string) error {
 	case json.Delim:
 		return d.composite(s, path, t)
 	case nil:
-		if !s.Nullable {
+		if !mayBeNull {
 			d.fields.add(path, "must not be null")
 		}
 	case string:

@@ -17,7 +17,7 @@ type DeliveryJSON struct {
 	EventID        string     `json:"event_id"`
 	SubscriptionID string     `json:"subscription_id"`
 	EventType      string     `json:"event_type" example:"invoice.paid"`
-	Status         string     `json:"status" enum:"pending,delivered,failed,cancelled,held" doc:"Held: its subscription is disabled."`
+	Status         string     `json:"status" example:"pending" doc:"Where it stands: pending, delivered, failed (its schedule is exhausted), cancelled, or held (its subscription is disabled)."`
 	AttemptCount   int        `json:"attempt_count" doc:"Attempts made so far."`
 	NextAttemptAt  *time.Time `json:"next_attempt_at,omitempty" doc:"Absent: there will be none."`
 	UpdatedAt      time.Time  `json:"updated_at"`
@@ -31,14 +31,20 @@ type fullDeliveryJSON struct {
 }
 
 type attemptJSON struct {
-	Number         int           `json:"number" doc:"From 1."`
-	StartedAt      time.Time     `json:"started_at"`
-	Timing         timingJSON    `json:"timing"`
-	ResponseStatus int           `json:"response_status,omitempty" doc:"Absent: there was no answer."`
-	Verdict        string        `json:"verdict" example:"retry" doc:"What the attempt means for the delivery: delivered, retry, busy, throttled, gone or refused."`
-	Reason         string        `json:"reason" example:"server_error"`
-	Error          string        `json:"error,omitempty" doc:"What went wrong on the way."`
-	Response       *responseJSON `json:"response,omitempty" doc:"Absent: there was no answer."`
+	Number    int       `json:"number" doc:"From 1."`
+	StartedAt time.Time `json:"started_at"`
+	OutcomeJSON
+}
+
+// OutcomeJSON is how it is shown what came of a request, be it an attempt or a
+// test.
+type OutcomeJSON struct {
+	Timing         timingJSON           `json:"timing"`
+	ResponseStatus int                  `json:"response_status,omitempty" doc:"Absent: there was no answer."`
+	Verdict        string               `json:"verdict" example:"retry" doc:"What it means for a delivery: delivered, retry, busy, throttled, gone or refused."`
+	Reason         string               `json:"reason" example:"server_error"`
+	Error          string               `json:"error,omitempty" doc:"What went wrong on the way."`
+	Response       *attemptResponseJSON `json:"response,omitempty" doc:"Absent: there was no answer."`
 }
 
 type timingJSON struct {
@@ -49,12 +55,12 @@ type timingJSON struct {
 	Total     int64 `json:"total_us"`
 }
 
-type responseJSON struct {
-	Headers []headerJSON `json:"headers"`
-	Body    string       `json:"body" doc:"The first 16 KiB, as text: what is not UTF-8 is replaced."`
+type attemptResponseJSON struct {
+	Headers []responseHeaderJSON `json:"headers"`
+	Body    string               `json:"body" doc:"The first 16 KiB, or the first KiB of the answer to a test, as text: what is not UTF-8 is replaced."`
 }
 
-type headerJSON struct {
+type responseHeaderJSON struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
@@ -160,12 +166,17 @@ func showDelivery(d webhook.Delivery) DeliveryJSON {
 }
 
 func showAttempt(a webhook.Attempt) attemptJSON {
-	shown := attemptJSON{
-		Number: a.Number, StartedAt: a.StartedAt, Timing: showTiming(a.Timing), ResponseStatus: a.ResponseStatus,
+	return attemptJSON{a.Number, a.StartedAt, showOutcome(a, a.Body)}
+}
+
+// showOutcome shows what came of an attempt, with a part of the answer's body.
+func showOutcome(a webhook.Attempt, body []byte) OutcomeJSON {
+	shown := OutcomeJSON{
+		Timing: showTiming(a.Timing), ResponseStatus: a.ResponseStatus,
 		Verdict: string(a.Verdict), Reason: string(a.Reason), Error: a.Error,
 	}
 	if a.ResponseStatus != 0 {
-		shown.Response = &responseJSON{Headers: showHeaders(a), Body: readable(a.Body)}
+		shown.Response = &attemptResponseJSON{Headers: showHeaders(a), Body: readable(body)}
 	}
 	return shown
 }
@@ -177,10 +188,10 @@ func showTiming(t webhook.Timing) timingJSON {
 	}
 }
 
-func showHeaders(a webhook.Attempt) []headerJSON {
-	shown := make([]headerJSON, len(a.Headers))
+func showHeaders(a webhook.Attempt) []responseHeaderJSON {
+	shown := make([]responseHeaderJSON, len(a.Headers))
 	for i, h := range a.Headers {
-		shown[i] = headerJSON{readable([]byte(h.Name)), readable([]byte(h.Value))}
+		shown[i] = responseHeaderJSON{readable([]byte(h.Name)), readable([]byte(h.Value))}
 	}
 	return shown
 }

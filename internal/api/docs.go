@@ -72,7 +72,7 @@ func (s *server) docs() ([]byte, error) {
 		group := docsGroup{Name: tag.Name, Description: tag.Description}
 		for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 			item := doc.Paths[path]
-			for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+			for _, op := range []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete} {
 				if op != nil && slices.Contains(op.Tags, tag.Name) {
 					group.Operations = append(group.Operations, describe(doc.Components.Schemas, op))
 				}
@@ -98,7 +98,7 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 		})
 	}
 	if op.RequestBody != nil {
-		d.Body = fieldsOf(registry, op.RequestBody.Content["application/json"].Schema, "")
+		d.Body = fieldsOf(registry, op.RequestBody.Content[jsonType].Schema, "")
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		response := op.Responses[status]
@@ -109,7 +109,7 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 			continue
 		}
 		answer := docsAnswer{Status: status, Description: response.Description}
-		if content := response.Content["application/json"]; content != nil {
+		if content := response.Content[jsonType]; content != nil {
 			answer.Fields = fieldsOf(registry, content.Schema, "")
 		}
 		d.Answers = append(d.Answers, answer)
@@ -120,11 +120,11 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 
 // fieldsOf lists the fields of an object with those of the objects inside.
 func fieldsOf(registry huma.Registry, s *huma.Schema, prefix string) []docsField {
-	s = resolve(registry, s)
+	s, _ = resolve(registry, s)
 	var list []docsField
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		property := s.Properties[name]
-		inner := resolve(registry, property)
+		inner, _ := resolve(registry, property)
 		description := property.Description
 		if description == "" {
 			description = inner.Description
@@ -141,16 +141,22 @@ func fieldsOf(registry huma.Registry, s *huma.Schema, prefix string) []docsField
 	return list
 }
 
-func resolve(registry huma.Registry, s *huma.Schema) *huma.Schema {
+// resolve returns the schema that is meant by one that refers to it, and whether
+// null is valid too. The alternatives of a schema are those of nullable.
+func resolve(registry huma.Registry, s *huma.Schema) (*huma.Schema, bool) {
+	mayBeNull := len(s.AnyOf) > 0
+	if mayBeNull {
+		s = s.AnyOf[0]
+	}
 	for s.Ref != "" {
 		s = registry.SchemaFromRef(s.Ref)
 	}
-	return s
+	return s, mayBeNull || s.Nullable
 }
 
 // typeOf says in words what a value may be.
 func typeOf(registry huma.Registry, s *huma.Schema) string {
-	s = resolve(registry, s)
+	s, mayBeNull := resolve(registry, s)
 	text := s.Type
 	switch {
 	case s.Type == huma.TypeArray:
@@ -169,7 +175,7 @@ func typeOf(registry huma.Registry, s *huma.Schema) string {
 	if s.Default != nil {
 		text += fmt.Sprintf(", default %v", s.Default)
 	}
-	if s.Nullable {
+	if mayBeNull {
 		text += " or null"
 	}
 	return text
@@ -189,7 +195,7 @@ func curl(op *huma.Operation) string {
 	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID").Replace(op.Path) + `"`)
 	b.WriteString(" \\\n  -H \"Authorization: Bearer " + key + `"`)
 	if op.RequestBody != nil {
-		if example, err := json.Marshal(op.RequestBody.Content["application/json"].Example); err == nil {
+		if example, err := json.Marshal(op.RequestBody.Content[jsonType].Example); err == nil {
 			b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d '" + string(example) + "'")
 		}
 	}

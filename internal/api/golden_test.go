@@ -49,7 +49,7 @@ func TestTheReferenceOfErrorsIsTheCommittedOne(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Errors\n\nGenerated from the table in `internal/problem`. " +
 		"Every refusal of the native API is a problem document (RFC 9457) whose `code` is one of these. " +
-		"`errors` names the fields that are not valid, and `request_id` is what to look for in the log.\n\n" +
+		"`errors` names the fields that are not valid, and `request_id` is the id of the request, under which errors are logged.\n\n" +
 		"| code | status | meaning | what to do |\n|---|---|---|---|\n")
 	for _, c := range problem.Codes {
 		fmt.Fprintf(&b, "| `%s` | %d | %s | %s |\n", c.Name, c.Status, c.Title, c.Hint)

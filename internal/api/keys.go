@@ -14,7 +14,7 @@ import (
 type KeyJSON struct {
 	ID        string     `json:"id" example:"key_019a9c1d2f3b5e8d7c6a4f10"`
 	Name      string     `json:"name" example:"billing"`
-	Scopes    []string   `json:"scopes" enum:"manage,publish,read"`
+	Scopes    []string   `json:"scopes" doc:"What the key is good for: manage, publish, read."`
 	Hint      string     `json:"hint" doc:"How the key begins." example:"gv_live_7fQ2"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"From then on the key is refused; absent: it does not expire."`
@@ -32,7 +32,7 @@ type newKeyJSON struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the key ends; absent: never."`
 }
 
-type rollKeyJSON struct {
+type keyRollJSON struct {
 	Overlap *int64 `json:"overlap,omitempty" minimum:"0" maximum:"604800" doc:"For how many seconds the old key goes on; absent: a day."`
 }
 
@@ -104,7 +104,7 @@ func (s *server) revokeKey(ctx context.Context, r request[keyPath, none]) (none,
 	return none{}, s.opts.Tenants.RevokeKey(ctx, tenantID, key)
 }
 
-func (s *server) rollKey(ctx context.Context, r request[keyPath, rollKeyJSON]) (createdKeyJSON, error) {
+func (s *server) rollKey(ctx context.Context, r request[keyPath, keyRollJSON]) (createdKeyJSON, error) {
 	tenantID, key, err := r.params.parse()
 	if err != nil {
 		return createdKeyJSON{}, err

@@ -29,13 +29,18 @@ func init() {
 
 // problemJSON is how a refusal is shown (RFC 9457).
 type problemJSON struct {
-	Type      string          `json:"type" doc:"Where the code is explained." example:"/docs#invalid"`
-	Title     string          `json:"title" doc:"What the code means."`
-	Status    int             `json:"status" doc:"The HTTP status."`
-	Code      string          `json:"code" doc:"The stable code that programs may switch on." example:"invalid"`
-	Detail    string          `json:"detail" doc:"What happened this time."`
-	Errors    []problem.Field `json:"errors,omitempty" doc:"The fields that are not valid."`
-	RequestID string          `json:"request_id" doc:"The id under which the request was logged."`
+	Type      string             `json:"type" doc:"Where the code is explained." example:"/docs#invalid"`
+	Title     string             `json:"title" doc:"What the code means."`
+	Status    int                `json:"status" doc:"The HTTP status."`
+	Code      string             `json:"code" doc:"The stable code that programs may switch on." example:"invalid"`
+	Detail    string             `json:"detail" doc:"What happened this time."`
+	Errors    []invalidFieldJSON `json:"errors,omitempty" doc:"The fields that are not valid."`
+	RequestID string             `json:"request_id" doc:"The id of the request, under which errors are logged."`
+}
+
+type invalidFieldJSON struct {
+	Name    string `json:"field" doc:"The path of the field as the caller wrote it." example:"policy.timeout"`
+	Message string `json:"message" doc:"What is wrong with it."`
 }
 
 var (
@@ -66,14 +71,17 @@ func (p *problemJSON) GetHeaders() http.Header {
 }
 
 func newProblem(e *problem.Error) *problemJSON {
-	return &problemJSON{
+	p := &problemJSON{
 		Type:   "/docs#" + e.Code.Name,
 		Title:  e.Code.Title,
 		Status: e.Code.Status,
 		Code:   e.Code.Name,
 		Detail: e.Detail,
-		Errors: e.Fields,
 	}
+	for _, f := range e.Fields {
+		p.Errors = append(p.Errors, invalidFieldJSON(f))
+	}
+	return p
 }
 
 var (

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -39,7 +40,10 @@ type publishedBatchJSON struct {
 	Events []publishedJSON `json:"events" doc:"In the order of the request."`
 }
 
-const idempotencyHeader = "Idempotency-Key"
+const (
+	idempotencyHeader = "Idempotency-Key"
+	replayedHeader    = "Idempotency-Replayed"
+)
 
 func (s *server) publishRoutes() {
 	const replay = "\n\nThe same Idempotency-Key with the same body publishes nothing more: the answer is the first one, with status 200 and `Idempotency-Replayed: true`."
@@ -48,8 +52,10 @@ func (s *server) publishRoutes() {
 		summary: "Publish an event", status: http.StatusAccepted, errors: []*problem.Code{problem.IdempotencyConflict},
 		description: "When this returns, the event and its deliveries are on disk." + replay,
 		example:     `{"type":"invoice.paid","data":{"invoice":"inv_1","amount":4200}}`,
+		answer:      `{"id":"evt_019a9c1d2f3b5e8d7c6a4f10","type":"invoice.paid","timestamp":"2026-01-31T15:04:05.123456Z","deliveries":1}`,
 	}, publishing{
-		limit: s.opts.MaxEventBytes + maxEnvelope, read: readEvent, write: appendEvent,
+		limit: sizeLimit{s.opts.MaxEventBytes + maxEnvelope, dataTooLarge("data", s.opts.MaxEventBytes)},
+		read:  readEvent, write: appendEvent,
 		body: reflect.TypeFor[publicationJSON](), answer: reflect.TypeFor[publishedJSON](),
 	})
 	s.publishRoute(route{
@@ -58,14 +64,15 @@ func (s *server) publishRoutes() {
 		description: "All of them or none." + replay,
 		example:     `{"events":[{"type":"invoice.paid","data":{"invoice":"inv_1"}},{"type":"invoice.paid","data":{"invoice":"inv_2"}}]}`,
 	}, publishing{
-		limit: max(maxBatch, s.opts.MaxEventBytes+maxEnvelope), read: readBatch, write: appendBatch,
+		limit: sizeLimit{bytes: max(maxBatch, s.opts.MaxEventBytes+maxEnvelope)},
+		read:  readBatch, write: appendBatch,
 		body: reflect.TypeFor[batchJSON](), answer: reflect.TypeFor[publishedBatchJSON](),
 	})
 }
 
 // publishing is how events are read and answered for.
 type publishing struct {
-	limit        int // of the body
+	limit        sizeLimit
 	read         func(body []byte, errs *fieldErrors) webhook.Publishing
 	write        func(b []byte, published []webhook.Published) []byte
 	body, answer reflect.Type // what documents the two
@@ -87,18 +94,18 @@ func (s *server) publishRoute(rt route, how publishing) {
 			Description: "W3C Trace Context; passed on to the receivers.",
 		},
 	)
-	s.describeAnswers(&op, how.answer)
+	s.describeAnswers(&op, rt, how.answer)
 	s.mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) {
-		if err := s.publish(w, r, rt.access, how); err != nil {
+		if err := s.publish(w, r, rt, how); err != nil {
 			s.refuse(w, r, err)
 		}
 	})
 }
 
 // describeAnswers documents both answers to publishing, and the refusals.
-func (s *server) describeAnswers(op *huma.Operation, answer reflect.Type) {
+func (s *server) describeAnswers(op *huma.Operation, rt route, answer reflect.Type) {
 	registry := s.huma.OpenAPI().Components.Schemas
-	content := jsonContent(registry.Schema(answer, true, ""), "")
+	content := jsonContent(registry.Schema(answer, true, ""), rt.answer)
 	op.Responses = map[string]*huma.Response{
 		"202": {Description: "Accepted", Content: content},
 		"200": {Description: "The answer to an earlier request with the same Idempotency-Key", Content: content},
@@ -113,9 +120,9 @@ func (s *server) describeAnswers(op *huma.Operation, answer reflect.Type) {
 	s.huma.OpenAPI().AddOperation(op)
 }
 
-func (s *server) publish(w http.ResponseWriter, r *http.Request, a access, how publishing) error {
+func (s *server) publish(w http.ResponseWriter, r *http.Request, rt route, how publishing) error {
 	c := callOf(r.Context())
-	if err := s.authorize(r, c, a); err != nil {
+	if err := s.authorize(r, c, rt); err != nil {
 		return err
 	}
 	if r.URL.RawQuery != "" {
@@ -137,6 +144,9 @@ func (s *server) publish(w http.ResponseWriter, r *http.Request, a access, how p
 		p.IdempotencyKey = keys[0]
 	}
 	p.Traceparent = r.Header.Get("Traceparent")
+	if err := s.checkSizes(p); err != nil {
+		return err
+	}
 	if err := errs.err(); err != nil {
 		return err
 	}
@@ -147,15 +157,37 @@ func (s *server) publish(w http.ResponseWriter, r *http.Request, a access, how p
 	status := http.StatusAccepted
 	if replayed {
 		status = http.StatusOK
-		w.Header().Set("Idempotency-Replayed", "true")
+		w.Header().Set(replayedHeader, "true")
 	}
 	answer := how.write(make([]byte, 0, 160*len(published)+16), published)
 	answer = append(answer, '\n')
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", jsonType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(status)
 	_, _ = w.Write(answer) // fails only if the caller has gone
 	return nil
+}
+
+// checkSizes refuses data that is too large, whatever else is wrong with the
+// request: as where the body as a whole is, and so is not looked at.
+func (s *server) checkSizes(p webhook.Publishing) error {
+	for i, pub := range p.Publications {
+		switch {
+		case len(pub.Data) <= s.opts.MaxEventBytes:
+		case p.Batch:
+			return dataTooLarge("events["+strconv.Itoa(i)+"].data", s.opts.MaxEventBytes)
+		default:
+			return dataTooLarge("data", s.opts.MaxEventBytes)
+		}
+	}
+	return nil
+}
+
+func dataTooLarge(field string, most int) error {
+	message := fmt.Sprintf("must have at most %d bytes", most)
+	e := problem.TooLarge.New("%s: %s", field, message)
+	e.Fields = []problem.Field{{Name: field, Message: message}}
+	return e
 }
 
 func readEvent(body []byte, errs *fieldErrors) webhook.Publishing {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -26,7 +27,11 @@ type route struct {
 	status           int             // of success; zero: 200
 	errors           []*problem.Code // besides those that any route of its kind gives
 	example          string          // of the body, JSON
+	answer           string          // an example of what comes back, JSON
 }
+
+// namesOne reports whether the path names a single thing.
+func (rt route) namesOne() bool { return strings.Contains(rt.path, "{") }
 
 // request is what a handler gets: the call, its parameters and its body.
 type request[P, B any] struct {
@@ -51,6 +56,9 @@ func register[P, B, T any](s *server, rt route, handle func(ctx context.Context,
 	defer func() {
 		if body != nil {
 			s.documented(rt).RequestBody = body
+		}
+		if rt.answer != "" {
+			s.documented(rt).Responses[strconv.Itoa(rt.status)].Content[jsonType].Example = exampleValue(rt.answer)
 		}
 	}()
 	run := func(ctx context.Context, params *P) (T, error) {
@@ -98,6 +106,7 @@ func (s *server) fillBody(described *huma.RequestBody, schema *huma.Schema, c *c
 
 const (
 	bearer        = "bearer"
+	jsonType      = "application/json"
 	operatorScope = "operator" // in the document, of what only the operator may do
 	// metadataRoute is where an operation keeps its route.
 	metadataRoute = "route"
@@ -113,7 +122,7 @@ func (s *server) operation(rt route) huma.Operation {
 		Tags:          []string{rt.tag},
 		DefaultStatus: rt.status,
 		Metadata:      map[string]any{metadataRoute: rt},
-		Errors:        []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		Errors:        []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable},
 	}
 	scope, needs := operatorScope, "the operator's key."
 	if !rt.access.operator {
@@ -127,8 +136,11 @@ func (s *server) operation(rt route) huma.Operation {
 	}
 	op.Description = strings.TrimSpace(rt.description + "\n\nNeeds " + needs)
 	op.Security = []map[string][]string{{bearer: {scope}}}
-	if strings.Contains(rt.path, "{") {
+	if rt.namesOne() {
 		op.Errors = append(op.Errors, http.StatusNotFound)
+	}
+	if !rt.access.operator || !rt.namesOne() {
+		op.Errors = append(op.Errors, http.StatusForbidden)
 	}
 	if takesBody(rt.method) {
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
@@ -168,7 +180,16 @@ func jsonContent(schema *huma.Schema, example string) map[string]*huma.MediaType
 	if example != "" {
 		media.Example = exampleValue(example)
 	}
-	return map[string]*huma.MediaType{"application/json": media}
+	return map[string]*huma.MediaType{jsonType: media}
+}
+
+// exampleValue reads an example of the documentation.
+func exampleValue(text string) any {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return text
+	}
+	return v
 }
 
 // schemaName names a type in the document: as in Go, without what marks the
@@ -195,7 +216,7 @@ func (s *server) enter(ctx huma.Context, next func(huma.Context)) {
 
 func (s *server) prepare(w http.ResponseWriter, r *http.Request, rt route) error {
 	c := callOf(r.Context())
-	if err := s.authorize(r, c, rt.access); err != nil {
+	if err := s.authorize(r, c, rt); err != nil {
 		return err
 	}
 	if err := checkQuery(r.URL.RawQuery); err != nil {
@@ -205,7 +226,7 @@ func (s *server) prepare(w http.ResponseWriter, r *http.Request, rt route) error
 		return nil
 	}
 	var err error
-	c.body, err = s.readBody(w, r, maxBody)
+	c.body, err = s.readBody(w, r, sizeLimit{bytes: maxBody})
 	return err
 }
 

@@ -69,7 +69,7 @@ func TestTheOperatorManagesKeys(t *testing.T) {
 	_, err = publisher.Events(t.Context(), client.EventFilter{}, client.Page{})
 	wantCode(t, err, problem.Forbidden)
 
-	rolled, err := admin.RollKey(t.Context(), a.ID, key.ID, 0)
+	rolled, err := admin.RollKey(t.Context(), a.ID, key.ID, new(time.Duration(0)))
 	if err != nil || rolled.Name != "billing" || rolled.ID == key.ID {
 		t.Fatalf("%+v, %v", rolled, err)
 	}
@@ -78,7 +78,7 @@ func TestTheOperatorManagesKeys(t *testing.T) {
 	if _, err := w.MustClient(rolled.APIKey).Publish(t.Context(), client.Publication{Type: "a.b", Data: struct{}{}}); err != nil {
 		t.Error(err)
 	}
-	_, err = admin.RollKey(t.Context(), a.ID, key.ID, time.Hour)
+	_, err = admin.RollKey(t.Context(), a.ID, key.ID, new(time.Hour))
 	wantCode(t, err, problem.Conflict)
 
 	if err := admin.RevokeKey(t.Context(), a.ID, rolled.ID); err != nil {

@@ -43,7 +43,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.finish(a, r, c, started)
 
 	h := w.Header()
-	h.Set("X-Request-Id", c.requestID)
+	h.Set(requestIDHeader, c.requestID)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if err := s.admit(a, r, c); err != nil {
@@ -88,10 +88,12 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, problem.MethodNotAllowed.New("this path takes %s only", strings.Join(allowed, ", ")))
 }
 
+const requestIDHeader = "X-Request-Id"
+
 // requestID returns the caller's id of the request if it is a sane one, else a
 // new one.
 func requestID(r *http.Request) string {
-	given := r.Header.Get("X-Request-Id")
+	given := r.Header.Get(requestIDHeader)
 	if given == "" || len(given) > 64 || strings.ContainsFunc(given, func(c rune) bool {
 		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != '-'
 	}) {

@@ -11,18 +11,9 @@ import (
 // maxTestBody is how much of the answer to a test is shown.
 const maxTestBody = 1 << 10
 
-type testJSON struct {
-	Verdict        string       `json:"verdict" example:"delivered"`
-	Reason         string       `json:"reason" example:"ok"`
-	ResponseStatus int          `json:"response_status,omitempty" doc:"Absent: there was no answer."`
-	Error          string       `json:"error,omitempty" doc:"What went wrong on the way."`
-	TookMS         int64        `json:"took_ms"`
-	Timing         timingJSON   `json:"timing"`
-	Headers        []headerJSON `json:"headers" doc:"Of the answer."`
-	Body           string       `json:"body" doc:"The first KiB of the answer, as text: what is not UTF-8 is replaced."`
-}
+type testResultJSON struct{ OutcomeJSON }
 
-type rotateJSON struct {
+type secretRotationJSON struct {
 	Secret  string `json:"secret,omitempty" minLength:"1" doc:"The new secret; absent: one of the same kind is made."`
 	Overlap *int64 `json:"overlap,omitempty" minimum:"0" maximum:"604800" doc:"For how many seconds the old ones sign as well; absent: a day."`
 }
@@ -61,20 +52,20 @@ func (s *server) subscriptionActionRoutes() {
 		example: `{"overlap":3600}`,
 	}, s.rotateSecret)
 	register(s, route{
-		id: "reveal-secret", method: http.MethodGet, path: "/v1/subscriptions/{id}/secret", tag: tagSubscriptions, access: canManage,
-		summary: "Reveal the secrets",
+		id: "reveal-secret", method: http.MethodPost, path: "/v1/subscriptions/{id}/secret", tag: tagSubscriptions, access: canManage,
+		summary: "Reveal the secrets", description: "Changes nothing. It is a POST so that secrets are not fetched by following an address.",
 	}, s.revealSecret)
 }
 
-func (s *server) testDraft(ctx context.Context, r request[none, newSubscriptionJSON]) (testJSON, error) {
+func (s *server) testDraft(ctx context.Context, r request[none, newSubscriptionJSON]) (testResultJSON, error) {
 	a, err := s.opts.Webhooks.TestDraft(ctx, r.tenant.ID, r.body.draft())
 	return showTest(a), err
 }
 
-func (s *server) testSubscription(ctx context.Context, r request[subscriptionPath, none]) (testJSON, error) {
+func (s *server) testSubscription(ctx context.Context, r request[subscriptionPath, none]) (testResultJSON, error) {
 	sub, err := r.params.parse()
 	if err != nil {
-		return testJSON{}, err
+		return testResultJSON{}, err
 	}
 	a, err := s.opts.Webhooks.TestSubscription(ctx, r.tenant.ID, sub)
 	return showTest(a), err
@@ -88,7 +79,7 @@ func (s *server) disableSubscription(ctx context.Context, r request[subscription
 	return s.withSubscription(ctx, r.tenant.ID, r.params, s.opts.Webhooks.DisableSubscription)
 }
 
-func (s *server) rotateSecret(ctx context.Context, r request[subscriptionPath, rotateJSON]) (subscriptionWithSecretJSON, error) {
+func (s *server) rotateSecret(ctx context.Context, r request[subscriptionPath, secretRotationJSON]) (subscriptionWithSecretJSON, error) {
 	sub, err := r.params.parse()
 	if err != nil {
 		return subscriptionWithSecretJSON{}, err
@@ -109,10 +100,6 @@ func (s *server) revealSecret(ctx context.Context, r request[subscriptionPath, n
 	return shown, err
 }
 
-func showTest(a webhook.Attempt) testJSON {
-	return testJSON{
-		Verdict: string(a.Verdict), Reason: string(a.Reason), ResponseStatus: a.ResponseStatus, Error: a.Error,
-		TookMS: a.Timing.Total.Milliseconds(), Timing: showTiming(a.Timing), Headers: showHeaders(a),
-		Body: readable(a.Body[:min(len(a.Body), maxTestBody)]),
-	}
+func showTest(a webhook.Attempt) testResultJSON {
+	return testResultJSON{showOutcome(a, a.Body[:min(len(a.Body), maxTestBody)])}
 }

@@ -16,12 +16,12 @@ type SubscriptionJSON struct {
 	ID          string            `json:"id" example:"sub_019a9c1d2f3b5e8d7c6a4f10"`
 	URL         string            `json:"url" example:"https://example.com/webhooks"`
 	Dialect     string            `json:"dialect" example:"standard"`
-	EventTypes  []string          `json:"event_types"`
+	EventTypes  []string          `json:"event_types" doc:"[\"*\"] stands for every type that the tenant publishes."`
 	Description string            `json:"description"`
 	Headers     map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
-	Auth        *authJSON         `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
-	Policy      policyJSON        `json:"policy" doc:"How the subscription differs from its dialect."`
-	Status      string            `json:"status" enum:"enabled,disabled"`
+	Auth        *shownAuthJSON    `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
+	Policy      shownPolicyJSON   `json:"policy" doc:"How the subscription differs from its dialect."`
+	Status      string            `json:"status" example:"enabled" doc:"Whether it sends: enabled or disabled."`
 	Reason      string            `json:"reason,omitempty" doc:"Why it is disabled." example:"gone"`
 	PublicKeys  []string          `json:"public_keys" doc:"What receivers verify v1a signatures with."`
 	CreatedAt   time.Time         `json:"created_at"`
@@ -34,8 +34,8 @@ type subscriptionWithSecretJSON struct {
 }
 
 type newSubscriptionJSON struct {
-	URL         string            `json:"url" minLength:"1" maxLength:"4096" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
-	EventTypes  []string          `json:"event_types" doc:"At most 500, or [\"*\"] for all."`
+	URL         string            `json:"url" minLength:"1" maxLength:"2048" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
+	EventTypes  []string          `json:"event_types" doc:"At most 500, or [\"*\"] for every type that the tenant publishes. Grapevine's own types (webhook.…) have to be named."`
 	Dialect     string            `json:"dialect,omitempty" minLength:"1" doc:"Whose events are sent, in whose shape; absent: standard."`
 	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
 	Headers     map[string]string `json:"headers,omitempty" doc:"At most 20, sent with every request."`
@@ -46,8 +46,8 @@ type newSubscriptionJSON struct {
 }
 
 type changeSubscriptionJSON struct {
-	URL         *string            `json:"url,omitempty" minLength:"1" maxLength:"4096"`
-	EventTypes  *[]string          `json:"event_types,omitempty"`
+	URL         *string            `json:"url,omitempty" minLength:"1" maxLength:"2048"`
+	EventTypes  *[]string          `json:"event_types,omitempty" doc:"See creation."`
 	Description *string            `json:"description,omitempty"`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all headers."`
 	Auth        nullable[authJSON] `json:"auth,omitzero" doc:"Replaces what there is; null removes it."`
@@ -68,6 +68,24 @@ type policyJSON struct {
 	Rate        *float64   `json:"rate,omitempty" minimum:"0.001" maximum:"10000" doc:"Attempts a second; absent: no limit."`
 }
 
+// The types of answers have the fields of those of requests and no bounds, so
+// that they can grow.
+type (
+	shownAuthJSON struct {
+		Type     string `json:"type" example:"basic" doc:"The kind: basic or bearer."`
+		Username string `json:"username,omitempty"`
+		Password string `json:"password,omitempty" doc:"Masked."`
+		Token    string `json:"token,omitempty" doc:"Masked."`
+	}
+
+	shownPolicyJSON struct {
+		Schedule    *[]float64 `json:"schedule,omitempty" doc:"The waits between attempts, in seconds; absent: the dialect's; []: one attempt only."`
+		Timeout     *float64   `json:"timeout,omitempty" doc:"How long an attempt may take in all, in seconds; absent: the dialect's."`
+		MaxInFlight *int64     `json:"max_in_flight,omitempty" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
+		Rate        *float64   `json:"rate,omitempty" doc:"Attempts a second; absent: no limit."`
+	}
+)
+
 // nullable tells a field that is absent from one that is null.
 type nullable[T any] struct {
 	Set   bool
@@ -87,9 +105,7 @@ func (n *nullable[T]) UnmarshalJSON(b []byte) error {
 
 // Schema returns that of T or null.
 func (nullable[T]) Schema(r huma.Registry) *huma.Schema {
-	s := *r.Schema(reflect.TypeFor[T](), false, "")
-	s.Nullable = true
-	return &s
+	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
 }
 
 func (n newSubscriptionJSON) draft() webhook.Draft {
@@ -177,19 +193,19 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 	return shown, nil
 }
 
-func showAuth(a webhook.Auth) *authJSON {
+func showAuth(a webhook.Auth) *shownAuthJSON {
 	switch a.Type {
 	case webhook.BasicAuth:
-		return &authJSON{Type: string(a.Type), Username: a.Username, Password: webhook.Masked}
+		return &shownAuthJSON{Type: string(a.Type), Username: a.Username, Password: webhook.Masked}
 	case webhook.BearerAuth:
-		return &authJSON{Type: string(a.Type), Token: webhook.Masked}
+		return &shownAuthJSON{Type: string(a.Type), Token: webhook.Masked}
 	default:
 		return nil
 	}
 }
 
-func showPolicy(p webhook.Policy) policyJSON {
-	var shown policyJSON
+func showPolicy(p webhook.Policy) shownPolicyJSON {
+	var shown shownPolicyJSON
 	if p.Schedule != nil {
 		waits := make([]float64, len(p.Schedule))
 		for i, wait := range p.Schedule {

@@ -15,11 +15,17 @@ type subscriptionPath struct {
 
 const exampleSubscription = `{"url":"https://example.com/webhooks","event_types":["invoice.paid"],"policy":{"schedule":[5,60,3600],"timeout":10}}`
 
+// exampleCreated is the answer to exampleSubscription.
+const exampleCreated = `{"id":"sub_019a9c1d2f3b5e8d7c6a4f10","url":"https://example.com/webhooks","dialect":"standard",` +
+	`"event_types":["invoice.paid"],"description":"","headers":{},"policy":{"schedule":[5,60,3600],"timeout":10},"status":"enabled",` +
+	`"public_keys":[],"created_at":"2026-01-31T15:04:05.123456Z","updated_at":"2026-01-31T15:04:05.123456Z",` +
+	`"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`
+
 func (s *server) subscriptionRoutes() {
 	register(s, route{
 		id: "create-subscription", method: http.MethodPost, path: "/v1/subscriptions", tag: tagSubscriptions, access: canManage,
 		summary: "Create a subscription", description: "Events that are published after this returned reach it. The answer has the secret.",
-		status: http.StatusCreated, example: exampleSubscription,
+		status: http.StatusCreated, example: exampleSubscription, answer: exampleCreated,
 	}, s.createSubscription)
 	register(s, route{
 		id: "list-subscriptions", method: http.MethodGet, path: "/v1/subscriptions", tag: tagSubscriptions, access: canRead,

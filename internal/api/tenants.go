@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -134,13 +133,4 @@ func cursorOf(next id.ID, kind id.Kind) string {
 		return ""
 	}
 	return kind.Format(next)
-}
-
-// exampleValue reads an example of the documentation.
-func exampleValue(text string) any {
-	var v any
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return text
-	}
-	return v
 }

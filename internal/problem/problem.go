@@ -43,10 +43,6 @@ var (
 		"method_not_allowed", http.StatusMethodNotAllowed, "The path does not take this method",
 		"See the Allow header for the methods that it takes.",
 	}
-	NotAcceptable = &Code{
-		"not_acceptable", http.StatusNotAcceptable, "The answer can't be given in that form",
-		"Accept application/json.",
-	}
 	Timeout = &Code{
 		"timeout", http.StatusRequestTimeout, "The request did not arrive in time",
 		"Send the whole body without long pauses.",
@@ -99,7 +95,7 @@ var (
 
 // Codes lists the table, for the generated reference.
 var Codes = []*Code{
-	Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, Timeout,
+	Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Timeout,
 	Conflict, AliasTaken, IdempotencyConflict, SubscriptionDisabled, BodyExpunged,
 	TooLarge, UnsupportedMediaType, Invalid, RateLimited, Internal, Unavailable,
 }

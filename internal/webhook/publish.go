@@ -198,8 +198,8 @@ func (s *Service) prepareEvents(p Publishing, now time.Time) ([]prepared, error)
 }
 
 func dataTooLarge(field string, most int) error {
-	e := problem.TooLarge.New("%s: has more than %d bytes", field, most)
-	e.Fields = []problem.Field{{Name: field, Message: fmt.Sprintf("has more than %d bytes", most)}}
+	e := problem.TooLarge.New("%s: must have at most %d bytes", field, most)
+	e.Fields = []problem.Field{{Name: field, Message: fmt.Sprintf("must have at most %d bytes", most)}}
 	return e
 }
 
