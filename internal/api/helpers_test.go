@@ -275,12 +275,12 @@ func (w *world) record(a account, sub string, attempt webhook.Attempt, status we
 		if s.TenantID != a.tenant.ID || !strings.HasSuffix(sub, s.ID.String()) {
 			continue
 		}
-		jobs, _, err := w.webhooks.Due(w.t.Context(), s, webhook.Pending, time.Now().Add(time.Minute), 1000)
+		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000})
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		var outcomes []webhook.Outcome
-		for _, job := range jobs {
+		for _, job := range waiting.Jobs {
 			outcomes = append(outcomes, webhook.Outcome{Job: job, Attempt: attempt, Status: status})
 		}
 		if err := w.webhooks.Record(w.t.Context(), outcomes, func() {}); err != nil {
@@ -303,11 +303,11 @@ func (w *world) MustDue(a account) []webhook.Job {
 		if s.TenantID != a.tenant.ID {
 			continue
 		}
-		jobs, _, err := w.webhooks.Due(w.t.Context(), s, webhook.Pending, time.Now().Add(time.Minute), 1000)
+		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		due = append(due, jobs...)
+		due = append(due, waiting.Jobs...)
 	}
 	return due
 }

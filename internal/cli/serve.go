@@ -22,6 +22,8 @@ type serveCommand struct {
 func (c *serveCommand) Run(e *env) error {
 	c.ReadSecrets()
 	log := newLogger(e.err, c.LogFormat, c.LogLevel)
+	slog.SetDefault(log) // for what libraries print
+	slog.SetLogLoggerLevel(slog.LevelDebug)
 	for _, name := range c.UnknownVariables(os.Environ()) {
 		log.WarnContext(e.ctx, "unknown_variable", slog.String("name", name))
 	}

@@ -32,7 +32,7 @@ import (
 
 // Store is what the dispatcher needs of the records.
 type Store interface {
-	Due(ctx context.Context, sub *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error)
+	Due(ctx context.Context, query webhook.DueQuery) (webhook.Due, error)
 	Waiting(ctx context.Context) ([]*webhook.Subscription, error)
 	Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error
 }

@@ -21,7 +21,7 @@ const (
 // attempt probes the endpoint, and only its success lets the others follow.
 type pause struct {
 	until   time.Time // zero: it does not wait
-	probing bool      // until the endpoint has answered well again
+	probing bool      // until the endpoint has given an answer of its own again
 	count   int       // pauses in a row
 	last    id.ID     // the event that met the pause; the probe prefers another
 	busy    []id.ID   // different events that found the endpoint busy, in a row

@@ -44,27 +44,34 @@ func (s *table) Waiting(context.Context) ([]*webhook.Subscription, error) {
 	return []*webhook.Subscription{s.sub}, nil
 }
 
-func (s *table) Due(_ context.Context, _ *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error) {
+func (s *table) Due(_ context.Context, query webhook.DueQuery) (webhook.Due, error) {
 	s.mu.Lock()
 	s.reads++
-	var jobs []webhook.Job
-	var next time.Time
+	var due webhook.Due
+	rows := 0
 	for _, job := range s.pending {
+		_, known := query.Known[job.EventID]
 		switch {
-		case job.Status != lane || len(jobs) == limit:
-		case !job.DueAt.After(now):
-			jobs = append(jobs, job)
-		case next.IsZero():
-			next = job.DueAt
+		case job.Status != query.Lane || rows == query.Limit:
+		case !job.DueAt.After(query.Now):
+			rows++
+			if !known {
+				due.Jobs = append(due.Jobs, job)
+			}
+		case due.Next.IsZero():
+			due.Next = job.DueAt
 		}
+	}
+	if due.More = rows == query.Limit; due.More {
+		due.Next = time.Time{}
 	}
 	fails := s.fails
 	s.mu.Unlock()
-	time.Sleep(s.reading[lane])
+	time.Sleep(s.reading[query.Lane])
 	if fails {
-		return nil, time.Time{}, errors.New("the database fails")
+		return webhook.Due{}, errors.New("the database fails")
 	}
-	return jobs, next, nil
+	return due, nil
 }
 
 func (s *table) Record(_ context.Context, outcomes []webhook.Outcome, done func()) error {
@@ -229,9 +236,9 @@ func TestTheLastAnswerOfAReplacedEndpointDoesNotPauseTheNewOne(t *testing.T) {
 // slowReading is a store whose readings take a second after their snapshot.
 type slowReading struct{ dispatch.Store }
 
-func (s slowReading) Due(ctx context.Context, sub *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error) {
+func (s slowReading) Due(ctx context.Context, query webhook.DueQuery) (webhook.Due, error) {
 	defer time.Sleep(time.Second)
-	return s.Store.Due(ctx, sub, lane, now, limit)
+	return s.Store.Due(ctx, query)
 }
 
 func TestWhatIsReadJustNowFollowsAnInterventionToo(t *testing.T) {
@@ -343,6 +350,48 @@ func TestCredentialsThatAReceiverSendsBackAreNotStored(t *testing.T) {
 		}
 		if !strings.Contains(stored, "you sent") || strings.Count(stored, webhook.Masked) != 3 {
 			t.Errorf("stored: %s", stored)
+		}
+	})
+}
+
+// picky is a store that never takes the outcome of one event.
+type picky struct {
+	dispatch.Store
+	refused atomic.Value // id.ID
+}
+
+func (p *picky) Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error {
+	for _, o := range outcomes {
+		if o.Job.EventID == p.refused.Load() {
+			return errors.New("this one can't be stored")
+		}
+	}
+	return p.Store.Record(ctx, outcomes, done)
+}
+
+func TestAnOutcomeThatCanNotBeStoredDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &picky{}
+		s := testkit.NewSender(t, testkit.SenderOptions{Store: func(inner dispatch.Store) dispatch.Store {
+			store.Store = inner
+			return store
+		}})
+		var calls atomic.Int32
+		sub := s.MustSubscribe(t, "good.example", webhook.Policy{}, func(http.ResponseWriter, *http.Request) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+		})
+		events := s.MustPublish(t, 8) // as many as may be under way at once: they end together
+		store.refused.Store(events[3])
+		settle(time.Hour)
+		for i, event := range events {
+			d, _ := s.MustDelivery(t, event, sub)
+			if delivered := d.Status == webhook.Delivered; delivered != (i != 3) {
+				t.Errorf("event %d is %s", i, d.Status)
+			}
+		}
+		if calls.Load() != 8 {
+			t.Errorf("%d requests for 8 events", calls.Load())
 		}
 	})
 }

@@ -43,6 +43,10 @@ func (d *Dispatcher) record(batch []webhook.Outcome) {
 			break
 		}
 		d.log.Error("outcomes_not_stored", slog.Int("outcomes", len(batch)), slog.String("error", err.Error()))
+		if !webhook.Unavailable(err) {
+			d.recordSingly(batch)
+			return
+		}
 		select {
 		case <-time.After(wait):
 		case <-d.ctx.Done():
@@ -52,6 +56,23 @@ func (d *Dispatcher) record(batch []webhook.Outcome) {
 	for i := range batch {
 		d.metrics.observe(&batch[i])
 		d.logOutcome(ctx, &batch[i])
+	}
+}
+
+// recordSingly stores the outcomes of a batch that was refused for what is in it,
+// so that one of them can't stop the others.
+//
+// An outcome that is refused by itself is given up with a line in the log. Its
+// delivery stays booked, so that this process does not send it again and again;
+// the next one will.
+func (d *Dispatcher) recordSingly(batch []webhook.Outcome) {
+	if len(batch) == 1 {
+		d.log.Error("outcome_given_up", slog.String("event_id", id.Event.Format(batch[0].Job.EventID)),
+			slog.String("subscription_id", id.Subscription.Format(batch[0].Job.Sub.ID)))
+		return
+	}
+	for i := range batch {
+		d.record(batch[i : i+1])
 	}
 }
 
@@ -100,7 +121,7 @@ func (d *Dispatcher) logOutcome(ctx context.Context, o *webhook.Outcome) {
 		slog.String("verdict", string(a.Verdict)),
 		slog.String("reason", string(a.Reason)),
 		slog.Int("response_status", a.ResponseStatus),
-		slog.Duration("took", a.Timing.Total),
+		slog.Float64("took_ms", float64(a.Timing.Total.Microseconds())/1000),
 		slog.String("status", o.Status.String()),
 	}
 	if !o.NextAt.IsZero() {

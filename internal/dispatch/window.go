@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -117,15 +118,17 @@ func (d *Dispatcher) refill(q *queue) {
 // d.mu while it reads; what was forgotten meanwhile may still be in what it read,
 // and is passed over.
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
-	sub := q.sub
-	limit := d.room(q, lane) + len(q.booked) // what is booked may be among the rows that come first
+	query := webhook.DueQuery{
+		Sub: q.sub, Lane: lane, Now: time.Now(), Known: maps.Clone(q.booked),
+		Limit: d.room(q, lane) + len(q.booked), // what is booked may be among the rows that come first
+	}
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
 	d.mu.Unlock()
-	jobs, next, err := d.store.Due(d.ctx, sub, lane, time.Now(), limit)
+	due, err := d.store.Due(d.ctx, query)
 	d.mu.Lock()
 	if err != nil {
 		if d.ctx.Err() == nil {
-			d.log.Error("queue_not_read", slog.String("subscription_id", id.Subscription.Format(sub.ID)), slog.String("error", err.Error()))
+			d.log.Error("queue_not_read", slog.String("subscription_id", id.Subscription.Format(query.Sub.ID)), slog.String("error", err.Error()))
 			q.failed = true
 			time.AfterFunc(time.Second, func() { d.retryRefill(q) })
 		}
@@ -134,8 +137,8 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	if q.emptied { // what was read may have been cancelled since
 		return false
 	}
-	q.more[lane] = len(jobs) == limit || q.missed[lane]
-	for _, job := range jobs {
+	q.more[lane] = due.More || q.missed[lane]
+	for _, job := range due.Jobs {
 		if _, passed := q.unbooked[job.EventID]; passed {
 			continue
 		}
@@ -145,8 +148,8 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		}
 		d.push(q, job)
 	}
-	if !next.IsZero() {
-		q.expect(lane, next)
+	if !due.Next.IsZero() {
+		q.expect(lane, due.Next)
 	}
 	return true
 }

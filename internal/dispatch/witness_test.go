@@ -2,13 +2,13 @@ package dispatch_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -151,7 +151,7 @@ type witness struct {
 	crashed bool
 }
 
-var errCrashed = errors.New("the process has crashed")
+var errCrashed = fmt.Errorf("%w: the process has crashed", db.ErrUnavailable)
 
 // bucket holds what a subscription's rate still allows.
 type bucket struct {
@@ -163,10 +163,10 @@ func (v *witness) Waiting(ctx context.Context) ([]*webhook.Subscription, error) 
 	return v.store.Waiting(ctx)
 }
 
-func (v *witness) Due(ctx context.Context, sub *webhook.Subscription, lane webhook.Lane, now time.Time, limit int) ([]webhook.Job, time.Time, error) {
-	jobs, next, err := v.store.Due(ctx, sub, lane, now, limit)
-	v.pause([]time.Duration{time.Millisecond, 20 * time.Millisecond, time.Second}[len(jobs)%3])
-	return jobs, next, err
+func (v *witness) Due(ctx context.Context, query webhook.DueQuery) (webhook.Due, error) {
+	due, err := v.store.Due(ctx, query)
+	v.pause([]time.Duration{time.Millisecond, 20 * time.Millisecond, time.Second}[len(due.Jobs)%3])
+	return due, err
 }
 
 func (v *witness) Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error {
@@ -178,7 +178,7 @@ func (v *witness) Record(ctx context.Context, outcomes []webhook.Outcome, done f
 	case crashed:
 		return errCrashed
 	case fails:
-		return errors.New("the database fails for a moment")
+		return fmt.Errorf("%w: for a moment", db.ErrUnavailable)
 	}
 	return v.store.Record(ctx, outcomes, func() {
 		v.noteOutcomes(outcomes)

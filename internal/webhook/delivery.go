@@ -158,21 +158,56 @@ func (s *Service) Retry(ctx context.Context, tenant, event, sub id.ID) (Delivery
 // Lane is which of a subscription's pending deliveries are meant.
 type Lane = Status
 
-// Due reads deliveries of a subscription that are due at now, those that have
-// waited longest first, and at most limit of them. Where there are none left it
-// returns when the next one of the lane is due; zero if none is.
-func (s *Service) Due(ctx context.Context, sub *Subscription, lane Lane, now time.Time, limit int) ([]Job, time.Time, error) {
-	var jobs []Job
-	var next time.Time
+// DueQuery is which due deliveries of a subscription are read.
+type DueQuery struct {
+	Sub   *Subscription
+	Lane  Lane
+	Now   time.Time
+	Limit int                // rows at most, known ones included
+	Known map[id.ID]struct{} // events whose deliveries are passed over
+}
+
+// Due is deliveries that are due, those first that have waited longest.
+type Due struct {
+	Jobs []Job
+	More bool      // there may be more that are due now
+	Next time.Time // if there are no more: when the next one is due; zero if none is
+}
+
+// maxDueBytes bounds the bodies that are read at once.
+const maxDueBytes = 4 << 20
+
+// Due reads deliveries that are due, as many as the query asks for or as have
+// bodies of a few megabytes together.
+func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
+	var due Due
 	err := s.db.Read(ctx, func(q db.Queryer) error {
-		var err error
-		if jobs, err = selectDue(q, sub, lane, now, limit); err != nil || len(jobs) == limit {
+		jobs, err := selectDue(q, query)
+		if err != nil {
 			return err
 		}
-		next, err = selectNextDue(q, sub.ID, lane, now)
+		due = Due{More: len(jobs) == query.Limit}
+		size := 0
+		for _, job := range jobs {
+			if _, known := query.Known[job.EventID]; known {
+				continue
+			}
+			if size >= maxDueBytes {
+				due.More = true
+				break
+			}
+			if err := selectMessage(q, &job); err != nil {
+				return err
+			}
+			size += len(job.Body)
+			due.Jobs = append(due.Jobs, job)
+		}
+		if !due.More {
+			due.Next, err = selectNextDue(q, query)
+		}
 		return err
 	})
-	return jobs, next, err
+	return due, err
 }
 
 // Waiting returns the enabled subscriptions that have pending deliveries.

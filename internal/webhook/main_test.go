@@ -244,11 +244,11 @@ func (w *world) wantDelivery(event id.ID, sub *webhook.Subscription, status webh
 // mustDue reads all that is due in a lane.
 func (w *world) mustDue(sub *webhook.Subscription, lane webhook.Lane) []webhook.Job {
 	w.t.Helper()
-	jobs, _, err := w.Due(context.Background(), sub, lane, time.Now(), 10_000)
+	due, err := w.Due(context.Background(), webhook.DueQuery{Sub: sub, Lane: lane, Now: time.Now(), Limit: 10_000})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return jobs
+	return due.Jobs
 }
 
 // mustRecord records outcomes and returns them as they are then.

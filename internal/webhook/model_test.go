@@ -262,10 +262,11 @@ func (m *machine) begin(t *rapid.T) {
 		t.Fatal(err)
 	}
 	lane := rapid.SampledFrom([]webhook.Lane{webhook.Pending, webhook.Pending, webhook.Retrying}).Draw(t, "lane")
-	jobs, _, err := m.w.Due(m.w.t.Context(), found, lane, time.Now(), 100)
+	read, err := m.w.Due(m.w.t.Context(), webhook.DueQuery{Sub: found, Lane: lane, Now: time.Now(), Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
+	jobs := read.Jobs
 	due := 0
 	for p, d := range of.deliveries {
 		if p.Sub == key && d.Status == lane {

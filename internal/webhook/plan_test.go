@@ -356,7 +356,7 @@ func (p *plans) testEvents(t *testing.T) {
 func (p *plans) testDue(t *testing.T) {
 	for _, lane := range []Lane{Pending, Retrying} {
 		p.wantPlan(t, "delivery_due (subscription_id=? AND status=? AND next_at<?", func(q db.Queryer) error {
-			_, err := selectDue(q, p.sub, lane, time.Now(), 50)
+			_, err := selectDue(q, DueQuery{Sub: p.sub, Lane: lane, Now: time.Now(), Limit: 50})
 			return err
 		})
 	}

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -321,18 +322,18 @@ func TestDueReadsALaneInTheOrderOfItsTimesUpToALimit(t *testing.T) {
 		w.mustRecord(retried(jobs[i], base.Add(after)))
 	}
 	read := func(lane webhook.Lane, limit int) ([]id.ID, time.Time) {
-		got, next, err := w.Due(t.Context(), sub, lane, base, limit)
+		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: lane, Now: base, Limit: limit})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var events []id.ID
-		for _, j := range got {
+		for _, j := range due.Jobs {
 			if j.Sub != sub || j.TenantID != w.tenant || j.Type != "a" || j.DueAt.After(base) || j.Status != lane {
 				t.Errorf("read %+v", j)
 			}
 			events = append(events, j.EventID)
 		}
-		return events, next
+		return events, due.Next
 	}
 	for _, test := range []struct {
 		name  string
@@ -450,6 +451,33 @@ func TestTheDepthOfTheQueueIsWhatWaitsForEnabledSubscriptions(t *testing.T) {
 			if due := m.GetGauge().GetValue(); due != 0 {
 				t.Errorf("nothing is due and %s says %v s", m.GetLabel()[0].GetValue(), due)
 			}
+		}
+	}
+}
+
+func TestDuePassesOverWhatIsKnownAndReadsFewLargeBodiesAtOnce(t *testing.T) {
+	w := mustStarted(t)
+	sub := w.mustSubscribe("a")
+	large := `{"a":"` + strings.Repeat("x", 250_000) + `"}`
+	for range 40 {
+		if _, _, err := w.Publish(t.Context(), w.tenant, one("a", large)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := make(map[id.ID]struct{})
+	for rounds := 0; len(known) < 40; rounds++ {
+		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: webhook.Pending, Now: time.Now(), Limit: 40 + len(known), Known: known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(due.Jobs); n == 0 || n > 18 || (len(known)+n < 40) != due.More {
+			t.Fatalf("%d jobs of %d that are left, more: %t", n, 40-len(known), due.More)
+		}
+		for _, job := range due.Jobs {
+			if _, twice := known[job.EventID]; twice || len(job.Body) < 250_000 {
+				t.Fatalf("known already: %t, %d bytes", twice, len(job.Body))
+			}
+			known[job.EventID] = struct{}{}
 		}
 	}
 }

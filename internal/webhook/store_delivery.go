@@ -326,21 +326,20 @@ func restartDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
 }
 
 // selectDue reads in the order of the index delivery_due, so that it touches no
-// more rows than it returns.
-func selectDue(q db.Queryer, sub *Subscription, lane Lane, now time.Time, limit int) ([]Job, error) {
-	rows, err := q.Query(`SELECT d.tenant_id, d.event_id, e.type, e.traceparent, e.body, d.attempts, d.step, d.epoch, d.next_at
-		FROM delivery d JOIN event e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
-		WHERE d.subscription_id = $1 AND d.status = $2 AND d.status <= 1 AND d.next_at <= $3
-		ORDER BY d.next_at, d.tenant_id, d.event_id LIMIT $4`, sub.ID[:], int(lane), db.Micro(now), limit)
+// more rows than it returns. What is to be sent is not read yet.
+func selectDue(q db.Queryer, query DueQuery) ([]Job, error) {
+	rows, err := q.Query(`SELECT tenant_id, event_id, attempts, step, epoch, next_at FROM delivery
+		WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at <= $3
+		ORDER BY next_at, tenant_id, event_id LIMIT $4`, query.Sub.ID[:], int(query.Lane), db.Micro(query.Now), query.Limit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var jobs []Job
 	for rows.Next() {
-		j := Job{Sub: sub, Status: lane}
+		j := Job{Sub: query.Sub, Status: query.Lane}
 		var due int64
-		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Type, &j.Traceparent, &j.Body, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
+		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
 			return nil, err
 		}
 		j.DueAt = db.FromMicro(due)
@@ -349,10 +348,20 @@ func selectDue(q db.Queryer, sub *Subscription, lane Lane, now time.Time, limit 
 	return jobs, rows.Err()
 }
 
-func selectNextDue(q db.Queryer, sub id.ID, lane Lane, now time.Time) (time.Time, error) {
+// selectMessage reads what a job sends.
+func selectMessage(q db.Queryer, j *Job) error {
+	err := q.QueryRow(`SELECT type, traceparent, body FROM event WHERE tenant_id = $1 AND id = $2`, j.TenantID[:], j.EventID[:]).
+		Scan(&j.Type, &j.Traceparent, &j.Body)
+	if err != nil {
+		return fmt.Errorf("webhook: read the event %s: %w", j.EventID, err)
+	}
+	return nil
+}
+
+func selectNextDue(q db.Queryer, query DueQuery) (time.Time, error) {
 	var next db.NullMicro
 	err := q.QueryRow(`SELECT min(next_at) FROM delivery WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at > $3`,
-		sub[:], int(lane), db.Micro(now)).Scan(&next)
+		query.Sub.ID[:], int(query.Lane), db.Micro(query.Now)).Scan(&next)
 	return next.Time, err
 }
 

@@ -125,6 +125,10 @@ func (s *Service) Stop() {
 	s.running.Wait()
 }
 
+// Unavailable reports whether an error says that the database can't be used now,
+// and not that something about the call is wrong.
+func Unavailable(err error) bool { return errors.Is(err, db.ErrUnavailable) }
+
 // urlProblem turns a refusal of the guard into one that names the field.
 func urlProblem(err error) error {
 	if refused, ok := errors.AsType[*netguard.URLError](err); ok {
