@@ -14,6 +14,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
 // call is what is known of a request. The gates fill it in.
@@ -22,6 +23,9 @@ type call struct {
 	principal tenant.Principal // after authentication
 	tenant    tenant.Tenant    // whose things are meant; zero on the operator's routes
 	body      []byte           // zero where the route takes none
+
+	// confirm authenticates the caller once more, after something that took time.
+	confirm webhook.ConfirmFunc
 }
 
 type callKey struct{}
@@ -47,6 +51,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if err := s.admit(a, r, c); err != nil {
+		if r.ContentLength != 0 { // nobody waits for a body that is not wanted
+			h.Set("Connection", "close")
+			_ = http.NewResponseController(w).SetReadDeadline(started) // not every writer has one
+		}
 		s.refuse(a, r, err)
 		return
 	}
@@ -65,6 +73,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err := s.authenticate(r, c); err != nil {
 		return err
 	}
+	c.confirm = func(context.Context) error { return s.authenticate(r, c) }
 	return s.limit(w, c)
 }
 

@@ -58,7 +58,7 @@ func (s *server) subscriptionActionRoutes() {
 }
 
 func (s *server) testDraft(ctx context.Context, r request[none, newSubscriptionJSON]) (testResultJSON, error) {
-	a, err := s.opts.Webhooks.TestDraft(ctx, r.tenant.ID, r.body.draft())
+	a, err := s.opts.Webhooks.TestDraft(ctx, r.tenant.ID, r.body.draft(r.confirm))
 	return showTest(a), err
 }
 

@@ -35,7 +35,7 @@ type subscriptionWithSecretJSON struct {
 
 type newSubscriptionJSON struct {
 	URL         string            `json:"url" minLength:"1" maxLength:"2048" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
-	EventTypes  []string          `json:"event_types" doc:"At most 500, or [\"*\"] for every type that the tenant publishes. Grapevine's own types (webhook.…) have to be named."`
+	EventTypes  []string          `json:"event_types" doc:"At most 100, or [\"*\"] for every type that the tenant publishes. Grapevine's own types (webhook.…) have to be named."`
 	Dialect     string            `json:"dialect,omitempty" minLength:"1" doc:"Whose events are sent, in whose shape; absent: standard."`
 	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
 	Headers     map[string]string `json:"headers,omitempty" doc:"At most 20, sent with every request."`
@@ -108,15 +108,16 @@ func (nullable[T]) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
 }
 
-func (n newSubscriptionJSON) draft() webhook.Draft {
+func (n newSubscriptionJSON) draft(confirm webhook.ConfirmFunc) webhook.Draft {
 	return webhook.Draft{
+		Confirm: confirm,
 		Dialect: n.Dialect, URL: n.URL, EventTypes: n.EventTypes, Description: n.Description, Headers: n.Headers,
 		Auth: n.Auth.auth(), Secret: n.Secret, Signature: n.Signature, Policy: n.Policy.policy(),
 	}
 }
 
-func (c changeSubscriptionJSON) patch() webhook.Patch {
-	p := webhook.Patch{URL: c.URL, EventTypes: c.EventTypes, Description: c.Description, Headers: c.Headers}
+func (c changeSubscriptionJSON) patch(confirm webhook.ConfirmFunc) webhook.Patch {
+	p := webhook.Patch{Confirm: confirm, URL: c.URL, EventTypes: c.EventTypes, Description: c.Description, Headers: c.Headers}
 	if c.Auth.Set {
 		p.Auth = new(c.Auth.Value.auth())
 	}

@@ -47,7 +47,7 @@ func (s *server) subscriptionRoutes() {
 }
 
 func (s *server) createSubscription(ctx context.Context, r request[none, newSubscriptionJSON]) (subscriptionWithSecretJSON, error) {
-	sub, err := s.opts.Webhooks.CreateSubscription(ctx, r.tenant.ID, r.body.draft())
+	sub, err := s.opts.Webhooks.CreateSubscription(ctx, r.tenant.ID, r.body.draft(r.confirm))
 	return withSecret(sub, err)
 }
 
@@ -72,7 +72,7 @@ func (s *server) getSubscription(ctx context.Context, r request[subscriptionPath
 
 func (s *server) updateSubscription(ctx context.Context, r request[subscriptionPath, changeSubscriptionJSON]) (SubscriptionJSON, error) {
 	return s.withSubscription(ctx, r.tenant.ID, r.params, func(ctx context.Context, tenant, sub id.ID) (*webhook.Subscription, error) {
-		return s.opts.Webhooks.UpdateSubscription(ctx, tenant, sub, r.body.patch())
+		return s.opts.Webhooks.UpdateSubscription(ctx, tenant, sub, r.body.patch(r.confirm))
 	})
 }
 

@@ -105,12 +105,14 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err != nil {
 		return err
 	}
-	if a.NewAdminKey, err = tenants.EnsureAdminKey(ctx, cfg.AdminKey); err != nil {
-		return err
-	}
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
 	})
+	// Late, so that a key that was made is not lost with a start that fails, and
+	// before anything is sent.
+	if a.NewAdminKey, err = tenants.EnsureAdminKey(ctx, cfg.AdminKey); err != nil {
+		return err
+	}
 	a.webhooks.Start(a.dispatcher)
 	if err := a.dispatcher.Start(ctx); err != nil {
 		return err
@@ -118,7 +120,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	handler := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registry: registry,
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
 	a.ready.ping = a.db.Ping
@@ -195,6 +197,13 @@ func (a *App) Failed() <-chan error { return a.failed }
 // the deliveries concerned stay pending. It may be called more than once.
 func (a *App) Stop(ctx context.Context) {
 	a.stop.Do(func() {
+		// Side by side: a request that takes its time must not shorten the time
+		// that the attempts under way have. What is accepted meanwhile stays
+		// pending.
+		var draining sync.WaitGroup
+		if a.dispatcher != nil {
+			draining.Go(func() { a.dispatcher.Stop(ctx) })
+		}
 		if a.server != nil {
 			if err := a.server.Shutdown(ctx); err != nil {
 				_ = a.server.Close()
@@ -203,11 +212,9 @@ func (a *App) Stop(ctx context.Context) {
 		} else if a.listener != nil {
 			_ = a.listener.Close()
 		}
+		draining.Wait()
 		if a.webhooks != nil {
 			a.webhooks.Stop()
-		}
-		if a.dispatcher != nil {
-			a.dispatcher.Stop(ctx)
 		}
 		if a.db != nil {
 			if err := a.db.Close(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -274,4 +275,25 @@ func TestTheOperatorsKeyIsShownOnce(t *testing.T) {
 		t.Error("a second start made another key")
 	}
 	mustPost(t, second.URL()+"/v1/tenants", made, `{"alias":"acme","live":true}`)
+}
+
+func TestAStopDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
+	a, _ := mustServe(t)
+	conn, err := net.Dial("tcp", a.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 401" {
+		t.Fatalf("%q %v", answer, err)
+	}
+	began := time.Now()
+	stop(a)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
 }

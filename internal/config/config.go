@@ -72,8 +72,8 @@ func (s *Server) Validate() error {
 	if s.MaxEventBytes < 0 || s.MaxEventBytes > 4<<20 {
 		refuse("--max-event-bytes must be at most %d", 4<<20)
 	}
-	if s.RateLimit < 0 {
-		refuse("--rate-limit can't be negative")
+	if !(s.RateLimit >= 0 && s.RateLimit <= 1e9) { // neither is NaN
+		refuse("--rate-limit must be between 0 and 1e9")
 	}
 	if s.ShutdownTimeout < 0 {
 		refuse("--shutdown-timeout can't be negative")

@@ -121,6 +121,7 @@ func (s *scope) Query(query string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.wrote = s.wrote || !strings.HasPrefix(query, "SELECT")
 	rows, err := stmt.QueryContext(s.ctx, args...)
 	if err != nil {
 		return nil, s.fail(err)
@@ -136,6 +137,7 @@ func (s *scope) QueryRow(query string, args ...any) *sql.Row {
 	if err != nil {
 		return s.conn.pool.QueryRowContext(refusal{s.ctx, err}, query)
 	}
+	s.wrote = s.wrote || !strings.HasPrefix(query, "SELECT")
 	row := stmt.QueryRowContext(s.ctx, args...)
 	if err := row.Err(); err != nil {
 		_ = s.fail(err) // the row reports it
@@ -152,9 +154,12 @@ func (s *scope) exec(query string, args []any) (int64, error) {
 	}
 	res, err := stmt.ExecContext(s.ctx, args...)
 	if err != nil {
+		s.wrote = true
 		return 0, s.fail(err)
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	s.wrote = s.wrote || n != 0 || err != nil
+	return n, err
 }
 
 // prepare returns the statement if one may be run now.
@@ -175,7 +180,6 @@ func (s *scope) prepare(query string) (*sql.Stmt, error) {
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.wrote = s.wrote || !strings.HasPrefix(query, "SELECT")
 	return stmt, nil
 }
 

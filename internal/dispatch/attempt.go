@@ -25,6 +25,8 @@ import (
 const (
 	keptBody    = 16 << 10 // stored with the attempt
 	drainedBody = 64 << 10 // read at most, so that the connection can be used again
+
+	longestSecret = 12 << 10 // more than any credential has, however it is encoded
 )
 
 // Attempter makes requests to endpoints. Its methods may be called concurrently.
@@ -119,16 +121,17 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 	return req, nil
 }
 
-// readBody keeps the beginning of a body and reads a little further, so that the
+// readBody keeps the beginning of a body, longer than it is stored so that a
+// secret across the cut is found, and reads a little further, so that the
 // connection can be used again; a longer body costs the connection.
 func readBody(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil // its body is the connection itself, which no deadline ends
 	}
-	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptBody))
-	if err == nil && len(kept) == keptBody {
-		_, err = io.CopyN(io.Discard, resp.Body, drainedBody-keptBody)
+	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptBody+longestSecret))
+	if err == nil && len(kept) == keptBody+longestSecret {
+		_, err = io.CopyN(io.Discard, resp.Body, drainedBody-int64(len(kept)))
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
@@ -200,21 +203,15 @@ func (w *stopwatch) timing(now time.Time) webhook.Timing {
 	return webhook.Timing{DNS: w.dns, Connect: w.connect, TLS: w.tls, FirstByte: w.firstByteOffset, Total: now.Sub(w.start)}
 }
 
-// leastHidden is how long a secret has to be to be hidden: a shorter one would
-// hide ordinary words.
-const leastHidden = 8
-
-// hideSecrets masks the credentials of the request in what came back. Some
-// receivers send back what they were sent, and no secret is stored with an
-// attempt.
+// hideSecrets masks the credentials of the request in what came back, and cuts
+// the body to what is stored. Some receivers send back what they were sent, and
+// no secret is stored with an attempt.
 func hideSecrets(a *webhook.Attempt, sub *webhook.Subscription) {
 	for _, secret := range sub.Credentials() {
-		if len(secret) < leastHidden {
-			continue
-		}
 		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), []byte(webhook.Masked))
 		for i := range a.Headers {
 			a.Headers[i].Value = strings.ReplaceAll(a.Headers[i].Value, secret, webhook.Masked)
 		}
 	}
+	a.Body = a.Body[:min(len(a.Body), keptBody)]
 }

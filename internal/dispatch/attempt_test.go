@@ -291,3 +291,24 @@ func TestAStopEndsAlthoughNothingCanBeRecorded(t *testing.T) {
 		}
 	})
 }
+
+func TestASecretAcrossTheCutOfABodyOrInsideAnotherIsHidden(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		const long, short = "SuperSecretToken-0123456789-tail", "SecretToken-"
+		s.Net.MustServe(t, "echo.example", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprint(w, long, strings.Repeat(".", 16<<10-len(long)-10), long)
+		}))
+		sub, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, webhook.Draft{
+			URL: "http://echo.example/", EventTypes: []string{"*"}, Headers: map[string]string{"A-Key": short, "B-Key": long},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := s.MustPublish(t, 1)[0]
+		settle(time.Second)
+		_, attempts := s.MustDelivery(t, event, sub)
+		if body := string(attempts[0].Body); len(body) > 16<<10 || strings.Contains(body, "Super") || strings.Contains(body, "tail") {
+			t.Errorf("%d bytes are stored: %.40q … %q", len(body), body, body[len(body)-20:])
+		}
+	})
+}

@@ -34,6 +34,7 @@ import (
 type Store interface {
 	Due(ctx context.Context, query webhook.DueQuery) (webhook.Due, error)
 	Waiting(ctx context.Context) ([]*webhook.Subscription, error)
+	LoadBody(ctx context.Context, job *webhook.Job) error
 	Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error
 }
 
@@ -77,18 +78,19 @@ type Dispatcher struct {
 	inFlight  [2]int // by class
 	idle      int    // workers that wait for more
 	bytes     int    // of bodies in memory
+	tenants   map[id.ID]*load
 	refills   []*queue
 	refilling int
 }
 
-// class tells queues whose endpoint times out from the others. Together they
-// may hold a quarter of what may be in flight, so that endpoints that never
-// answer leave room.
+// class tells queues whose endpoint times out, or takes long, from the others.
+// Together they may hold a quarter of what may be in flight, so that endpoints
+// that never answer leave room.
 type class int
 
 const (
-	answering class = 0
-	timingOut class = 1
+	prompt class = 0
+	slow   class = 1
 )
 
 // task is an attempt to make.
@@ -124,6 +126,7 @@ func New(opts Options) *Dispatcher {
 		outcomes:  make(chan webhook.Outcome, maxRecorded),
 		work:      make(chan task),
 		queues:    make(map[id.ID]*queue),
+		tenants:   make(map[id.ID]*load),
 	}
 	d.metrics = newMetrics(d, opts.Metrics)
 	return d
@@ -203,7 +206,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	}
 	enabled := sub.Enabled && (!known || !q.sub.Enabled)
 	if enabled || sub.URL != q.sub.URL { // another endpoint, or a new chance for this one
-		q.pause, q.limit, q.class = pause{}, newLimit(sub.Policy.MaxInFlight), answering
+		q.pause, q.limit, q.class = pause{}, newLimit(sub.Policy.MaxInFlight), prompt
 	}
 	q.change(sub)
 	switch {
@@ -293,7 +296,7 @@ func (d *Dispatcher) readDue(q *queue, now time.Time) {
 // ready puts a queue into its ring if it has something that may be sent now, and
 // otherwise sets its timer to when it will.
 func (d *Dispatcher) ready(q *queue) {
-	if d.stopping || q.inRing || !q.sub.Enabled {
+	if d.stopping || q.inRing || q.parked || !q.sub.Enabled {
 		return
 	}
 	now := time.Now()
@@ -330,7 +333,7 @@ func (d *Dispatcher) start() {
 
 // next takes the task whose turn it is.
 func (d *Dispatcher) next() (task, bool) {
-	for !d.stopping && d.inFlight[answering]+d.inFlight[timingOut] < d.most {
+	for !d.stopping && d.inFlight[prompt]+d.inFlight[slow] < d.most {
 		as := d.turn
 		if !d.servable(as) {
 			if as = 1 - as; !d.servable(as) {
@@ -344,6 +347,9 @@ func (d *Dispatcher) next() (task, bool) {
 		d.readDue(q, now) // its timer does not run while it is in the ring
 		if _, able := q.mayStart(now); !able || !q.sub.Enabled {
 			d.ready(q)
+			continue
+		}
+		if !d.admit(q) {
 			continue
 		}
 		job := q.take(now)
@@ -361,7 +367,7 @@ func (d *Dispatcher) next() (task, bool) {
 
 // servable reports whether a class has a queue whose turn may come.
 func (d *Dispatcher) servable(as class) bool {
-	return d.rings[as].len() > 0 && (as == answering || d.inFlight[timingOut] < max(1, d.most/4))
+	return d.rings[as].len() > 0 && (as == prompt || d.inFlight[slow] < max(1, d.most/4))
 }
 
 // worker makes attempts until there are none to make. It holds no lock but
@@ -396,7 +402,14 @@ func (d *Dispatcher) worker(t task) {
 // attempt makes one attempt and decides what follows. It reports whether the
 // outcome is to be stored: not if we gave it up ourselves.
 func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
+	if t.job.Body == nil { // memory was short when it was read
+		if err := d.store.LoadBody(d.ctx, &t.job); err != nil {
+			d.log.Error("body_not_read", slog.String("event_id", id.Event.Format(t.job.EventID)), slog.String("error", err.Error()))
+			return webhook.Outcome{}, false
+		}
+	}
 	a := d.send(t)
+	t.job.Body = nil // outcomes may have to wait, and need none
 	if d.ctx.Err() != nil && (a.ResponseStatus == 0 || a.Reason == wire.Reason(netguard.ClassCanceled)) {
 		return webhook.Outcome{Job: t.job, Attempt: a}, false
 	}
@@ -428,8 +441,10 @@ func (d *Dispatcher) send(t task) (a webhook.Attempt) { //nolint:nonamedreturns 
 func (d *Dispatcher) finished(t task, kept bool) {
 	t.q.inFlight--
 	d.inFlight[t.as]--
+	d.release(t.job.TenantID)
 	if !kept {
 		d.forget(t.q, t.job)
+		d.readLater(t.q)
 		return
 	}
 	d.ready(t.q)

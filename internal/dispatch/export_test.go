@@ -10,10 +10,9 @@ type Books struct {
 func (d *Dispatcher) Books() Books {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := Books{Bytes: d.bytes, InFlight: d.inFlight[answering] + d.inFlight[timingOut], Refilling: d.refilling + len(d.refills)}
+	b := Books{Bytes: d.bytes, InFlight: d.inFlight[prompt] + d.inFlight[slow], Refilling: d.refilling + len(d.refills)}
 	for _, q := range d.queues {
 		b.Booked += len(q.booked)
-		b.InFlight += q.inFlight
 		b.Waiting += q.lanes[0].len() + q.lanes[1].len()
 		if q.refilling {
 			b.Refilling++

@@ -42,7 +42,7 @@ func newMetrics(d *Dispatcher, registry prometheus.Registerer) *metrics {
 		}, func() float64 {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			return float64(d.inFlight[answering] + d.inFlight[timingOut])
+			return float64(d.inFlight[prompt] + d.inFlight[slow])
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "grapevine_memory_window_bytes",

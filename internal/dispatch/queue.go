@@ -23,7 +23,7 @@ type queue struct {
 	turn  webhook.Lane
 	// booked has the events that are in memory: waiting, under way, or done
 	// with an outcome that is not stored yet.
-	booked map[id.ID]struct{}
+	booked map[id.ID]int // the bytes of its body that are counted
 
 	more      [2]bool            // the table has, or may have, more of the lane that is due
 	missed    [2]bool            // so it has become since the reading under way began
@@ -39,11 +39,12 @@ type queue struct {
 	pause    pause
 	class    class
 	inRing   bool
+	parked   bool // its tenant has as much under way as it may
 	timer    *time.Timer
 }
 
 func newQueue(sub *webhook.Subscription) *queue {
-	q := &queue{booked: make(map[id.ID]struct{}), limit: newLimit(sub.Policy.MaxInFlight)}
+	q := &queue{booked: make(map[id.ID]int), limit: newLimit(sub.Policy.MaxInFlight)}
 	q.change(sub)
 	return q
 }
@@ -137,20 +138,24 @@ func (q *queue) take(now time.Time) webhook.Job {
 func (q *queue) judged(event id.ID, a webhook.Attempt, now time.Time) {
 	judgement := wire.Judgement{Verdict: a.Verdict, Reason: a.Reason, Wait: a.Wait}
 	q.pause.judged(event, judgement, a.StartedAt, now)
-	switch timedOut := a.Reason == wire.Reason(netguard.ClassTimeout); {
-	case timedOut:
-		q.class = timingOut
-		q.limit.setBack(a.StartedAt, now)
-	case a.ResponseStatus >= 500 || a.Verdict == wire.Throttled:
-		q.class = answering
+	timedOut := a.Reason == wire.Reason(netguard.ClassTimeout)
+	switch {
+	case timedOut || a.Timing.Total >= slowAttempt:
+		q.class = slow
+	case a.ResponseStatus > 0:
+		q.class = prompt
+	}
+	switch {
+	case timedOut || a.ResponseStatus >= 500 || a.Verdict == wire.Throttled:
 		q.limit.setBack(a.StartedAt, now)
 	case a.Verdict == wire.Delivered:
-		q.class = answering
 		q.limit.succeeded()
-	case a.ResponseStatus > 0:
-		q.class = answering
 	}
 }
+
+// slowAttempt is how long an attempt takes that holds its place too long for its
+// endpoint to be served like the others.
+const slowAttempt = 5 * time.Second
 
 // fifo is a queue of jobs.
 type fifo struct {

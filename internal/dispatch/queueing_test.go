@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -72,6 +73,11 @@ func (s *table) Due(_ context.Context, query webhook.DueQuery) (webhook.Due, err
 		return webhook.Due{}, errors.New("the database fails")
 	}
 	return due, nil
+}
+
+func (s *table) LoadBody(_ context.Context, job *webhook.Job) error {
+	job.Body = []byte("{}")
+	return nil
 }
 
 func (s *table) Record(_ context.Context, outcomes []webhook.Outcome, done func()) error {
@@ -392,6 +398,69 @@ func TestAnOutcomeThatCanNotBeStoredDoesNotStopTheOthers(t *testing.T) {
 		}
 		if calls.Load() != 8 {
 			t.Errorf("%d requests for 8 events", calls.Load())
+		}
+	})
+}
+
+func TestManySubscriptionsWithLargeBodiesStayWithinTheirMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const budget = 1 << 20
+		s := testkit.NewSender(t, testkit.SenderOptions{MaxMemoryBytes: budget})
+		var failing atomic.Bool
+		failing.Store(true)
+		var arrived atomic.Int64
+		for i := range 50 {
+			s.MustSubscribe(t, fmt.Sprintf("host%d.example", i), webhook.Policy{MaxInFlight: 1, Schedule: []time.Duration{time.Minute, time.Hour}}, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				time.Sleep(time.Second)
+				if failing.Load() || len(body) < 100_000 {
+					w.WriteHeader(http.StatusInternalServerError)
+					return
+				}
+				arrived.Add(1)
+			})
+		}
+		data := []byte(`{"text":"` + strings.Repeat("x", 100_000) + `"}`)
+		for range 20 {
+			if _, _, err := s.Webhooks.Publish(t.Context(), s.Tenant, webhook.Publishing{Publications: []webhook.Publication{{Type: "large.event", Data: data}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 30 {
+			settle(500 * time.Millisecond)
+			if books := s.Dispatcher.Books(); books.Bytes > budget+200_000 {
+				t.Fatalf("%d bytes are in memory, and %d are allowed", books.Bytes, budget)
+			}
+		}
+		failing.Store(false)
+		settle(3 * time.Hour)
+		if arrived.Load() != 50*20 {
+			t.Errorf("%d of %d deliveries arrived whole", arrived.Load(), 50*20)
+		}
+	})
+}
+
+func TestOneTenantLeavesRoomForTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := testkit.NewSender(t, testkit.SenderOptions{MaxInFlight: 64})
+		for i := range 10 { // slow, but they answer in time
+			s.MustSubscribe(t, fmt.Sprintf("slow%d.example", i), webhook.Policy{MaxInFlight: 64}, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
+		}
+		s.MustPublish(t, 100)
+		settle(time.Second)
+		s.Tenant = id.New(time.Now())
+		sub := s.MustSubscribe(t, "quick.example", webhook.Policy{}, answer(http.StatusOK))
+		event := s.MustPublish(t, 1)[0]
+		settle(100 * time.Millisecond)
+		if d, _ := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered {
+			t.Errorf("another tenant's delivery is %s", d.Status)
+		}
+		if books := s.Dispatcher.Books(); books.InFlight != 48 {
+			t.Errorf("%d attempts are under way, not three quarters of 64", books.InFlight)
+		}
+		settle(time.Hour)
+		if books := s.Dispatcher.Books(); books.InFlight != 0 || books.Booked != 0 {
+			t.Errorf("left over: %+v", books)
 		}
 	})
 }

@@ -85,7 +85,6 @@ func (d *Dispatcher) recorded(batch []webhook.Outcome) {
 		o := &batch[i]
 		q, known := d.queues[o.Job.Sub.ID]
 		if !known {
-			d.bytes -= len(o.Job.Body)
 			continue
 		}
 		d.forget(q, o.Job)

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -47,7 +46,10 @@ func (d *Dispatcher) push(q *queue, job webhook.Job) {
 	if _, booked := q.booked[job.EventID]; booked {
 		return
 	}
-	q.booked[job.EventID] = struct{}{}
+	if d.bytes >= d.mostBytes {
+		job.Body = nil // read again just before the attempt
+	}
+	q.booked[job.EventID] = len(job.Body)
 	d.bytes += len(job.Body)
 	q.lanes[job.Status].push(job)
 }
@@ -55,8 +57,8 @@ func (d *Dispatcher) push(q *queue, job webhook.Job) {
 // forget removes a job from the books. The table says from now on what becomes
 // of it.
 func (d *Dispatcher) forget(q *queue, job webhook.Job) {
+	d.bytes -= q.booked[job.EventID]
 	delete(q.booked, job.EventID)
-	d.bytes -= len(job.Body)
 	if q.refilling {
 		q.unbooked[job.EventID] = struct{}{}
 	}
@@ -119,7 +121,7 @@ func (d *Dispatcher) refill(q *queue) {
 // and is passed over.
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	query := webhook.DueQuery{
-		Sub: q.sub, Lane: lane, Now: time.Now(), Known: maps.Clone(q.booked),
+		Sub: q.sub, Lane: lane, Now: time.Now(), Known: known(q.booked),
 		Limit: d.room(q, lane) + len(q.booked), // what is booked may be among the rows that come first
 	}
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
@@ -129,8 +131,7 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	if err != nil {
 		if d.ctx.Err() == nil {
 			d.log.Error("queue_not_read", slog.String("subscription_id", id.Subscription.Format(query.Sub.ID)), slog.String("error", err.Error()))
-			q.failed = true
-			time.AfterFunc(time.Second, func() { d.retryRefill(q) })
+			d.readLater(q)
 		}
 		return false
 	}
@@ -152,6 +153,24 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		q.expect(lane, due.Next)
 	}
 	return true
+}
+
+// known returns the events that are booked, for a reading to pass over.
+func known(booked map[id.ID]int) map[id.ID]struct{} {
+	events := make(map[id.ID]struct{}, len(booked))
+	for event := range booked {
+		events[event] = struct{}{}
+	}
+	return events
+}
+
+// readLater has a queue read from the table in a moment, after something could
+// not be read.
+func (d *Dispatcher) readLater(q *queue) {
+	if !q.failed && !d.stopping {
+		q.failed = true
+		time.AfterFunc(time.Second, func() { d.retryRefill(q) })
+	}
 }
 
 // retryRefill reads again after an error. It takes d.mu itself.

@@ -169,6 +169,10 @@ func (v *witness) Due(ctx context.Context, query webhook.DueQuery) (webhook.Due,
 	return due, err
 }
 
+func (v *witness) LoadBody(ctx context.Context, job *webhook.Job) error {
+	return v.store.LoadBody(ctx, job)
+}
+
 func (v *witness) Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error {
 	v.pause(100 * time.Millisecond)
 	v.mu.Lock()

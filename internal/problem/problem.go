@@ -79,6 +79,10 @@ var (
 		"invalid", http.StatusUnprocessableEntity, "Some of the input is not valid",
 		"Mend the fields that the errors name.",
 	}
+	QueryTooSlow = &Code{
+		"query_too_slow", http.StatusUnprocessableEntity, "The list takes too long to find",
+		"Narrow the filters: name a subscription, an event or a status, or a shorter time.",
+	}
 	RateLimited = &Code{
 		"rate_limited", http.StatusTooManyRequests, "Too many requests with this key",
 		"Wait as many seconds as Retry-After says.",
@@ -97,7 +101,7 @@ var (
 var Codes = []*Code{
 	Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Timeout,
 	Conflict, AliasTaken, IdempotencyConflict, SubscriptionDisabled, BodyExpunged,
-	TooLarge, UnsupportedMediaType, Invalid, RateLimited, Internal, Unavailable,
+	TooLarge, UnsupportedMediaType, Invalid, QueryTooSlow, RateLimited, Internal, Unavailable,
 }
 
 // Field is one mistake in the input. Name is the path of the field as the

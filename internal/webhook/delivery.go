@@ -33,13 +33,38 @@ func (s *Service) Events(ctx context.Context, tenant id.ID, filter EventFilter, 
 		return nil, "", err
 	}
 	var events []Event
-	err = s.db.Read(ctx, func(q db.Queryer) error {
+	err = s.search(ctx, func(q db.Queryer) error {
 		var err error
 		events, err = listEvents(q, tenant, filter, before[0], page.Limit+1)
 		return err
 	})
 	events, next := cut(events, page, func(e Event) []id.ID { return []id.ID{e.ID} })
 	return events, next, err
+}
+
+// What a search may cost, so that no tenant's can keep the others from reading.
+const (
+	maxSearches   = 2 // at once; there are more connections that read
+	maxSearchTime = 5 * time.Second
+)
+
+// search reads a list. One that takes too long is broken off: with few filters
+// or rare matches it may have to look at a tenant's whole history.
+func (s *Service) search(ctx context.Context, fn func(q db.Queryer) error) error {
+	limited, cancel := context.WithTimeout(ctx, maxSearchTime)
+	defer cancel()
+	var err error
+	select {
+	case s.searches <- struct{}{}:
+		err = s.db.Read(limited, fn)
+		<-s.searches
+	case <-limited.Done():
+		err = limited.Err()
+	}
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return problem.QueryTooSlow.New("the list took longer than %v", maxSearchTime)
+	}
+	return err
 }
 
 // maxShown bounds the deliveries that are returned together with an event.
@@ -97,7 +122,10 @@ func (s *Service) Deliveries(ctx context.Context, tenant id.ID, filter DeliveryF
 		return nil, "", err
 	}
 	var deliveries []Delivery
-	err = s.db.Read(ctx, func(q db.Queryer) error {
+	err = s.search(ctx, func(q db.Queryer) error {
+		if own, err := ownsSubscription(q, tenant, filter.SubscriptionID); err != nil || !own {
+			return err
+		}
 		var err error
 		deliveries, err = listDeliveries(q, tenant, filter, before[0], before[1], page.Limit+1)
 		return err
@@ -106,7 +134,12 @@ func (s *Service) Deliveries(ctx context.Context, tenant id.ID, filter DeliveryF
 	return deliveries, next, err
 }
 
-// Delivery returns one of the tenant's deliveries with all its attempts.
+// maxAttemptsShown bounds the attempts that are returned with a delivery: as many
+// as a schedule can have.
+const maxAttemptsShown = maxDelays + 1
+
+// Delivery returns one of the tenant's deliveries with its attempts, the latest
+// 100 of them.
 func (s *Service) Delivery(ctx context.Context, tenant, event, sub id.ID) (Delivery, []Attempt, error) {
 	var d Delivery
 	var attempts []Attempt
@@ -208,6 +241,15 @@ func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
 		return err
 	})
 	return due, err
+}
+
+// LoadBody reads what a job sends, where a sender has not kept it.
+func (s *Service) LoadBody(ctx context.Context, job *Job) error {
+	err := s.db.Read(ctx, func(q db.Queryer) error { return selectMessage(q, job) })
+	if err == nil && job.Body == nil {
+		return problem.BodyExpunged.New("the event's body was expunged")
+	}
+	return err
 }
 
 // Waiting returns the enabled subscriptions that have pending deliveries.

@@ -14,6 +14,19 @@ const MaxFanOut = maxFanOut
 // SweepStep is how many deliveries one transaction cancels.
 const SweepStep = sweepStep
 
+// MaxPerTenant is how many subscriptions a tenant may have.
+const MaxPerTenant = maxPerTenant
+
+// MaxTestsPerTenant is how many tests a tenant may have under way.
+const MaxTestsPerTenant = maxTestsPerTenant
+
+// HoldSearches takes all the places that searches have, for good.
+func (s *Service) HoldSearches() {
+	for range maxSearches {
+		s.searches <- struct{}{}
+	}
+}
+
 // QueueMetrics measures the queue.
 func (s *Service) QueueMetrics() prometheus.Collector { return &depthCollector{s} }
 

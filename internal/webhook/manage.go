@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
@@ -21,6 +22,20 @@ type Patch struct {
 	Headers     *map[string]string
 	Auth        *Auth
 	Policy      *Policy
+
+	Confirm ConfirmFunc
+}
+
+// ConfirmFunc says whether the caller may still do what it asked for: looking up
+// a URL can take seconds, and the caller's key may be revoked meanwhile. It is
+// asked before anything is stored; nil stands for yes.
+type ConfirmFunc func(ctx context.Context) error
+
+func (confirm ConfirmFunc) ask(ctx context.Context) error {
+	if confirm == nil {
+		return nil
+	}
+	return confirm(ctx)
 }
 
 // CreateSubscription stores a subscription. Events that are published after it
@@ -32,6 +47,13 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 	}
 	sub.TenantID = tenant
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		n, err := countSubscriptions(tx, tenant)
+		if err != nil {
+			return err
+		}
+		if n >= maxPerTenant {
+			return problem.Conflict.New("the tenant has %d subscriptions, which is as many as it may have", n)
+		}
 		sub.ID, sub.CreatedAt, sub.UpdatedAt = id.New(tx.Now()), tx.Now(), tx.Now()
 		if err := s.insertSubscription(tx, sub); err != nil {
 			return err
@@ -55,7 +77,10 @@ func (s *Service) prepare(ctx context.Context, draft Draft) (*Subscription, erro
 		}
 		checks.AddError("url", err)
 	}
-	return sub, checks.Err()
+	if err := checks.Err(); err != nil {
+		return nil, err
+	}
+	return sub, draft.Confirm.ask(ctx)
 }
 
 // Subscription returns one of the tenant's subscriptions.
@@ -96,6 +121,9 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 		refused = urlProblem(s.checkURL(ctx, *patch.URL))
 		if refused != nil && !problem.Invalid.Has(refused) {
 			return nil, refused
+		}
+		if err := patch.Confirm.ask(ctx); err != nil {
+			return nil, err
 		}
 	}
 	return s.change(ctx, tenant, sub, func(_ *db.Tx, old *Subscription) (*Subscription, error) {
@@ -338,7 +366,7 @@ func (s *Service) TestDraft(ctx context.Context, tenant id.ID, draft Draft) (Att
 		return Attempt{}, err
 	}
 	sub.TenantID = tenant
-	return s.test(ctx, sub), nil
+	return s.test(ctx, sub)
 }
 
 // TestSubscription sends the dialect's test event to a subscription, enabled or
@@ -348,10 +376,48 @@ func (s *Service) TestSubscription(ctx context.Context, tenant, sub id.ID) (Atte
 	if err != nil {
 		return Attempt{}, err
 	}
-	return s.test(ctx, found), nil
+	return s.test(ctx, found)
 }
 
-func (s *Service) test(ctx context.Context, sub *Subscription) Attempt {
+// How many tests may be under way at once. They hold a connection for as long as
+// an endpoint likes, and nothing else limits them.
+const (
+	maxTests          = 64
+	maxTestsPerTenant = 8
+)
+
+// testQuota counts the tests under way.
+type testQuota struct {
+	mu       sync.Mutex
+	all      int
+	byTenant map[id.ID]int
+}
+
+// begin returns the function that ends a test, or a refusal.
+func (q *testQuota) begin(tenant id.ID) (func(), error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.all >= maxTests || q.byTenant[tenant] >= maxTestsPerTenant {
+		return nil, problem.RateLimited.New("too many tests are under way: wait until one has ended")
+	}
+	q.all++
+	q.byTenant[tenant]++
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.all--
+		if q.byTenant[tenant]--; q.byTenant[tenant] == 0 {
+			delete(q.byTenant, tenant)
+		}
+	}, nil
+}
+
+func (s *Service) test(ctx context.Context, sub *Subscription) (Attempt, error) {
+	end, err := s.tests.begin(sub.TenantID)
+	if err != nil {
+		return Attempt{}, err
+	}
+	defer end()
 	now := time.Now()
 	eventType, data := sub.Dialect.TestEvent()
 	eventID := id.New(now)
@@ -361,7 +427,7 @@ func (s *Service) test(ctx context.Context, sub *Subscription) Attempt {
 		Body:    sub.Dialect.Encode(wire.Event{ID: eventID, Type: eventType, OccurredAt: now, Data: data}),
 		SentAt:  now,
 		Attempt: 1,
-	}, "")
+	}, ""), nil
 }
 
 // sweepStep is how many deliveries one transaction cancels. More would keep

@@ -336,6 +336,9 @@ func (p *plans) testEvents(t *testing.T) {
 		"with a failure":           {EventFilter{DeliveryStatus: "failed"}, "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=?"},
 		"with a failure of a type": {EventFilter{DeliveryStatus: "failed", Type: "t1"}, "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=?"},
 		"with a delivery":          {EventFilter{DeliveryStatus: "delivered"}, "SEARCH d USING PRIMARY KEY (tenant_id=?"},
+		"delivered since":          {EventFilter{DeliveryStatus: "delivered", Type: "t1", Since: since}, "SEARCH e USING INDEX event_id (tenant_id=? AND id=?)"},
+		"one that waits, by type":  {EventFilter{DeliveryStatus: "pending", Type: "zz", Since: since}, "SEARCH e USING INDEX event_id (tenant_id=? AND id=?)"},
+		"a failure, by type":       {EventFilter{DeliveryStatus: "failed", Type: "t1", Since: since}, "SEARCH e USING INDEX event_id (tenant_id=? AND id=?)"},
 		"with one that waits":      {EventFilter{DeliveryStatus: "pending"}, "COVERING INDEX delivery_due (subscription_id=? AND status<?"},
 	} {
 		for _, before := range []id.ID{{}, p.event} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -73,28 +74,11 @@ func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Pu
 	if !traceparentFormat.MatchString(traceparent) {
 		traceparent = ""
 	}
-	m, err := s.matcher(ctx, tenant)
-	if err != nil {
-		return nil, false, err
+	var print []byte
+	if p.IdempotencyKey != "" {
+		print = fingerprint(p, events)
 	}
-	var answers []Published
-	var replayed bool
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
-		var err error
-		if p.IdempotencyKey == "" {
-			answers, err = s.insert(tx, tenant, m, events, traceparent)
-			return err
-		}
-		print := fingerprint(p, events)
-		answers, err = firstAnswers(tx, tenant, p.IdempotencyKey, print)
-		if replayed = answers != nil; replayed || err != nil {
-			return err
-		}
-		if answers, err = s.insert(tx, tenant, m, events, traceparent); err != nil {
-			return err
-		}
-		return insertIdempotencyKey(tx, tenant, p.IdempotencyKey, print, answers)
-	})
+	answers, replayed, err := s.store(ctx, tenant, storing{events, traceparent, p.IdempotencyKey, print})
 	if err != nil {
 		return nil, false, err
 	}
@@ -107,29 +91,80 @@ func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Pu
 	return answers, replayed, nil
 }
 
+// storing is what a request to publish stores.
+type storing struct {
+	events         []prepared
+	traceparent    string
+	idempotencyKey string
+	fingerprint    []byte
+}
+
+// errStale says that the subscriptions have changed since they were matched.
+var errStale = errors.New("webhook: the subscriptions have changed")
+
+// store matches and stores, again if the subscriptions change meanwhile. They are
+// loaded outside of the transaction, since nobody else writes during it; only
+// where they change all the time are they loaded inside.
+func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Published, bool, error) {
+	const patience = 3
+	for try := 1; ; try++ {
+		m, err := s.matcher(ctx, tenant)
+		if err != nil {
+			return nil, false, err
+		}
+		answers, replayed, err := s.tryStore(ctx, tenant, m, what, try == patience)
+		if !errors.Is(err, errStale) {
+			return answers, replayed, err
+		}
+		s.index.drop(tenant)
+	}
+}
+
+func (s *Service) tryStore(ctx context.Context, tenant id.ID, m *matcher, what storing, last bool) ([]Published, bool, error) {
+	var answers []Published
+	var replayed bool
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		var err error
+		if what.idempotencyKey != "" {
+			answers, err = firstAnswers(tx, tenant, what.idempotencyKey, what.fingerprint)
+			if replayed = answers != nil; replayed || err != nil {
+				return err
+			}
+		}
+		current := m
+		if last {
+			if current, err = s.loadMatcher(tx, tenant); err != nil {
+				return err
+			}
+		}
+		if answers, err = s.insert(tx, tenant, current, what); err != nil || what.idempotencyKey == "" {
+			return err
+		}
+		return insertIdempotencyKey(tx, tenant, what.idempotencyKey, what.fingerprint, answers)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return answers, replayed, nil
+}
+
 // traceparentFormat is W3C Trace Context, version 00.
 var traceparentFormat = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// insert stores the events, matched against m if it is the current one.
-func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, events []prepared, traceparent string) ([]Published, error) {
-	answers := make([]Published, len(events))
+// insert stores the events, matched against m. It returns errStale, having stored
+// nothing, unless m is the current one.
+func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]Published, error) {
+	answers := make([]Published, len(what.events))
 	var jobs []Job
-	for i, e := range events {
-		current, err := insertEvent(tx, tenant, e.event, traceparent, m.version)
-		if err != nil {
+	for i, e := range what.events {
+		current, err := insertEvent(tx, tenant, e.event, what.traceparent, m.version)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !current { // the subscriptions have changed since they were matched
-			if m, err = s.loadMatcher(tx, tenant); err != nil {
-				return nil, err
-			}
-			tx.After(func() { s.index.drop(tenant) })
-			if _, err = insertEvent(tx, tenant, e.event, traceparent, m.version); err != nil {
-				return nil, err
-			}
-		}
-		if i == 0 || !current {
-			if err := checkFanOut(m, events); err != nil {
+		case !current:
+			return nil, errStale
+		case i == 0:
+			if err := checkFanOut(m, what.events); err != nil {
 				return nil, err
 			}
 		}
@@ -139,7 +174,7 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, events []prepared,
 			for _, sub := range subs {
 				job := Job{
 					TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type,
-					Traceparent: traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
+					Traceparent: what.traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
 				}
 				if err := insertDelivery(tx, &job); err != nil {
 					return nil, err

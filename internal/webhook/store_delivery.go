@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -180,7 +181,10 @@ func listEvents(q db.Queryer, tenant id.ID, filter EventFilter, before id.ID, li
 		where.add("e.tenant_id = %s", tenant[:])
 		where.between(key, filter.Since, filter.Until)
 	} else {
-		chosen = `SELECT DISTINCT d.event_id AS id FROM delivery d JOIN event e ON e.tenant_id = d.tenant_id AND e.id = d.event_id WHERE `
+		// The event's tenant is compared with the argument: compared with the
+		// delivery's, and with a bound on its id, the planner would read the
+		// tenant's whole history for each delivery.
+		chosen = `SELECT DISTINCT d.event_id AS id FROM delivery d JOIN event e ON e.tenant_id = ` + where.place(tenant[:]) + ` AND e.id = d.event_id WHERE `
 		key = "d.event_id"
 		where.deliveries(tenant, DeliveryFilter{Status: filter.DeliveryStatus, Since: filter.Since, Until: filter.Until})
 	}
@@ -291,9 +295,10 @@ func listDeliveries(q db.Queryer, tenant id.ID, filter DeliveryFilter, beforeEve
 	return deliveries, rows.Err()
 }
 
+// listAttempts returns the latest attempts in their order, as many as are shown.
 func listAttempts(q db.Queryer, tenant, event, sub id.ID) ([]Attempt, error) {
 	rows, err := q.Query(`SELECT number, started_at, timing, response_status, verdict, reason, error, headers, body FROM attempt
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 ORDER BY number`, tenant[:], event[:], sub[:])
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 ORDER BY number DESC LIMIT $4`, tenant[:], event[:], sub[:], maxAttemptsShown)
 	if err != nil {
 		return nil, err
 	}
@@ -314,6 +319,7 @@ func listAttempts(q db.Queryer, tenant, event, sub id.ID) ([]Attempt, error) {
 		}
 		attempts = append(attempts, a)
 	}
+	slices.Reverse(attempts)
 	return attempts, rows.Err()
 }
 

@@ -154,6 +154,24 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	return &sub, nil
 }
 
+// ownsSubscription reports whether a subscription is the tenant's, also if it was
+// deleted. The zero ID, which chooses nothing, is everybody's.
+func ownsSubscription(q db.Queryer, tenant, sub id.ID) (bool, error) {
+	if sub.IsZero() {
+		return true, nil
+	}
+	own := false
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM subscription WHERE id = $1 AND tenant_id = $2)`, sub[:], tenant[:]).Scan(&own)
+	return own, err
+}
+
+// countSubscriptions returns how many living subscriptions a tenant has.
+func countSubscriptions(q db.Queryer, tenant id.ID) (int, error) {
+	n := 0
+	err := q.QueryRow(`SELECT count(*) FROM subscription WHERE tenant_id = $1 AND deleted_at IS NULL`, tenant[:]).Scan(&n)
+	return n, err
+}
+
 func selectVersion(q db.Queryer, tenant id.ID) (int64, error) {
 	var version int64
 	err := q.QueryRow(`SELECT coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0)`, tenant[:]).Scan(&version)

@@ -23,7 +23,8 @@ const AllTypes = "*"
 
 // Limits of a subscription.
 const (
-	maxEventTypes  = 500
+	maxEventTypes  = 100
+	maxPerTenant   = 2000 // subscriptions
 	maxHeaders     = 20
 	maxHeaderBytes = 4096
 	maxDelays      = 99
@@ -110,12 +111,18 @@ func (s *Subscription) Timeout() time.Duration {
 	return s.Dialect.Timeout()
 }
 
+// leastHidden is how long a header's value has to be to count as a secret: a
+// shorter one would hide ordinary words.
+const leastHidden = 8
+
 // Credentials lists the secrets that are sent with every request, as they stand
-// in it.
+// in it, the longest first, since one may be a part of another.
 func (s *Subscription) Credentials() []string {
 	var secrets []string
 	for _, h := range s.Headers {
-		secrets = append(secrets, h.Value)
+		if len(h.Value) >= leastHidden {
+			secrets = append(secrets, h.Value)
+		}
 	}
 	switch s.Auth.Type {
 	case NoAuth:
@@ -125,6 +132,7 @@ func (s *Subscription) Credentials() []string {
 	case BearerAuth:
 		secrets = append(secrets, s.Auth.Token)
 	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	return secrets
 }
 
@@ -172,6 +180,8 @@ type Draft struct {
 	Secret      string // "": one is made
 	Signature   string // the kind of secret to make; "": the dialect's default
 	Policy      Policy
+
+	Confirm ConfirmFunc
 }
 
 // build checks a draft, all but where its URL leads, and makes a subscription

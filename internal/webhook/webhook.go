@@ -80,9 +80,11 @@ type Service struct {
 	index  index
 	sender Sender
 
-	sweeps  chan struct{} // one token: there may be something to sweep
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	sweeps   chan struct{} // one token: there may be something to sweep
+	searches chan struct{} // a token for each list that is being read
+	tests    testQuota
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // New returns a Service that stores and matches, but tells nobody until Start.
@@ -102,6 +104,8 @@ func New(opts Options) *Service {
 		maxBytes:  opts.MaxEventBytes,
 		index:     index{tenants: make(map[id.ID]*matcher)},
 		sweeps:    make(chan struct{}, 1),
+		searches:  make(chan struct{}, maxSearches),
+		tests:     testQuota{byTenant: make(map[id.ID]int)},
 	}
 	s.metrics = newMetrics(s, opts.Metrics)
 	return s
