@@ -73,7 +73,7 @@ type Dispatcher struct {
 	mu        sync.Mutex
 	stopping  bool
 	queues    map[id.ID]*queue
-	rings     [2]ring // queues with something to send now, by class
+	rings     [2]line[*queue] // queues with something to send now, by class
 	turn      class
 	inFlight  [2]int // by class
 	idle      int    // workers that wait for more

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -19,7 +18,7 @@ const never = 1 << 62 * time.Nanosecond
 type queue struct {
 	sub *webhook.Subscription
 
-	lanes [2]fifo // first attempts and retries that wait in memory
+	lanes [2]lane // first attempts and retries that wait in memory
 	turn  webhook.Lane
 	// booked has the events that are in memory: waiting, under way, or done
 	// with an outcome that is not stored yet.
@@ -156,69 +155,3 @@ func (q *queue) judged(event id.ID, a webhook.Attempt, now time.Time) {
 // slowAttempt is how long an attempt takes that holds its place too long for its
 // endpoint to be served like the others.
 const slowAttempt = 5 * time.Second
-
-// fifo is a queue of jobs.
-type fifo struct {
-	jobs []webhook.Job
-	head int
-}
-
-func (f *fifo) len() int { return len(f.jobs) - f.head }
-
-func (f *fifo) push(j webhook.Job) { f.jobs = append(f.jobs, j) }
-
-func (f *fifo) front() *webhook.Job { return &f.jobs[f.head] }
-
-func (f *fifo) pop() webhook.Job {
-	j := f.jobs[f.head]
-	f.jobs[f.head] = webhook.Job{} // lets go of the body
-	f.head++
-	switch n := f.len(); {
-	case n == 0:
-		f.jobs, f.head = f.jobs[:0], 0
-	case f.head >= 64 && f.head >= n:
-		copy(f.jobs, f.jobs[f.head:])
-		clear(f.jobs[n:])
-		f.jobs, f.head = f.jobs[:n], 0
-	}
-	return j
-}
-
-// remove takes out the job of an event, if it is there.
-func (f *fifo) remove(event id.ID) (webhook.Job, bool) {
-	for i := f.head; i < len(f.jobs); i++ {
-		if job := f.jobs[i]; job.EventID == event {
-			f.jobs = slices.Delete(f.jobs, i, i+1)
-			return job, true
-		}
-	}
-	return webhook.Job{}, false
-}
-
-// rotate moves the first job behind the others.
-func (f *fifo) rotate() { f.push(f.pop()) }
-
-// ring holds the queues of a class in the order in which they are served.
-type ring struct {
-	queues []*queue
-	head   int
-}
-
-func (r *ring) len() int { return len(r.queues) - r.head }
-
-func (r *ring) push(q *queue) { r.queues = append(r.queues, q) }
-
-func (r *ring) pop() *queue {
-	q := r.queues[r.head]
-	r.queues[r.head] = nil
-	r.head++
-	switch n := r.len(); {
-	case n == 0:
-		r.queues, r.head = r.queues[:0], 0
-	case r.head >= 64 && r.head >= n:
-		copy(r.queues, r.queues[r.head:])
-		clear(r.queues[n:])
-		r.queues, r.head = r.queues[:n], 0
-	}
-	return q
-}

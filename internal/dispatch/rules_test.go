@@ -131,22 +131,28 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestAFifoGivesBackInOrderAndLetsGo(t *testing.T) {
-	var f fifo
+func TestALineGivesBackInOrderAndLetsGo(t *testing.T) {
+	var l line[webhook.Job]
 	next, want := 0, 0
 	for round := range 500 {
 		for range round % 7 {
-			f.push(webhook.Job{Attempts: next})
+			l.push(webhook.Job{Attempts: next})
 			next++
 		}
-		for range min(f.len(), round%5) {
-			if got := f.pop().Attempts; got != want {
+		for range min(l.len(), round%5) {
+			if got := l.pop().Attempts; got != want {
 				t.Fatalf("%d instead of %d", got, want)
 			}
 			want++
 		}
 	}
-	if cap(f.jobs) > 4*max(f.len(), 64) {
-		t.Errorf("%d places for %d jobs", cap(f.jobs), f.len())
+	if cap(l.items) > 4*max(l.len(), keptCapacity) {
+		t.Errorf("%d places for %d jobs", cap(l.items), l.len())
+	}
+	for l.len() > 0 {
+		l.pop()
+	}
+	if cap(l.items) > keptCapacity {
+		t.Errorf("%d places for none", cap(l.items))
 	}
 }
