@@ -52,6 +52,18 @@ func (r *receiver) total() int {
 	return n
 }
 
+// settled returns how many have arrived once what was on its way has.
+func (r *receiver) settled() int {
+	for before := r.total(); ; {
+		time.Sleep(100 * time.Millisecond)
+		now := r.total()
+		if now == before {
+			return now
+		}
+		before = now
+	}
+}
+
 // missing returns how many of the ids have not arrived.
 func (r *receiver) missing(ids []string) int {
 	r.mu.Lock()
@@ -123,8 +135,7 @@ func TestNothingAcceptedIsLostByTenKills(t *testing.T) {
 		s.kill()
 		close(stop)
 		clients.Wait()
-		time.Sleep(50 * time.Millisecond) // what was on its way to the receiver has arrived
-		unrecorded = r.total() - s.recorded(t)
+		unrecorded = r.settled() - s.recorded(t)
 		s.mustStart(t, flags...)
 	}
 	for deadline := time.Now().Add(time.Minute); r.missing(accepted) > 0 && time.Now().Before(deadline); {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
@@ -309,6 +310,55 @@ func TestASecretAcrossTheCutOfABodyOrInsideAnotherIsHidden(t *testing.T) {
 		_, attempts := s.MustDelivery(t, event, sub)
 		if body := string(attempts[0].Body); len(body) > 16<<10 || strings.Contains(body, "Super") || strings.Contains(body, "tail") {
 			t.Errorf("%d bytes are stored: %.40q … %q", len(body), body, body[len(body)-20:])
+		}
+	})
+}
+
+func TestARequestHasExactlyTheHeadersThatItShould(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		requests := make(chan *http.Request, 2)
+		take := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { requests <- r })
+		s.Net.MustServe(t, "basic.example", take)
+		s.Net.MustServe(t, "bearer.example", take)
+		for host, auth := range map[string]webhook.Auth{
+			"basic.example":  {Type: webhook.BasicAuth, Username: "user", Password: "pass word"},
+			"bearer.example": {Type: webhook.BearerAuth, Token: "abc.def"},
+		} {
+			if _, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, webhook.Draft{
+				URL: "http://" + host + "/", EventTypes: []string{"*"}, Auth: auth, Headers: map[string]string{"x-team": "billing"},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		answers, _, err := s.Webhooks.Publish(t.Context(), s.Tenant, webhook.Publishing{
+			Publications: []webhook.Publication{{Type: "invoice.paid", Data: []byte(`{}`)}}, Traceparent: traceparent,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle(time.Second)
+		event := id.Event.Format(answers[0].ID)
+		for range 2 {
+			r := <-requests
+			got := r.Header.Clone()
+			for _, changing := range []string{"Webhook-Timestamp", "Webhook-Signature", "Content-Length"} {
+				if got.Get(changing) == "" {
+					t.Errorf("%s is missing", changing)
+				}
+				got.Del(changing)
+			}
+			want := http.Header{
+				"Content-Type": {"application/json"}, "User-Agent": {"Grapevine/test"}, "Webhook-Id": {event},
+				"X-Grapevine-Event-Id": {event}, "X-Grapevine-Event-Type": {"invoice.paid"}, "X-Grapevine-Attempt": {"1"},
+				"Traceparent": {traceparent}, "X-Team": {"billing"}, "Authorization": {"Basic dXNlcjpwYXNzIHdvcmQ="},
+			}
+			if r.Host == "bearer.example" {
+				want["Authorization"] = []string{"Bearer abc.def"}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", r.Host, diff)
+			}
 		}
 	})
 }
