@@ -119,7 +119,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	handler := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
-		Ready: a.ready.check, Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
+		Ready: a.ready.check, Unavailable: webhook.Unavailable,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
