@@ -3,16 +3,12 @@ package dispatch
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -51,20 +47,22 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 	ctx, cancel := context.WithTimeout(ctx, sub.Timeout())
 	defer cancel()
 	result := webhook.Attempt{Number: msg.Attempt, StartedAt: msg.SentAt}
-	var clock stopwatch
-	req, err := a.request(httptrace.WithClientTrace(ctx, clock.trace()), sub, msg, traceparent)
+	var timing netguard.Timing
+	req, err := a.request(netguard.WithTiming(ctx, &timing), sub, msg, traceparent)
 	if err != nil {
 		result.Verdict, result.Reason, result.Error = wire.Refused, reasonConfiguration, err.Error()
 		return result
 	}
-	clock.start = time.Now()
+	start := time.Now()
 	resp, err := a.transport.RoundTrip(req)
 	if err == nil {
 		result.ResponseStatus = resp.StatusCode
 		result.Headers = responseHeaders(resp.Header)
 		result.Body, err = readBody(resp)
 	}
-	result.Timing = clock.timing(time.Now())
+	result.Timing = webhook.Timing{
+		DNS: timing.DNS, Connect: timing.Connect, TLS: timing.TLS, FirstByte: timing.FirstByte, Total: time.Since(start),
+	}
 	hideSecrets(&result, sub)
 	if err != nil {
 		class := netguard.Classify(err)
@@ -91,34 +89,55 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 	if err != nil {
 		return nil, errors.New("the subscription has no secret that can sign")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.URL, bytes.NewReader(msg.Body))
+	req, err := netguard.NewRequest(ctx, sub.URL, msg.Body)
 	if err != nil {
 		return nil, errors.New("the subscription's URL can't be requested")
 	}
-	for _, h := range sub.Headers {
-		req.Header[h.Name] = []string{h.Value}
+	signed := signer.Sign(msg)
+	h := newHeaders(len(sub.Headers) + len(signed) + 8) // as many as are set at most
+	req.Header = h.header
+	for _, own := range sub.Headers {
+		h.set(own.Name, own.Value)
 	}
 	switch sub.Auth.Type {
 	case webhook.NoAuth:
 	case webhook.BasicAuth:
 		req.SetBasicAuth(sub.Auth.Username, sub.Auth.Password)
 	case webhook.BearerAuth:
-		req.Header["Authorization"] = []string{"Bearer " + sub.Auth.Token}
+		h.set("Authorization", "Bearer "+sub.Auth.Token)
 	default:
 		return nil, errors.New("the subscription's kind of authentication is not known")
 	}
-	for _, h := range signer.Sign(msg) {
-		req.Header[h.Name] = []string{h.Value}
+	for _, signature := range signed {
+		h.set(signature.Name, signature.Value)
 	}
-	req.Header["Content-Type"] = []string{"application/json"}
-	req.Header["User-Agent"] = []string{a.userAgent}
-	req.Header["X-Grapevine-Event-Id"] = []string{id.Event.Format(msg.EventID)}
-	req.Header["X-Grapevine-Event-Type"] = []string{msg.Type}
-	req.Header["X-Grapevine-Attempt"] = []string{strconv.Itoa(msg.Attempt)}
+	h.set("Content-Type", "application/json")
+	h.set("User-Agent", a.userAgent)
+	h.set("X-Grapevine-Event-Id", id.Event.Format(msg.EventID))
+	h.set("X-Grapevine-Event-Type", msg.Type)
+	h.set("X-Grapevine-Attempt", strconv.Itoa(msg.Attempt))
 	if traceparent != "" {
-		req.Header["Traceparent"] = []string{traceparent}
+		h.set("Traceparent", traceparent)
 	}
 	return req, nil
+}
+
+// headers fills an [http.Header] of one value for each name, all of which stand
+// in one slice instead of one each.
+type headers struct {
+	header http.Header
+	values []string
+}
+
+func newHeaders(most int) *headers {
+	return &headers{header: make(http.Header, most), values: make([]string, 0, most)}
+}
+
+// set takes the name in its canonical form.
+func (h *headers) set(name, value string) {
+	n := len(h.values)
+	h.values = append(h.values, value)
+	h.header[name] = h.values[n : n+1 : n+1]
 }
 
 // readBody keeps the beginning of a body, longer than it is stored so that a
@@ -126,8 +145,8 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 // connection can be used again; a longer body costs the connection.
 func readBody(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // its body is the connection itself, which no deadline ends
+	if resp.Body == http.NoBody {
+		return nil, nil
 	}
 	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptBody+longestSecret))
 	if err == nil && len(kept) == keptBody+longestSecret {
@@ -150,7 +169,13 @@ const maxKeptHeaders = 8 << 10
 func responseHeaders(h http.Header) []wire.Header {
 	kept := make([]wire.Header, 0, len(h))
 	size := 0
-	for _, name := range slices.Sorted(maps.Keys(h)) {
+	var room [24]string
+	names := room[:0]
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		if name == "Set-Cookie" || name == "Set-Cookie2" {
 			continue
 		}
@@ -162,45 +187,6 @@ func responseHeaders(h http.Header) []wire.Header {
 		}
 	}
 	return kept
-}
-
-// stopwatch notes when the parts of a request happen. Parts may run on several
-// goroutines at once, and on after the request has ended.
-type stopwatch struct {
-	mu                                 sync.Mutex
-	start                              time.Time
-	dnsStart, connectStart, tlsStart   time.Time
-	dns, connect, tls, firstByteOffset time.Duration
-}
-
-func (w *stopwatch) trace() *httptrace.ClientTrace {
-	began := func(at *time.Time) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if at.IsZero() {
-			*at = time.Now()
-		}
-	}
-	ended := func(at *time.Time, took *time.Duration) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		*took = time.Since(*at)
-	}
-	return &httptrace.ClientTrace{
-		DNSStart:             func(httptrace.DNSStartInfo) { began(&w.dnsStart) },
-		DNSDone:              func(httptrace.DNSDoneInfo) { ended(&w.dnsStart, &w.dns) },
-		ConnectStart:         func(string, string) { began(&w.connectStart) },
-		ConnectDone:          func(string, string, error) { ended(&w.connectStart, &w.connect) },
-		TLSHandshakeStart:    func() { began(&w.tlsStart) },
-		TLSHandshakeDone:     func(tls.ConnectionState, error) { ended(&w.tlsStart, &w.tls) },
-		GotFirstResponseByte: func() { ended(&w.start, &w.firstByteOffset) },
-	}
-}
-
-func (w *stopwatch) timing(now time.Time) webhook.Timing {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return webhook.Timing{DNS: w.dns, Connect: w.connect, TLS: w.tls, FirstByte: w.firstByteOffset, Total: now.Sub(w.start)}
 }
 
 // hideSecrets masks the credentials of the request in what came back, and cuts

@@ -228,6 +228,9 @@ func TestAConnectionThatFailedIsNotUsedAgain(t *testing.T) {
 		sub := s.MustSubscribe(t, "shaky.example", webhook.Policy{MaxInFlight: 1, Schedule: []time.Duration{time.Second}}, func(w http.ResponseWriter, r *http.Request) {
 			switch calls.Add(1) {
 			case 2:
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.WriteHeader(http.StatusOK)
+				_ = http.NewResponseController(w).Flush()
 				panic(http.ErrAbortHandler)
 			case 4:
 				silent(w, r)
@@ -238,6 +241,34 @@ func TestAConnectionThatFailedIsNotUsedAgain(t *testing.T) {
 			settle(20 * time.Second)
 			if d, attempts := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered || len(attempts) != want {
 				t.Errorf("event %d: %+v %+v", i, d, attempts)
+			}
+		}
+	})
+}
+
+func TestAReceiverThatHangsUpUnansweredIsAskedOnceMoreIfTheConnectionWasNotNew(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var calls atomic.Int32
+		sub := s.MustSubscribe(t, "shaky.example", webhook.Policy{MaxInFlight: 1, Schedule: []time.Duration{}}, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if n := calls.Add(1); n == 2 || n >= 4 {
+				panic(http.ErrAbortHandler)
+			}
+		})
+		for i, want := range []struct {
+			status webhook.Status
+			calls  int32
+		}{
+			{webhook.Delivered, 1},
+			{webhook.Delivered, 3}, // the second was cut off
+			{webhook.Failed, 5},    // the fourth and the one that repeats it
+			{webhook.Failed, 6},    // a new connection is not repeated
+		} {
+			event := s.MustPublish(t, 1)[0]
+			settle(20 * time.Second)
+			d, attempts := s.MustDelivery(t, event, sub)
+			if d.Status != want.status || len(attempts) != 1 || calls.Load() != want.calls {
+				t.Errorf("event %d, after %d calls: %+v %+v", i, calls.Load(), d, attempts)
 			}
 		}
 	})

@@ -185,8 +185,9 @@ func (g *Guard) control(_, address string, _ syscall.RawConn) error {
 	return g.CheckAddr(target.Addr())
 }
 
-// dial opens the connections of a transport. The time limit is the dial's own,
-// since net/http lets a dial go on when the request it was for is over.
+// dial opens the connections of a transport. The time limit is the dial's own: a
+// request may have no deadline, and towards a proxy net/http lets a dial go on
+// when the request it was for is over.
 func (g *Guard) dial(ctx context.Context, network, address string, limit time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

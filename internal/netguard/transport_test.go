@@ -191,12 +191,21 @@ func TestOnlyTheAllowedAddressesOfAHostAreDialled(t *testing.T) {
 	}
 }
 
-func TestARequestOfASchemeThatIsNotAllowedIsNotSent(t *testing.T) {
-	network := &recorder{}
-	client := mustClient(t, netguard.Config{Resolver: someHosts, DialContext: network.DialContext}, netguard.TransportOptions{})
-	_, err := post(t, client, "http://example.com/")
-	if got := reasonOf(t, err); got != netguard.ReasonScheme || network.String() != "" {
-		t.Errorf("got %v, and dialled %q", err, network.String())
+func TestARequestOfASchemeOrMethodThatIsNotAllowedIsNotSent(t *testing.T) {
+	for name, proxy := range map[string]*url.URL{"directly": nil, "by a proxy": {Scheme: "http", Host: "proxy:3128"}} {
+		network := &recorder{}
+		client := mustClient(t, netguard.Config{Resolver: someHosts, DialContext: network.DialContext, ForwardProxy: proxy}, netguard.TransportOptions{})
+		_, err := post(t, client, "http://example.com/")
+		if got := reasonOf(t, err); got != netguard.ReasonScheme || network.String() != "" {
+			t.Errorf("%s: got %v, and dialled %q", name, err, network.String())
+		}
+		resp, err := client.Get("https://example.com/")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if err == nil || network.String() != "" {
+			t.Errorf("%s: GET: got %v, and dialled %q", name, err, network.String())
+		}
 	}
 }
 
@@ -306,8 +315,15 @@ func TestAHandshakeThatIsNeverAnsweredIsGivenUp(t *testing.T) {
 		if waited := time.Since(begun); waited != 15*time.Second {
 			t.Errorf("the request ended after %v, not at its deadline", waited)
 		}
+		if got := <-held; got != 15*time.Second {
+			t.Errorf("the connection was held for %v, not as long as the request", got)
+		}
+		client.Timeout, begun = 0, time.Now()
+		if _, err := post(t, client, "https://example.com/"); netguard.Classify(err) != netguard.ClassTimeout {
+			t.Errorf("without a deadline: got %v, want a timeout", err)
+		}
 		if got := <-held; got != 40*time.Second {
-			t.Errorf("the connection was held for %v, want 40s", got)
+			t.Errorf("without a deadline the connection was held for %v, want 40s", got)
 		}
 	})
 }
@@ -413,15 +429,6 @@ func TestAForwardProxyCarriesRequestsToPublicTargetsOnly(t *testing.T) {
 	}
 }
 
-func TestOnlyTheProxyItselfIsDialledUnchecked(t *testing.T) {
-	g := mustGuard(t, netguard.Config{ForwardProxy: &url.URL{Scheme: "http", Host: "127.0.0.1:3128"}})
-	transport := g.Transport(netguard.TransportOptions{})
-	transport.Proxy = nil // as a careless caller might
-	if _, err := post(t, &http.Client{Transport: transport}, "https://127.0.0.1:3129/"); !errors.Is(err, netguard.ErrBlocked) {
-		t.Errorf("got %v, want ErrBlocked", err)
-	}
-}
-
 func TestAProxyThatRefusesOrIsDownIsAFailureToConnect(t *testing.T) {
 	ps := httptest.NewServer(&forwardProxy{status: http.StatusForbidden})
 	defer ps.Close()
@@ -443,6 +450,18 @@ func TestAProxyThatRefusesOrIsDownIsAFailureToConnect(t *testing.T) {
 		if got := netguard.Redact(err); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestAProtocolSwitchByAProxyIsAnAnswerWithoutABody(t *testing.T) {
+	proxy := mustScript(t, func(p *peer) {
+		p.take()
+		p.say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+		p.hold()
+	})
+	client := mustClient(t, netguard.Config{ForwardProxy: &url.URL{Scheme: "http", Host: proxy.addr}, AllowHTTP: true, Resolver: hosts{"example.com": {public4}}}, netguard.TransportOptions{})
+	if status, err := post(t, client, "http://example.com/"); err != nil || status != http.StatusSwitchingProtocols {
+		t.Errorf("got %d, %v", status, err)
 	}
 }
 

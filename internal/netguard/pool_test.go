@@ -1,0 +1,167 @@
+package netguard_test
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/netguard"
+)
+
+// idling serves connections in a bubble, each request in a second, and counts
+// the ones that are open.
+type idling struct{ open, opened, requests atomic.Int32 }
+
+func (s *idling) config() netguard.Config {
+	return pipes(&s.opened, func(p *peer) {
+		s.open.Add(1)
+		for p.take() != "" {
+			time.Sleep(time.Second)
+			p.say(ok)
+		}
+		s.open.Add(-1)
+	}, &s.requests)
+}
+
+// burst sends one request to each URL, all at once, and waits until they are
+// answered.
+func burst(t *testing.T, rt http.RoundTripper, urls ...string) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, u := range urls {
+		all.Go(func() {
+			if _, _, err := send(t, t.Context(), rt, u, "{}"); err != nil {
+				t.Errorf("%s: %v", u, err)
+			}
+		})
+	}
+	all.Wait()
+	synctest.Wait()
+}
+
+const com, org = "http://example.com", "http://example.org"
+
+func TestOnlySoManyIdleConnectionsAreKeptForAHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var server idling
+		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConnsPerHost: 3})
+		burst(t, transport, slices.Repeat([]string{com}, 5)...)
+		if n := server.open.Load(); n != 3 {
+			t.Errorf("%d are open, not 3", n)
+		}
+		burst(t, transport, slices.Repeat([]string{com}, 4)...)
+		if n := server.opened.Load(); n != 6 {
+			t.Errorf("%d were opened, not one more", n)
+		}
+		burst(t, transport, org, org)
+		if n := server.open.Load(); n != 5 {
+			t.Errorf("%d are open to two hosts, not 5", n)
+		}
+	})
+}
+
+func TestOfTooManyIdleConnectionsInAllTheOldestGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var server idling
+		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConns: 3, MaxIdleConnsPerHost: 3})
+		burst(t, transport, com)
+		burst(t, transport, org, org, org)
+		if n := server.open.Load(); n != 3 {
+			t.Errorf("%d are open, not 3", n)
+		}
+		burst(t, transport, org, org, org)
+		if n := server.opened.Load(); n != 4 {
+			t.Errorf("%d were opened: the newer ones should have been used again", n)
+		}
+		burst(t, transport, com)
+		if n := server.opened.Load(); n != 5 {
+			t.Errorf("%d were opened: the oldest should have gone", n)
+		}
+	})
+}
+
+func TestAnIdleConnectionIsClosedAfterNinetySeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var server idling
+		transport := mustTransport(t, server.config(), netguard.TransportOptions{})
+		burst(t, transport, com, com) // idle since 1s
+		time.Sleep(59 * time.Second)
+		burst(t, transport, com) // idle since 61s
+		start := time.Now().Add(-61 * time.Second)
+		for _, step := range []struct {
+			at   time.Duration // from the start
+			open int32
+		}{{90 * time.Second, 2}, {92 * time.Second, 1}, {150 * time.Second, 1}, {152 * time.Second, 0}} {
+			time.Sleep(time.Until(start.Add(step.at)))
+			synctest.Wait()
+			if n := server.open.Load(); n != step.open {
+				t.Errorf("after %s %d are open, not %d", step.at, n, step.open)
+			}
+		}
+		burst(t, transport, com)
+		time.Sleep(92 * time.Second)
+		synctest.Wait()
+		if n := server.open.Load(); n != 0 {
+			t.Errorf("%d are open: the timer has not come again", n)
+		}
+	})
+}
+
+func TestIdleConnectionsCanBeClosedAndThoseUnderWayFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var server idling
+		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConnsPerHost: 9})
+		burst(t, transport, com, com, org)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			burst(t, transport, com)
+		}()
+		time.Sleep(500 * time.Millisecond)
+		transport.CloseIdleConnections()
+		synctest.Wait()
+		if n := server.open.Load(); n != 1 {
+			t.Errorf("%d are open, not the one under way", n)
+		}
+		<-done
+		if n := server.open.Load(); n != 0 {
+			t.Errorf("%d are open after the last answer", n)
+		}
+		burst(t, transport, com)
+		if n := server.open.Load(); n != 1 {
+			t.Errorf("%d are open: with a new request connections are kept again", n)
+		}
+	})
+}
+
+// everywhere resolves every name to this machine.
+type everywhere struct{}
+
+func (everywhere) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+}
+
+func TestManyRequestsAtOnceOverManyHosts(t *testing.T) {
+	server, _, trust := mustServe(t, answerOK)
+	port := mustPort(t, server.URL)
+	config := netguard.Config{AllowNetworks: networks("127.0.0.0/8"), Resolver: everywhere{}}
+	transport := mustTransport(t, config, netguard.TransportOptions{TLS: trust, MaxIdleConns: 64, MaxIdleConnsPerHost: 2})
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for j := range 20 {
+				host := "h" + string(rune('a'+(i*j)%26)) + ".example.com"
+				if status, _, err := send(t, t.Context(), transport, "https://"+host+":"+port, "{}"); err != nil || status != http.StatusOK {
+					t.Errorf("%s: %d %v", host, status, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
