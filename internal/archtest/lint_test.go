@@ -94,6 +94,10 @@ var plants = []plant{
 	{name: "the API with services", file: "internal/api/f.go", imports: []string{"internal/tenant", "internal/webhook", "internal/problem"}},
 	{name: "a test of the API with all of it", file: "internal/api/g_test.go", imports: []string{"database/sql", "internal/testkit", "internal/app"}},
 
+	{name: "bench with the database", file: "internal/bench/a.go", imports: []string{"internal/db"}, want: "depguard"},
+	{name: "bench with app", file: "internal/bench/b.go", imports: []string{"internal/app"}, want: "depguard"},
+	{name: "bench with what a user has", file: "internal/bench/c.go", imports: []string{"client", "verify"}},
+
 	{name: "app with cli", file: "internal/app/a.go", imports: []string{"internal/cli"}, want: "depguard"},
 	{name: "app with SQL", file: "internal/app/b.go", imports: []string{"database/sql"}, want: "depguard"},
 	{name: "app with testkit", file: "internal/app/d.go", imports: []string{"internal/testkit"}, want: "depguard"},
