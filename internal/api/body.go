@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // The limits of bodies.
@@ -35,7 +36,7 @@ func (l sizeLimit) err() error {
 }
 
 // readBody reads the body of a request, which must be JSON and within the limit.
-// What it returns is valid JSON in UTF-8, or empty.
+// What it returns is valid JSON in UTF-8, as wire.Compact leaves it, or empty.
 func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit sizeLimit) ([]byte, error) {
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
@@ -62,10 +63,11 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit sizeLimi
 	if !utf8.Valid(body) {
 		return nil, problem.Malformed.New("the body is not valid UTF-8")
 	}
-	if !json.Valid(body) {
+	compact, err := wire.Compact(body)
+	if err != nil {
 		return nil, malformedJSON(body)
 	}
-	return body, nil
+	return compact, nil
 }
 
 var errNoBody = problem.Malformed.New("the request must have a body")

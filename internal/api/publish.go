@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -136,7 +135,7 @@ func (s *server) publish(w http.ResponseWriter, r *http.Request, rt route, how p
 		return errNoBody
 	}
 	var errs fieldErrors
-	p := how.read(bytes.TrimLeft(body, " \t\r\n"), &errs)
+	p := how.read(body, &errs)
 	if keys := r.Header[idempotencyHeader]; len(keys) > 0 {
 		if len(keys) > 1 || keys[0] == "" {
 			errs.add(idempotencyHeader, "must be given once and not be empty")

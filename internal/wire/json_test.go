@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -68,6 +69,41 @@ func TestCompactKeepsTheMeaningAndIsStable(t *testing.T) {
 			t.Fatalf("%s became %s: %v", once, twice, err)
 		}
 	})
+}
+
+// FuzzCompact compares with encoding/json what is accepted and what it means.
+func FuzzCompact(f *testing.F) {
+	for _, seed := range []string{
+		` { "a" : [ 1 , -2.50e+7, null, true, false, {}, [ ] ] } `, `"\u003c\/\ud83d\ude00\ud83d\uD83D\""`, `-0.0E-1`, `01`, `1.`, `-`, `1e`,
+		`{"a":1,}`, `{"a"}`, `{"a":}`, `{1:2}`, `[1 2]`, `[,]`, `tru`, `nul1`, `"a` + "\n" + `"`, `"\u00g0"`, `"\u12`, `"\`, `"1234567` + "\x1f" + `"`, "\"\xff\"", `{"a":1}x`, `]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		got, err := wire.Compact(src)
+		if want := utf8.Valid(src) && json.Valid(src); (err == nil) != want {
+			t.Fatalf("%q is valid: %v, and Compact says %v", src, want, err)
+		}
+		if err != nil {
+			return
+		}
+		var a, b any
+		if errA, errB := json.Unmarshal(src, &a), json.Unmarshal(got, &b); (errA == nil) != (errB == nil) || !cmp.Equal(a, b) {
+			t.Fatalf("%q became %q", src, got)
+		}
+		if again, err := wire.Compact(got); err != nil || !bytes.Equal(again, got) {
+			t.Fatalf("%q became %q: %v", got, again, err)
+		}
+	})
+}
+
+func TestCompactReadsAsDeepAsEncodingJSON(t *testing.T) {
+	for depth, want := range map[int]bool{10_000: true, 10_001: false} {
+		src := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+		if _, err := wire.Compact(src); (err == nil) != want || json.Valid(src) != want {
+			t.Errorf("%d levels: %v", depth, err)
+		}
+	}
 }
 
 func TestNodeWritesTheSameStrings(t *testing.T) {
