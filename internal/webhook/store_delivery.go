@@ -13,6 +13,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // insertEvent stores an event if the tenant's subscriptions still have the
@@ -423,19 +424,28 @@ func countAttempt(tx *db.Tx, o *Outcome) (bool, error) {
 }
 
 func insertAttempt(tx *db.Tx, j *Job, a *Attempt) error {
-	headers := ""
-	if len(a.Headers) > 0 {
-		text, err := json.Marshal(a.Headers)
-		if err != nil {
-			return err
-		}
-		headers = string(text)
-	}
 	_, err := tx.Exec(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.Number, db.Micro(a.StartedAt), formatTiming(a.Timing), a.ResponseStatus,
-		string(a.Verdict), string(a.Reason), a.Error, headers, a.Body)
+		string(a.Verdict), string(a.Reason), a.Error, formatHeaders(a.Headers), a.Body)
 	return err
+}
+
+// formatHeaders writes headers as the JSON that a list of them is read from.
+func formatHeaders(headers []wire.Header) string {
+	if len(headers) == 0 {
+		return ""
+	}
+	b := make([]byte, 0, 256)
+	for _, h := range headers {
+		b = append(b, `,{"Name":`...)
+		b = wire.AppendQuoted(b, h.Name)
+		b = append(b, `,"Value":`...)
+		b = wire.AppendQuoted(b, h.Value)
+		b = append(b, '}')
+	}
+	b[0] = '['
+	return string(append(b, ']'))
 }
 
 // parts lists the parts of a timing in the order in which they are stored.
