@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,17 +22,28 @@ type conn struct {
 	pool  *sql.DB
 	open  *sql.Conn // nil: not connected
 	stmts map[string]*sql.Stmt
+
+	copies []*fileCopy // being made of what this connection has open
+}
+
+// connect opens the connection if it is not open.
+func (c *conn) connect(ctx context.Context) error {
+	if c.open != nil {
+		return nil
+	}
+	opened, err := c.pool.Conn(ctx)
+	if err != nil {
+		return classify(fmt.Errorf("db: connect: %w", err))
+	}
+	c.open, c.stmts = opened, make(map[string]*sql.Stmt)
+	return nil
 }
 
 // begin starts a transaction with the statement given. Where that fails the
 // connection is dropped, so that the next begin tries a new one.
 func (c *conn) begin(ctx context.Context, statement string) error {
-	if c.open == nil {
-		opened, err := c.pool.Conn(ctx)
-		if err != nil {
-			return classify(fmt.Errorf("db: connect: %w", err))
-		}
-		c.open, c.stmts = opened, make(map[string]*sql.Stmt)
+	if err := c.connect(ctx); err != nil {
+		return err
 	}
 	if err := c.exec(statement); err != nil {
 		c.drop()
@@ -71,9 +83,12 @@ func (c *conn) release() error {
 	return err
 }
 
-// finalize closes the statements. SQLite keeps a connection alive, with its
-// locks, until the last of them is closed.
+// finalize closes the statements and gives up the copies under way. SQLite keeps
+// a connection alive, with its locks, until the last of them is closed.
 func (c *conn) finalize() {
+	for _, underWay := range slices.Clone(c.copies) {
+		_ = underWay.finish() // the copy fails with its next step
+	}
 	for _, stmt := range c.stmts {
 		_ = stmt.Close()
 	}

@@ -50,12 +50,17 @@ type Options struct {
 	Logger  *slog.Logger          // nil: nothing is logged
 	Metrics prometheus.Registerer // nil: nothing is measured; in use until Close
 
+	// CommitDelay makes every commit take so much longer, as on a slower disk. It
+	// is for measurements.
+	CommitDelay time.Duration
+
 	busyTimeout time.Duration // how long a transaction waits for another process; 0: five seconds
 	migrations  fs.FS         // nil: the program's own
 }
 
 // DB is an open, migrated database. All methods may be called concurrently.
 type DB struct {
+	path    string // of the file
 	readers *readers
 	writer  *writer
 	unlock  func() error // gives up the hold on the database file

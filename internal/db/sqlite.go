@@ -64,7 +64,13 @@ func makeFile(path string) (string, error) {
 }
 
 func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
-	write, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, "_txlock", "immediate"))
+	if _, err := finishRestore(path); err != nil {
+		return nil, err
+	}
+	if err := removeCopy(path + underWaySuffix); err != nil {
+		return nil, fmt.Errorf("db: remove a copy that was not finished: %w", err)
+	}
+	write, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, url.Values{"_txlock": {"immediate"}, "_pragma": {"cache_size(-32768)"}}))
 	if err != nil {
 		return nil, fmt.Errorf("db: open: %w", err)
 	}
@@ -72,7 +78,7 @@ func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err := migrate(ctx, write, opts.migrations, sqliteTokens, opts.Logger); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	read, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, "mode", "ro"))
+	read, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, url.Values{"mode": {"ro"}, "_pragma": {"cache_size(-4096)"}}))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("db: open: %w", err), write.Close())
 	}
@@ -81,24 +87,24 @@ func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.close(), write.Close())
 	}
-	return &DB{readers: r, writer: w}, nil
+	return &DB{path: path, readers: r, writer: w}, nil
 }
 
-// sqliteDSN names the file and what every connection to it has to set.
-func sqliteDSN(path string, busy time.Duration, key, value string) string {
-	q := url.Values{"_pragma": {
+// sqliteDSN names the file and what a connection to it has to set: besides what
+// is given, in which cache_size counts KiB, what all have in common. A reader's
+// cache is void after each commit, so it need not be large.
+func sqliteDSN(path string, busy time.Duration, q url.Values) string {
+	q["_pragma"] = append(q["_pragma"],
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), // another process, such as a backup, may hold the file for a moment
 		"journal_mode(WAL)",        // readers don't wait for the writer
 		"synchronous(FULL)",        // a commit is on disk before it is answered
 		"wal_autocheckpoint(4000)", // pages, so about 16 MB of log
 		"journal_size_limit(67108864)",
-		"cache_size(-32768)", // KiB
 		"foreign_keys(ON)",
 		"temp_store(MEMORY)",
 		"secure_delete(ON)", // what is expunged is overwritten
-	}}
-	q.Set(key, value)
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	)
+	return fileDSN(path, q)
 }
 
 // sqliteTokens are the types that the two databases call by different names.

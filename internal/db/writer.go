@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -26,7 +25,10 @@ type writer struct {
 	queue   chan *write
 	done    chan struct{} // closed when the loop has ended
 	metrics *metrics
-	readers *readers // of the same file
+	readers *readers      // of the same file
+	delay   time.Duration // after each commit
+
+	returning *returning
 
 	mu     sync.RWMutex // held to send to queue; taken whole to close it
 	closed bool
@@ -41,8 +43,9 @@ type writer struct {
 type write struct {
 	ctx    context.Context // only asked before the closure begins
 	fn     func(*Tx) error
-	taken  atomic.Bool // by the loop, which then runs it, or by the caller, who gave up
-	tx     *Tx         // nil: it was not run
+	aside  func(*conn) error // instead of fn: runs between two transactions
+	taken  atomic.Bool       // by the loop, which then runs it, or by the caller, who gave up
+	tx     *Tx               // nil: it was not run
 	err    error
 	panics any
 	done   chan struct{}
@@ -59,7 +62,10 @@ func newWriter(pool *sql.DB, readers *readers, opts Options) (*writer, error) {
 		done:    make(chan struct{}),
 		metrics: m,
 		readers: readers,
-		conn:    &conn{pool: pool},
+		delay:   opts.CommitDelay,
+
+		returning: newReturning(),
+		conn:      &conn{pool: pool},
 	}
 	go w.loop()
 	return w, nil
@@ -67,15 +73,18 @@ func newWriter(pool *sql.DB, readers *readers, opts Options) (*writer, error) {
 
 // do hands fn to the loop and waits for its outcome.
 func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
-	req := &write{ctx: ctx, fn: fn, done: make(chan struct{})}
+	return w.await(&write{ctx: ctx, fn: fn, done: make(chan struct{})})
+}
+
+func (w *writer) await(req *write) error {
 	if err := w.enqueue(req); err != nil {
 		return err
 	}
 	select {
 	case <-req.done:
-	case <-ctx.Done():
+	case <-req.ctx.Done():
 		if req.taken.CompareAndSwap(false, true) {
-			return ctx.Err()
+			return req.ctx.Err()
 		}
 		<-req.done
 	}
@@ -95,6 +104,7 @@ func (w *writer) enqueue(req *write) error {
 	}
 	select {
 	case w.queue <- req:
+		w.returning.arrive()
 		return nil
 	case <-req.ctx.Done():
 		return req.ctx.Err()
@@ -127,22 +137,23 @@ func (w *writer) loop() {
 	}()
 	group := make([]*write, 0, maxGroup)
 	for first := range w.queue {
-		group = w.gather(append(group, first))
-		w.run(group)
+		var asides []*write
+		group, asides = apart(w.gather(append(group, first)))
+		w.runAsides(asides)
+		if len(group) > 0 {
+			w.run(group)
+		}
 		clear(group)
 		group = group[:0]
 	}
 	drained = true
 }
 
-// yields is how often the writer lets others run before it begins a group. Under
-// load they add to the group, and a commit costs more than the wait; where
-// nobody else wants to run, a yield costs nothing.
-const yields = 3
-
-// gather adds to the group what is waiting, and what comes while it yields.
+// gather adds to the group what is waiting, and what comes with those who are
+// expected.
 func (w *writer) gather(group []*write) []*write {
-	for yielded := 0; len(group) < maxGroup; {
+	w.returning.await(len(w.queue) + 1)
+	for len(group) < maxGroup {
 		select {
 		case req, ok := <-w.queue:
 			if !ok {
@@ -150,11 +161,7 @@ func (w *writer) gather(group []*write) []*write {
 			}
 			group = append(group, req)
 		default:
-			if yielded == yields {
-				return group
-			}
-			yielded++
-			runtime.Gosched()
+			return group
 		}
 	}
 	return group
@@ -171,6 +178,7 @@ func (w *writer) run(group []*write) {
 // callers go.
 func (w *writer) settle(group []*write, err error) {
 	defer func() {
+		w.returning.letGo(len(group))
 		for _, req := range group {
 			close(req.done)
 		}
@@ -235,6 +243,9 @@ func (w *writer) transact(group []*write) error {
 	start := time.Now()
 	if err := w.conn.exec("COMMIT"); err != nil {
 		return classify(fmt.Errorf("db: commit: %w", err))
+	}
+	if w.delay > 0 {
+		<-time.After(w.delay)
 	}
 	w.metrics.committed(kept, time.Since(start))
 	return nil

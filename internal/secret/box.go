@@ -62,11 +62,8 @@ func Open(ctx context.Context, d *db.DB, key Key) (*Box, error) {
 func Chosen(ctx context.Context, d *db.DB) (bool, error) {
 	chosen := false
 	err := d.Read(ctx, func(q db.Queryer) error {
-		_, err := verifier(q)
-		if errors.Is(err, db.ErrNoRows) {
-			return nil
-		}
-		chosen = err == nil
+		var err error
+		chosen, err = HasKey(q)
 		return err
 	})
 	return chosen, err
