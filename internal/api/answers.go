@@ -78,6 +78,7 @@ func (s *server) headers() {
 		"RateLimit-Remaining": text(huma.TypeInteger, "How many it may make now. Where requests are limited, every answer to a valid key has it."),
 		"RateLimit-Reset":     text(huma.TypeInteger, "In how many seconds it may make all of them again. Where requests are limited, every answer to a valid key has it."),
 		replayedHeader:        text(huma.TypeString, "True: this is the answer to an earlier request."),
+		digestHeader:          text(huma.TypeString, "The SHA-256 of the body (RFC 9530), to check what has arrived with."),
 	}
 	for _, item := range document.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
@@ -101,6 +102,9 @@ func headersOf(op *huma.Operation, status string) []string {
 	case "200":
 		if op.Responses["202"] != nil { // it repeats the answer to a publication
 			names = append(names, replayedHeader)
+		}
+		if op.Responses["200"].Content[fileType] != nil {
+			names = append(names, digestHeader)
 		}
 	case "429":
 		names = append(names, "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")

@@ -22,6 +22,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -41,6 +42,9 @@ type Options struct {
 	// Unavailable reports whether an error says that the database can't be used
 	// now and nothing was stored; nil: no error does. It is answered with 503.
 	Unavailable func(err error) bool
+	// Backup makes a consistent copy of the database and opens it; it is gone
+	// once it is closed. nil: the database has tools of its own for that.
+	Backup func(ctx context.Context) (*os.File, error)
 
 	Metrics  http.Handler          // served at /metrics; nil: nothing is
 	Registry prometheus.Registerer // nil: requests are not measured
@@ -90,6 +94,7 @@ func New(opts Options) http.Handler {
 	s.subscriptionActionRoutes()
 	s.deliveryRoutes()
 	s.eventTypeRoutes()
+	s.backupRoutes()
 	s.openAnswers()
 	s.headers()
 	s.siteRoutes()
@@ -114,6 +119,7 @@ func (s *server) config() huma.Config {
 		{Name: tagDeliveries, Description: "One event on its way to one subscription, with every attempt."},
 		{Name: tagEventTypes, Description: "What the dialects define."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
+		{Name: tagOperation, Description: "What keeps the server going. These calls take the operator's key."},
 	}
 	return config
 }
@@ -125,4 +131,5 @@ const (
 	tagDeliveries    = "Deliveries"
 	tagEventTypes    = "Event types"
 	tagTenants       = "Tenants"
+	tagOperation     = "Operation"
 )

@@ -199,5 +199,8 @@ func curl(op *huma.Operation) string {
 			b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d '" + string(example) + "'")
 		}
 	}
+	if answer := op.Responses["200"]; answer != nil && answer.Content[fileType] != nil {
+		b.WriteString(" \\\n  -f -o backup.db")
+	}
 	return b.String()
 }

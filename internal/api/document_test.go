@@ -148,6 +148,8 @@ func TestTheDocumentSaysWhichHeadersAnswersHave(t *testing.T) {
 					want = []string{"Retry-After", "X-Request-Id"}
 				case status == "200" && method == "post" && strings.HasPrefix(at, "/v1/events"):
 					want = []string{"Idempotency-Replayed", "X-Request-Id"}
+				case status == "200" && at == "/v1/backup":
+					want = []string{"Content-Digest", "X-Request-Id"}
 				}
 				if diff := cmp.Diff(want, slices.Sorted(maps.Keys(response.Headers))); diff != "" {
 					t.Errorf("%s %s %s (-want +got):\n%s", method, at, status, diff)

@@ -96,6 +96,7 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 		Tenants:     w.tenants,
 		Webhooks:    w.webhooks,
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
+		Backup:      w.db.OpenBackup,
 		Logger:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Version:     "test",
 	}

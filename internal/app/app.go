@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type App struct {
 	dispatcher *dispatch.Dispatcher
 	server     *http.Server
 	listener   net.Listener
+	debug      *http.Server // nil: there is none
 	serving    sync.WaitGroup
 	failed     chan error
 	stop       sync.Once
@@ -86,7 +88,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return fmt.Errorf("app: listen: %w (choose another address with --listen)", err)
 	}
-	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry}); err != nil {
+	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay}); err != nil {
 		return err
 	}
 	box, err := openBox(ctx, a.db, cfg)
@@ -94,8 +96,10 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		return err
 	}
 	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{
-		MaxIdleConns:        cfg.MaxInFlight,
-		MaxIdleConnsPerHost: 128,
+		MaxIdleConns: cfg.MaxInFlight,
+		// All subscriptions of a tenant may be at one host, and a connection that is
+		// opened anew costs as much as several requests.
+		MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024),
 	}), opts.Version)
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Attempter: attempter,
@@ -119,11 +123,14 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	handler := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
-		Ready: a.ready.check, Unavailable: webhook.Unavailable,
+		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
 	a.ready.ping = a.db.Ping
+	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {
+		return err
+	}
 	a.serve(handler)
 	a.announce(ctx, cfg, opts.Version)
 	return nil
@@ -197,6 +204,9 @@ func (a *App) Failed() <-chan error { return a.failed }
 // the deliveries concerned stay pending. It may be called more than once.
 func (a *App) Stop(ctx context.Context) {
 	a.stop.Do(func() {
+		if a.debug != nil {
+			_ = a.debug.Close()
+		}
 		// Side by side: a request that takes its time must not shorten the time
 		// that the attempts under way have. What is accepted meanwhile stays
 		// pending.

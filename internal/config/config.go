@@ -36,7 +36,9 @@ type Server struct {
 	MaxInFlight     int            `default:"1024" placeholder:"N" help:"Webhooks under way at once, over all endpoints."`
 	MaxEventBytes   int            `default:"262144" placeholder:"N" help:"The most bytes that the data of an event may have."`
 	RateLimit       float64        `default:"0" placeholder:"N" help:"API requests a second with one key; 0: no limit."`
+	DebugListen     string         `placeholder:"HOST:PORT" help:"Where Go's profiles are served (/debug/pprof), for whoever looks for the cause of load. They show what is in memory: keep the address to yourself. Nowhere unless set."`
 	ShutdownTimeout time.Duration  `default:"20s" placeholder:"TIME" help:"How long a stop waits for requests and attempts under way."`
+	CommitDelay     time.Duration  `default:"0s" placeholder:"TIME" hidden:"" help:"For measurements: wait so long after every commit, as on a slower disk."`
 	LogLevel        slog.Level     `default:"info" placeholder:"LEVEL" help:"The least level that is logged: debug, info, warn or error."`
 	LogFormat       string         `default:"auto" enum:"auto,text,json" placeholder:"FORMAT" help:"How lines are logged: text, json, or auto: text on a terminal, else json."`
 
@@ -60,6 +62,9 @@ func (s *Server) Validate() error {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		refuse("--listen must be HOST:PORT, such as 127.0.0.1:8080")
 	}
+	if _, port, err := net.SplitHostPort(s.DebugListen); s.DebugListen != "" && (err != nil || !isPort(port)) {
+		refuse("--debug-listen must be HOST:PORT, such as 127.0.0.1:6060")
+	}
 	if s.ForwardProxy != "" {
 		u, err := url.Parse(s.ForwardProxy)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -77,6 +82,9 @@ func (s *Server) Validate() error {
 	}
 	if s.ShutdownTimeout < 0 {
 		refuse("--shutdown-timeout can't be negative")
+	}
+	if s.CommitDelay < 0 || s.CommitDelay > time.Second {
+		refuse("--commit-delay must be between 0s and 1s; it is for measurements only")
 	}
 	return errors.Join(errs...)
 }
@@ -112,7 +120,9 @@ func (s *Server) Effective() []Setting {
 		{"max-in-flight", s.MaxInFlight},
 		{"max-event-bytes", s.MaxEventBytes},
 		{"rate-limit", s.RateLimit},
+		{"debug-listen", s.DebugListen},
 		{"shutdown-timeout", s.ShutdownTimeout.String()},
+		{"commit-delay", s.CommitDelay.String()},
 		{"log-level", strings.ToLower(s.LogLevel.String())},
 		{"log-format", s.LogFormat},
 		{AdminKeyVariable, masked(s.AdminKey)},
@@ -123,8 +133,8 @@ func (s *Server) Effective() []Setting {
 // UnknownVariables returns the names in an environment that look like settings
 // and are none: most likely they are mistyped.
 func (s *Server) UnknownVariables(environ []string) []string {
-	// The last two are the client's, as the demonstration's file of keys has them.
-	known := map[string]bool{AdminKeyVariable: true, MasterKeyVariable: true, "GRAPEVINE_URL": true, "GRAPEVINE_KEY": true}
+	// The last three are the client's; the demonstration's file of keys has two.
+	known := map[string]bool{AdminKeyVariable: true, MasterKeyVariable: true, "GRAPEVINE_URL": true, "GRAPEVINE_KEY": true, "GRAPEVINE_TENANT": true}
 	for _, setting := range s.Effective() {
 		known["GRAPEVINE_"+strings.ToUpper(strings.ReplaceAll(setting.Name, "-", "_"))] = true
 	}

@@ -1,0 +1,192 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/client"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// recorder notes which operations of the API are called with success, and the
+// latest answer.
+type recorder struct {
+	next   http.RoundTripper
+	mux    *http.ServeMux // knows the operations by their paths
+	called map[string]bool
+	answer []byte
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	_, operation := r.mux.Handler(req)
+	resp, err := r.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if r.answer, err = io.ReadAll(resp.Body); err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(r.answer))
+	if resp.StatusCode < 300 {
+		r.called[operation] = true
+	}
+	return resp, nil
+}
+
+// operations returns a mux that knows the operations of the document by their
+// methods and paths, and the set of them.
+func (d document) operations() (*http.ServeMux, map[string]bool) {
+	mux, all := http.NewServeMux(), make(map[string]bool)
+	for path, operations := range d.Paths {
+		for method := range operations {
+			operation := strings.ToUpper(method) + " " + path
+			mux.Handle(operation, http.NotFoundHandler())
+			all[operation] = true
+		}
+	}
+	return mux, all
+}
+
+// same demands that what a method returned says all that the answer did, in the
+// same shape: what a program writes as JSON is then what the API sends.
+func (r *recorder) same(t *testing.T, method string, result any, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+	written, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got any
+	if err := json.Unmarshal(r.answer, &want); err != nil {
+		t.Fatalf("%s: %v in %s", method, err, r.answer)
+	}
+	if err := json.Unmarshal(written, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-answer +client):\n%s", method, diff)
+	}
+}
+
+// done demands a call without an answer.
+func done(t *testing.T, method string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+}
+
+func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
+	w := MustWorld(t, nil)
+	failure := webhook.Attempt{
+		StartedAt: time.Now(), Timing: webhook.Timing{Connect: time.Millisecond, Total: time.Second}, ResponseStatus: http.StatusInternalServerError,
+		Verdict: wire.Retry, Reason: wire.ReasonServerError, Headers: []wire.Header{{Name: "Retry-After", Value: "7"}}, Body: []byte("<no>"),
+	}
+	w.receiver.attempt = failure
+	mux, all := w.MustDocument().operations()
+	r := &recorder{next: w.server.Client().Transport, mux: mux, called: make(map[string]bool)}
+	through := client.WithHTTPClient(&http.Client{Transport: r})
+	operator := w.MustClient(adminKey, through)
+
+	made, err := operator.CreateTenant(t.Context(), client.NewTenant{Alias: "acme", Live: true})
+	r.same(t, "CreateTenant", made, err)
+	tenants, err := operator.Tenants(t.Context(), client.Page{})
+	r.same(t, "Tenants", tenants, err)
+	tenant, err := operator.Tenant(t.Context(), made.ID)
+	r.same(t, "Tenant", tenant, err)
+	tenant, err = operator.UpdateTenant(t.Context(), made.ID, client.TenantChange{Alias: new("acme-eu")})
+	r.same(t, "UpdateTenant", tenant, err)
+	key, err := operator.CreateKey(t.Context(), made.ID, client.NewKey{Name: "n", Scopes: []client.Scope{client.ScopeRead}, ExpiresAt: time.Now().Add(time.Hour)})
+	r.same(t, "CreateKey", key, err)
+	key, err = operator.RollKey(t.Context(), made.ID, key.ID, nil)
+	r.same(t, "RollKey", key, err)
+	done(t, "RevokeKey", operator.RevokeKey(t.Context(), made.ID, key.ID))
+	keys, err := operator.Keys(t.Context(), made.ID, client.Page{})
+	r.same(t, "Keys", keys, err)
+
+	c := w.MustClient(made.APIKey, through)
+	full := client.NewSubscription{
+		URL: "https://hooks.example.com/in", EventTypes: []string{"*"}, Description: "d", Headers: map[string]string{"X-Team": "t"},
+		Auth:   &client.Auth{Type: "basic", Username: "u", Password: "p"},
+		Policy: &client.Policy{Schedule: []float64{}, Timeout: 5, MaxInFlight: 2, Rate: 1.5},
+	}
+	tested, err := c.TestDraft(t.Context(), full)
+	r.same(t, "TestDraft", tested, err)
+	created, err := c.CreateSubscription(t.Context(), full)
+	r.same(t, "CreateSubscription", created, err)
+	bare, err := c.CreateSubscription(t.Context(), client.NewSubscription{URL: "https://hooks.example.com/in", EventTypes: []string{"a.b"}, Signature: "v1a"})
+	r.same(t, "CreateSubscription", bare, err)
+	subs, err := c.Subscriptions(t.Context(), client.Page{Limit: 1})
+	r.same(t, "Subscriptions", subs, err)
+	sub, err := c.Subscription(t.Context(), created.ID)
+	r.same(t, "Subscription", sub, err)
+	sub, err = c.UpdateSubscription(t.Context(), created.ID, client.SubscriptionChange{RemoveAuth: true})
+	r.same(t, "UpdateSubscription", sub, err)
+	tested, err = c.TestSubscription(t.Context(), created.ID)
+	r.same(t, "TestSubscription", tested, err)
+	created, err = c.RotateSecret(t.Context(), created.ID, client.Rotation{})
+	r.same(t, "RotateSecret", created, err)
+	secrets, err := c.RevealSecrets(t.Context(), created.ID)
+	r.same(t, "RevealSecrets", secrets, err)
+	sub, err = c.DisableSubscription(t.Context(), created.ID)
+	r.same(t, "DisableSubscription", sub, err)
+	sub, err = c.EnableSubscription(t.Context(), created.ID)
+	r.same(t, "EnableSubscription", sub, err)
+
+	published, err := c.Publish(t.Context(), client.Publication{Type: "a.b", Data: json.RawMessage(`{"n":12345678901234567890}`)})
+	r.same(t, "Publish", published, err)
+	batch, err := c.PublishBatch(t.Context(), []client.Publication{{Type: "a.b", Data: struct{}{}}, {Type: "a.c", Data: struct{}{}}})
+	r.same(t, "PublishBatch", map[string]any{"events": batch}, err)
+	acme, err := w.tenants.ByAlias(t.Context(), tenant.Alias)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.record(account{tenant: acme}, created.ID, failure, webhook.Failed)
+	events, err := c.Events(t.Context(), client.EventFilter{}, client.Page{Limit: 2})
+	r.same(t, "Events", events, err)
+	event, err := c.Event(t.Context(), published.ID)
+	r.same(t, "Event", event, err)
+	deliveries, err := c.Deliveries(t.Context(), client.DeliveryFilter{EventID: published.ID}, client.Page{})
+	r.same(t, "Deliveries", deliveries, err)
+	for _, d := range deliveries.Data {
+		delivery, err := c.Delivery(t.Context(), d.ID)
+		r.same(t, "Delivery", delivery, err)
+		retried, err := c.RetryDelivery(t.Context(), d.ID)
+		r.same(t, "RetryDelivery", retried, err)
+	}
+	done(t, "ExpungeEvent", c.ExpungeEvent(t.Context(), published.ID))
+	event, err = c.Event(t.Context(), published.ID)
+	r.same(t, "Event", event, err)
+	types, err := c.EventTypes(t.Context(), "")
+	r.same(t, "EventTypes", map[string]any{"data": types}, err)
+	done(t, "DeleteSubscription", c.DeleteSubscription(t.Context(), created.ID))
+	_, err = c.Subscription(t.Context(), created.ID)
+	wantCode(t, err, problem.NotFound)
+	done(t, "DeleteTenant", operator.DeleteTenant(t.Context(), made.ID))
+
+	backup, err := operator.Backup(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, backup)
+	done(t, "Backup", errors.Join(err, backup.Close()))
+
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(all)), slices.Sorted(maps.Keys(r.called))); diff != "" {
+		t.Errorf("operations (-of the document +called):\n%s", diff)
+	}
+}
