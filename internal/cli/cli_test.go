@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestCommands(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update})
+	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update, Cmds: scriptCommands})
 }
 
 // TestConfigurationReferenceIsCurrent compares docs/configuration.md with the
@@ -45,7 +45,7 @@ func TestConfigurationReferenceIsCurrent(t *testing.T) {
 		t.Fatalf("the first command is %s", serve.Name)
 	}
 	for _, f := range serve.Flags {
-		if f.Name == "help" {
+		if f.Name == "help" || f.Hidden {
 			continue
 		}
 		name := "--" + f.Name

@@ -121,12 +121,15 @@ func (c *demoCommand) farewell(e *env, url string) {
 	fmt.Fprintf(e.out, `
 The server stays up until you press Ctrl-C, and what you publish appears here. In another terminal, in this folder:
 
-  . %s
+  . %[1]s
+  %[2]s listen                        # in a terminal of its own: show events as they arrive
+  %[2]s event publish invoice.paid '{"amount":4200}'
+  %[2]s delivery list
+
   curl -sS "$GRAPEVINE_URL/v1/events" -H "Authorization: Bearer $GRAPEVINE_KEY" \
     -H 'Content-Type: application/json' -d '{"type":"invoice.paid","data":{"amount":4200}}'
-  curl -sS "$GRAPEVINE_URL/v1/deliveries?limit=5" -H "Authorization: Bearer $GRAPEVINE_KEY"
 
-The API's documentation: %s/docs
+The API's documentation: %[3]s/docs
 
-`, c.shellPath(), url)
+`, c.shellPath(), os.Args[0], url)
 }

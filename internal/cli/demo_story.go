@@ -142,7 +142,10 @@ func (s *story) showProgress(event string) (bool, error) {
 
 // show prints one attempt.
 func (s *story) show(d client.FullDelivery, a client.Attempt) {
-	path := s.endpoints[d.SubscriptionID]
+	path, ours := s.endpoints[d.SubscriptionID]
+	if !ours { // somebody has subscribed it since
+		path = d.SubscriptionID
+	}
 	signature := cell{"-", dim}
 	if valid, arrived := s.receiver.verified(path, d.EventID, a.Number); arrived {
 		signature = cell{"valid", green}
@@ -151,13 +154,18 @@ func (s *story) show(d client.FullDelivery, a client.Attempt) {
 		}
 	}
 	answer := cell{fmt.Sprint(a.ResponseStatus), yellow}
+	if a.ResponseStatus == 0 { // there was none
+		answer.text = a.Reason
+	}
 	var follows cell
 	switch {
 	case a.Verdict == "delivered":
 		answer.colour, follows = green, cell{"delivered", green}
 	case a.Verdict == "gone":
 		answer.colour, follows = red, cell{"gone: the subscription is disabled", red}
-	case a.Number <= len(demoSchedule):
+	case !ours && !d.NextAttemptAt.IsZero():
+		follows = cell{"again at " + when(d.NextAttemptAt), yellow}
+	case ours && a.Number <= len(demoSchedule):
 		follows = cell{fmt.Sprintf("again in about %g s", demoSchedule[a.Number-1]), yellow}
 	default:
 		answer.colour, follows = red, cell{"failed: the schedule is exhausted", red}

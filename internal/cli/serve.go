@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ type serveCommand struct {
 
 // Run serves until a signal comes.
 func (c *serveCommand) Run(e *env) error {
+	app.TuneMemory()
 	c.ReadSecrets()
 	log := newLogger(e.err, c.LogFormat, c.LogLevel)
 	slog.SetDefault(log) // for what libraries print
@@ -28,6 +30,9 @@ func (c *serveCommand) Run(e *env) error {
 		log.WarnContext(e.ctx, "unknown_variable", slog.String("name", name))
 	}
 	a, err := app.New(e.ctx, c.Server, app.Options{Logger: log, Version: e.version})
+	if errors.Is(err, context.Canceled) { // stopped before it had started
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -53,16 +58,6 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
-}
-
-// isTerminal reports whether a person is looking.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 type configCommand struct {

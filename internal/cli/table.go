@@ -32,6 +32,7 @@ type table struct {
 	w      io.Writer
 	widths []int
 	colour bool
+	err    error // the first one of writing
 }
 
 func newTable(w io.Writer, widths ...int) *table {
@@ -39,16 +40,20 @@ func newTable(w io.Writer, widths ...int) *table {
 	return &table{w: w, widths: widths, colour: isTerminal(w) && !plain}
 }
 
-// row prints one row. The last cell may be as long as it likes.
+// row prints one row. The last cell may be as long as it likes. What can't be
+// printed is replaced: texts come from anywhere.
 func (t *table) row(cells ...cell) {
 	var line strings.Builder
 	for i, c := range cells {
+		c.text = printable(c.text)
 		line.WriteString(t.paint(c))
 		if i < len(cells)-1 {
 			line.WriteString(strings.Repeat(" ", max(2, t.widths[i]+2-utf8.RuneCountInString(c.text))))
 		}
 	}
-	fmt.Fprintln(t.w, strings.TrimRight(line.String(), " "))
+	if _, err := fmt.Fprintln(t.w, strings.TrimRight(line.String(), " ")); t.err == nil {
+		t.err = err
+	}
 }
 
 func (t *table) paint(c cell) string {

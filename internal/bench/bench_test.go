@@ -1,0 +1,106 @@
+package bench_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/internal/bench"
+	"github.com/grapevine-hq/grapevine/internal/cli"
+)
+
+// TestMain runs the program itself where a test or the bench starts it: as the
+// bench, the server or the receiver.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && slices.Contains([]string{"bench", "serve", bench.ReceiverCommand}, os.Args[1]) {
+		os.Exit(cli.Run(os.Args[1:], "v0.0.0-test", os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// small is a run of a few hundred events.
+func small(t *testing.T) bench.Options {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bench.Options{
+		Program: program, Environ: os.Environ(), Stderr: t.Output(), Dir: t.TempDir(), Out: t.Output(),
+		Events: 300, Kills: 3,
+	}
+}
+
+// TestEveryScenarioDeliversWhatWasAccepted says nothing of the other bars, which
+// a few events on a busy machine can't meet.
+func TestEveryScenarioDeliversWhatWasAccepted(t *testing.T) {
+	opts := small(t)
+	report, err := bench.Run(t.Context(), opts, bench.All, "crash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, result := range report.Results {
+		names = append(names, result.Name)
+		if len(result.Bars) == 0 || len(result.Figures) == 0 {
+			t.Errorf("%s has measured nothing", result.Name)
+		}
+		i := result.Integrity
+		if i == nil {
+			continue
+		}
+		if i.Accepted == 0 || i.Arrived < i.Accepted || i.Verified == 0 {
+			t.Errorf("%s: nothing to compare: %+v", result.Name, *i)
+		}
+		if i.Lost+i.Altered+i.Foreign+i.Invalid > 0 || i.Duplicated > 0 && result.Name != "crash" {
+			t.Errorf("%s: %s, %d signatures not valid", result.Name, i, i.Invalid)
+		}
+	}
+	want := []string{"throughput", "paced", "fanout-10", "fanout-1000", "slow-endpoint", "dead-endpoint", "backlog", "slow-disk", "idle", "crash"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("scenarios (-want +got):\n%s", diff)
+	}
+	wantEmpty(t, opts.Dir)
+}
+
+func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
+	opts := small(t)
+	opts.Events = 1_000_000
+	ctx, cancel := context.WithCancel(t.Context())
+	opts.Progress = func(line string) {
+		if line == "throughput: publishing 1000000 events" {
+			cancel()
+		}
+	}
+	begun := time.Now()
+	if _, err := bench.Run(ctx, opts, "throughput"); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("it went on for %s", took)
+	}
+	wantEmpty(t, opts.Dir)
+}
+
+func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
+	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
+	if err == nil || !cmp.Equal(err.Error(), `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, crash, or all`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range left {
+		t.Errorf("%s was left behind", entry.Name())
+	}
+}

@@ -1,0 +1,161 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/client"
+)
+
+// How long a server lives before it is killed, from when it has accepted an
+// event.
+const (
+	shortLife = 50 * time.Millisecond
+	longLife  = 500 * time.Millisecond
+)
+
+// crash kills the server under load again and again, and then waits for all that
+// was accepted.
+func (b *bench) crash(ctx context.Context) ([]*Result, error) {
+	r, err := b.newRig()
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	if err := r.serve(ctx, 1); err != nil {
+		return nil, err
+	}
+	if err := r.receiver.watch(ctx, Watch{Secret: r.secret, Verify: math.MaxInt32}); err != nil {
+		return nil, err
+	}
+	if r.begun, err = r.used(ctx); err != nil {
+		return nil, err
+	}
+	k := killing{rig: r, more: b.moreKills()}
+	if err := k.run(ctx); err != nil {
+		return nil, err
+	}
+	f, integrity, err := k.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	recorded, err := k.recorded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Name: "crash"}
+	result.figure("kills", float64(k.kills), "")
+	result.figure("events", float64(len(k.posted)), "")
+	result.figure("accepted", float64(integrity.Accepted), "")
+	result.figure("arrived", float64(integrity.Arrived), "")
+	result.figure("lost", float64(integrity.Lost), "")
+	result.figure("duplicated", float64(integrity.Duplicated), "")
+	result.figure("attempts_unrecorded", float64(integrity.Arrived-recorded), "")
+	result.figure("answers_lost_but_accepted", float64(integrity.Unanswered), "")
+	result.figure("ready_after_kill_most", milliseconds(k.slowestStart), "ms")
+	r.costs(result, f.used, len(k.posted))
+	result.intactAfterKills(integrity)
+	result.atMost("duplicates that no kill explains", float64(integrity.Duplicated-(integrity.Arrived-recorded)), 0)
+	return []*Result{result}, nil
+}
+
+// moreKills returns a function that says, given how many there were, whether
+// there is to be another kill.
+func (b *bench) moreKills() func(kills int) bool {
+	if b.opts.For > 0 {
+		until := time.Now().Add(b.opts.For)
+		return func(int) bool { return time.Now().Before(until) }
+	}
+	return func(kills int) bool { return kills < b.opts.Kills }
+}
+
+// killing is a server that is killed again and again, and what was published
+// meanwhile.
+type killing struct {
+	*rig
+	more func(kills int) bool
+
+	kills        int
+	posted       []publication
+	slowestStart time.Duration
+}
+
+// run kills the server as often as is wanted, and leaves it running.
+func (k *killing) run(ctx context.Context) error {
+	for k.more(k.kills) {
+		k.show("%d kills, %d events", k.kills, len(k.posted))
+		var killed atomic.Bool
+		before := k.load.accepted.Load()
+		flooded := make(chan error, 1)
+		go func() {
+			posted, err := k.load.floodWhile(ctx, k.events, func() bool { return !killed.Load() })
+			k.posted = append(k.posted, posted...)
+			flooded <- err
+		}()
+		for k.load.accepted.Load() == before && len(flooded) == 0 {
+			sleep(ctx, time.Millisecond)
+		}
+		sleep(ctx, shortLife+rand.N(longLife-shortLife)) //nolint:gosec // any moment will do
+		k.server.kill()
+		killed.Store(true)
+		err := <-flooded
+		if refused, ok := errors.AsType[refusal](err); ok {
+			return refused
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		k.kills++
+		k.load.client.CloseIdleConnections()
+		ready, err := k.server.start(ctx)
+		if err != nil {
+			return err
+		}
+		k.slowestStart = max(k.slowestStart, ready)
+	}
+	return nil
+}
+
+// lull is how long nothing arrives before what is on its way has arrived.
+const lull = time.Second
+
+// settle waits until everything that was accepted has arrived, or nothing has
+// arrived for a long time.
+func (k *killing) settle(ctx context.Context) (flow, Integrity, error) {
+	f := flow{posted: k.posted, endpoints: 1}
+	for begun := time.Now(); ; {
+		if err := k.receiver.awaitLull(ctx, lull); err != nil {
+			return f, Integrity{}, err
+		}
+		noted, err := k.receiver.noted(ctx)
+		if err != nil {
+			return f, Integrity{}, err
+		}
+		f.noted = noted
+		integrity := compare(k.posted, noted, 1)
+		if integrity.Lost == 0 || time.Since(begun) > patience {
+			now, err := k.used(ctx)
+			f.used = now.since(k.begun)
+			return f, integrity, err
+		}
+		k.show("waiting for %d of %d events", integrity.Lost, integrity.Accepted)
+	}
+}
+
+// recorded returns how many attempts the server knows of.
+func (k *killing) recorded(ctx context.Context) (int, error) {
+	n := 0
+	for d, err := range k.tenant.AllDeliveries(ctx, client.DeliveryFilter{}) {
+		if err != nil {
+			return 0, err
+		}
+		if n += d.AttemptCount; n%1000 == 0 {
+			k.show("%d attempts on record", n)
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,207 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// server is Grapevine as a process of its own, on one database and one port from
+// start to start.
+type server struct {
+	opts     Options
+	address  string
+	database string
+	adminKey string
+	flags    []string // besides those that every scenario needs
+
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	spent   time.Duration // CPU of the processes that have ended
+	written int64         // bytes that they have written to disk
+	commits float64       // that they have made
+	killed  bool          // a process was: then written and commits lack what it did
+	peak    int64         // bytes of memory
+}
+
+func newServer(opts Options, dir string, flags []string) (*server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close() // the port is the server's from here on
+	return &server{
+		opts: opts, address: l.Addr().String(), database: filepath.Join(dir, "grapevine.db"),
+		adminKey: "gv_admin_" + rand.Text() + rand.Text(), flags: flags,
+	}, nil
+}
+
+func (s *server) url() string { return "http://" + s.address }
+
+// startTimeout is how long a server may take to be ready.
+const startTimeout = time.Minute
+
+// start starts the server and returns how long it took to be ready.
+func (s *server) start(ctx context.Context) (time.Duration, error) {
+	args := append([]string{
+		"serve", "--database", "sqlite:" + s.database, "--listen", s.address,
+		"--allow-http", "--allow-network", "127.0.0.0/8", "--log-level", "error",
+	}, s.flags...)
+	s.cmd = exec.Command(s.opts.Program, args...) //nolint:gosec,noctx // the program itself; stop and kill end it
+	s.cmd.Env = append(slices.Clip(s.opts.Environ), "GRAPEVINE_ADMIN_KEY="+s.adminKey)
+	s.cmd.Stderr = s.opts.Stderr
+	bindLife(s.cmd)
+	begun := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return 0, fmt.Errorf("bench: start the server: %w", err)
+	}
+	cmd, exited := s.cmd, make(chan struct{})
+	s.exited = exited
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // how it ended is in its ProcessState
+	}()
+	for time.Since(begun) < startTimeout {
+		if s.isReady(ctx) {
+			return time.Since(begun), nil
+		}
+		select {
+		case <-exited:
+			return 0, errors.New("bench: the server ended before it was ready")
+		default:
+		}
+		if !sleep(ctx, 2*time.Millisecond) {
+			return 0, context.Cause(ctx)
+		}
+	}
+	return 0, fmt.Errorf("bench: the server was not ready after %s", startTimeout)
+}
+
+func (s *server) isReady(ctx context.Context) bool {
+	resp, err := s.get(ctx, "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// asking is for the few requests beside the load.
+var asking = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func (s *server) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return asking.Do(req)
+}
+
+// stop ends the server as an operator does, and fails if that takes too long.
+func (s *server) stop(ctx context.Context) error {
+	if err := s.note(ctx); err != nil {
+		return err
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited:
+		s.reap()
+		return nil
+	case <-time.After(startTimeout):
+		return errors.New("bench: the server did not stop")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// note takes down what can't be asked any more once the process has ended.
+func (s *server) note(ctx context.Context) error {
+	commits, err := s.counter(ctx, commitCounter)
+	if err != nil {
+		return err
+	}
+	now, err := read(s.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	s.commits += commits
+	s.written += now.written
+	return nil
+}
+
+// kill ends the server as a crash does.
+func (s *server) kill() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+	s.killed = true
+	s.reap()
+}
+
+// reap adds up what the process has used.
+func (s *server) reap() {
+	state := s.cmd.ProcessState
+	s.spent += state.UserTime() + state.SystemTime()
+	s.peak = max(s.peak, peakOf(state))
+	s.cmd = nil
+}
+
+// commitCounter counts the server's commits.
+const commitCounter = "grapevine_db_commit_seconds_count"
+
+// counter reads one number from the server's metrics.
+func (s *server) counter(ctx context.Context, name string) (float64, error) {
+	resp, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("bench: the server's metrics lack %s", name)
+}
+
+// onDisk is how many bytes the database and its log have.
+func (s *server) onDisk() int64 {
+	var bytes int64
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(s.database + suffix); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
+// memory is the most bytes that the server has had, over all its starts.
+func (s *server) memory() int64 {
+	if s.cmd == nil {
+		return s.peak
+	}
+	now, err := read(s.cmd.Process.Pid)
+	if err != nil {
+		return s.peak
+	}
+	return max(s.peak, now.peak)
+}

@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// reading is what a process has used up to now.
+type reading struct {
+	cpu     time.Duration
+	memory  int64 // bytes, now
+	peak    int64 // bytes, the most
+	written int64 // bytes to disk; -1: that can't be read
+}
+
+// ownCPU is the CPU time that this process has used.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakOf is the most memory that a process that has ended had, in bytes.
+func peakOf(state *os.ProcessState) int64 {
+	u, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	return residentBytes(u.Maxrss)
+}
+
+// residentBytes converts what rusage says of memory, which is in KiB but on
+// macOS.
+func residentBytes(maxrss int64) int64 {
+	if runtime.GOOS == "darwin" {
+		return maxrss
+	}
+	return maxrss << 10
+}
+
+// usage is what a part of a scenario has used, or what everything has used up to
+// a moment.
+type usage struct {
+	server, load, receiver time.Duration // of CPU
+	written                int64         // bytes to disk, by the server
+	commits                float64
+	machine                time.Duration // of CPU, whoever used it; zero: that can't be read
+	wall                   time.Duration
+}
+
+// since is what was used after an earlier moment.
+func (u usage) since(then usage) usage {
+	return usage{
+		server: u.server - then.server, load: u.load - then.load, receiver: u.receiver - then.receiver,
+		written: u.written - then.written, commits: u.commits - then.commits,
+		machine: u.machine - then.machine, wall: u.wall - then.wall,
+	}
+}
+
+// plus is what two parts have used together.
+func (u usage) plus(other usage) usage {
+	return usage{
+		server: u.server + other.server, load: u.load + other.load, receiver: u.receiver + other.receiver,
+		written: u.written + other.written, commits: u.commits + other.commits,
+		machine: u.machine + other.machine, wall: u.wall + other.wall,
+	}
+}
+
+// ours is the CPU that the three processes have used.
+func (u usage) ours() time.Duration { return u.server + u.load + u.receiver }
+
+// others is how many cores were busy with something else.
+func (u usage) others() float64 {
+	return max((u.machine-u.ours()).Seconds(), 0) / max(u.wall.Seconds(), 0.001)
+}
+
+// used returns what everything has used up to now.
+func (r *rig) used(ctx context.Context) (usage, error) {
+	state, err := r.receiver.state(ctx)
+	if err != nil {
+		return usage{}, err
+	}
+	s := r.server
+	u := usage{
+		server: s.spent, load: ownCPU(), receiver: state.CPU, written: s.written, commits: s.commits,
+		machine: machineCPU(), wall: time.Since(r.made),
+	}
+	if s.cmd == nil {
+		return u, nil
+	}
+	commits, err := s.counter(ctx, commitCounter)
+	if err != nil {
+		return usage{}, err
+	}
+	now, err := read(s.cmd.Process.Pid)
+	if err != nil {
+		return usage{}, err
+	}
+	u.server += now.cpu
+	u.written += now.written
+	u.commits += commits
+	return u, nil
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/bench"
+)
+
+type benchCommand struct {
+	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, crash, or all of them but crash, which is what is measured if nothing is named."`
+
+	Dir    string        `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
+	Keep   bool          `env:"-" help:"Keep the databases."`
+	JSON   string        `name:"json" env:"-" placeholder:"FILE" help:"Write the results as JSON to a file, or with - to the standard output instead of the tables."`
+	Events int           `env:"-" default:"100000" placeholder:"N" help:"Events of 'throughput'. What the other scenarios do grows and shrinks with it; the bars are meant for the default."`
+	Kills  int           `env:"-" default:"50" placeholder:"N" help:"How often 'crash' kills the server."`
+	For    time.Duration `env:"-" placeholder:"TIME" help:"How long 'crash' goes on killing, instead of a number of kills."`
+}
+
+// Validate refuses what can't be measured.
+func (c *benchCommand) Validate() error {
+	for _, name := range c.Scenario {
+		if err := bench.Known(name); err != nil {
+			return usagef("%v", err)
+		}
+	}
+	if c.Events < 1 || c.Kills < 1 || c.For < 0 {
+		return usagef("--events and --kills must be at least 1, and --for can't be negative")
+	}
+	return nil
+}
+
+// Run measures, and fails if a bar was missed.
+func (c *benchCommand) Run(e *env) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if len(c.Scenario) == 0 {
+		c.Scenario = []string{bench.All}
+	}
+	opts := bench.Options{
+		Program: program, Environ: withoutSettings(os.Environ()), Version: e.version, Stderr: e.err,
+		Dir: c.Dir, Keep: c.Keep, Events: c.Events, Kills: c.Kills, For: c.For, Out: e.out,
+	}
+	if c.JSON == "-" {
+		opts.Out = nil
+	}
+	if isTerminal(e.err) {
+		opts.Progress = progressLine(e.err)
+	}
+	report, err := bench.Run(e.ctx, opts, c.Scenario...)
+	if opts.Progress != nil {
+		opts.Progress("")
+	}
+	if report != nil && c.JSON != "" {
+		err = errors.Join(err, c.write(e, report))
+	}
+	if e.ctx.Err() != nil { // which is not a failure elsewhere
+		return errors.New("stopped before everything was measured")
+	}
+	if err != nil {
+		return err
+	}
+	if n := report.Failed(); n > 0 {
+		return fmt.Errorf("%d of the bars were missed", n)
+	}
+	return nil
+}
+
+// write writes the report as JSON.
+func (c *benchCommand) write(e *env, report *bench.Report) error {
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	if c.JSON == "-" {
+		_, err = e.out.Write(text)
+		return err
+	}
+	return os.WriteFile(c.JSON, text, 0o600)
+}
+
+// progressLine returns a function that shows a line in place of the one before,
+// not more often than a person can read.
+func progressLine(w io.Writer) func(string) {
+	var last time.Time
+	return func(line string) {
+		if line != "" && time.Since(last) < 100*time.Millisecond {
+			return
+		}
+		last = time.Now()
+		fmt.Fprint(w, "\r\x1b[K"+line)
+	}
+}
+
+// withoutSettings returns an environment without Grapevine's settings, since the
+// defaults are what is measured.
+func withoutSettings(environ []string) []string {
+	var rest []string
+	for _, pair := range environ {
+		if !strings.HasPrefix(pair, "GRAPEVINE_") || strings.HasPrefix(pair, "GRAPEVINE_TEST_") {
+			rest = append(rest, pair)
+		}
+	}
+	return rest
+}
+
+type benchReceiverCommand struct{}
+
+// Run is the receiver of a bench, which starts it.
+func (benchReceiverCommand) Run(*env) error { return bench.Receive(os.Stdin, os.Stdout) }

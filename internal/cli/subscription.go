@@ -1,0 +1,389 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/client"
+)
+
+// subscriptionCommands are about where events go.
+type subscriptionCommands struct {
+	Create  subscriptionCreate  `cmd:"" help:"Send events to an endpoint."`
+	List    subscriptionList    `cmd:"" help:"List the subscriptions, the oldest first."`
+	Show    subscriptionShow    `cmd:"" help:"Show a subscription, its secrets masked."`
+	Update  subscriptionUpdate  `cmd:"" help:"Change a subscription. What is not given stays."`
+	Delete  subscriptionDelete  `cmd:"" help:"End a subscription, and cancel what is pending for it."`
+	Enable  subscriptionEnable  `cmd:"" help:"Send again, first what was pending."`
+	Disable subscriptionDisable `cmd:"" help:"Stop sending. What is published from then on is held."`
+	Test    subscriptionTest    `cmd:"" help:"Send a test event to a subscription, and show what comes back."`
+	Try     subscriptionTry     `cmd:"" help:"Send a test event to an endpoint that is not subscribed."`
+	Rotate  subscriptionRotate  `cmd:"" help:"Make a new secret; the old ones sign as well for a while."`
+	Secret  subscriptionSecret  `cmd:"" help:"Show the secrets that receivers verify with."`
+}
+
+// draftFlags describe a subscription that is to be made.
+type draftFlags struct {
+	Endpoint    string   `arg:"" optional:"" help:"The URL that events are sent to."`
+	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Every type that the tenant publishes, unless one is given."`
+	Dialect     string   `placeholder:"NAME" help:"Whose events are sent, in whose shape; standard unless said otherwise."`
+	Description string   `placeholder:"TEXT" help:"For people."`
+	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. For one that is secret use --file."`
+	Signature   string   `enum:",v1,v1a" default:"" placeholder:"KIND" help:"The kind of secret to make: v1 (HMAC-SHA256, unless said otherwise) or v1a (ed25519)."`
+	File        string   `placeholder:"FILE" help:"Read the subscription from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`
+	policyFlags
+}
+
+// policyFlags are how a subscription differs from its dialect.
+type policyFlags struct {
+	Schedule    *string        `placeholder:"TIMES" help:"The waits between attempts, as in 5s,1m,1h; 'none': one attempt only; 'default': the dialect's."`
+	Timeout     *time.Duration `placeholder:"TIME" help:"How long an attempt may take in all: 1s to 60s; 0: the dialect's."`
+	MaxInFlight *int           `placeholder:"N" help:"Attempts at the same time: 1 to 128; 0: as many as the endpoint keeps up with."`
+	Rate        *float64       `placeholder:"N" help:"Attempts a second; 0: no limit."`
+}
+
+// given reports whether there is such a flag.
+func (f policyFlags) given() bool { return f != (policyFlags{}) }
+
+// apply changes what the flags name.
+func (f policyFlags) apply(p *client.Policy) error {
+	if f.Timeout != nil {
+		p.Timeout = f.Timeout.Seconds()
+	}
+	if f.MaxInFlight != nil {
+		p.MaxInFlight = *f.MaxInFlight
+	}
+	if f.Rate != nil {
+		p.Rate = *f.Rate
+	}
+	if f.Schedule == nil {
+		return nil
+	}
+	switch *f.Schedule {
+	case "default":
+		p.Schedule = nil
+		return nil
+	case "none":
+		p.Schedule = []float64{}
+		return nil
+	}
+	p.Schedule = nil
+	for text := range strings.SplitSeq(*f.Schedule, ",") {
+		wait, err := readDuration(strings.TrimSpace(text))
+		if err != nil {
+			return usagef("--schedule must be durations with commas between, such as 5s,1m,1h, or none, or default")
+		}
+		p.Schedule = append(p.Schedule, wait.Seconds())
+	}
+	return nil
+}
+
+// draft is the subscription that the flags describe.
+func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
+	var n client.NewSubscription
+	if f.File != "" {
+		if err := e.decodeFile(f.File, &n); err != nil {
+			return n, err
+		}
+	}
+	n.URL = cmp.Or(f.Endpoint, n.URL)
+	if n.URL == "" {
+		return n, usagef("name the endpoint: the URL that events are sent to")
+	}
+	if len(f.Type) > 0 {
+		n.EventTypes = f.Type
+	}
+	if len(n.EventTypes) == 0 {
+		n.EventTypes = []string{"*"}
+	}
+	n.Dialect, n.Description, n.Signature = cmp.Or(f.Dialect, n.Dialect), cmp.Or(f.Description, n.Description), cmp.Or(f.Signature, n.Signature)
+	headers, err := readHeaders(f.Header)
+	if err != nil {
+		return n, err
+	}
+	if n.Headers == nil {
+		n.Headers = make(map[string]string, len(headers))
+	}
+	maps.Copy(n.Headers, headers)
+	if !f.given() {
+		return n, nil
+	}
+	if n.Policy == nil {
+		n.Policy = &client.Policy{}
+	}
+	return n, f.apply(n.Policy)
+}
+
+// decodeFile reads a JSON document from a file, or from the standard input.
+func (e *env) decodeFile(file string, into any) error {
+	argument := "-"
+	if file != "-" {
+		argument = "@" + file
+	}
+	text, err := e.read(argument)
+	if err != nil {
+		return usagef("--file: %v", err)
+	}
+	if err := decodeStrictly(text, into); err != nil {
+		return usagef("--file: %v", err)
+	}
+	return nil
+}
+
+// readHeaders reads lines of "Name: value". Its error does not repeat them,
+// since a value may be secret.
+func readHeaders(lines []string) (map[string]string, error) {
+	headers := make(map[string]string, len(lines))
+	for i, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if !found || strings.TrimSpace(name) == "" {
+			return nil, usagef("--header %d must be a name, a colon and a value, as in --header 'X-Team: billing'", i+1)
+		}
+		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return headers, nil
+}
+
+type subscriptionCreate struct {
+	draftFlags
+	output
+	tenantConnection
+}
+
+// Run makes a subscription and shows its secret.
+func (c *subscriptionCreate) Run(e *env) error {
+	api, err := c.dial(e)
+	if err != nil {
+		return err
+	}
+	n, err := c.draft(e)
+	if err != nil {
+		return err
+	}
+	made, err := api.CreateSubscription(e.ctx, n)
+	if err != nil {
+		return err
+	}
+	return c.showWithSecret(e, made)
+}
+
+func (o output) showWithSecret(e *env, made client.SubscriptionWithSecret) error {
+	if o.JSON {
+		return e.document(made)
+	}
+	showSubscription(e, made.Subscription)
+	newSheet(e.out).painted("secret", cell{made.Secret, bold})
+	e.note("\nReceivers verify signatures with the secret. Keep it from everybody else; 'grapevine subscription secret %s' shows it again.", made.ID)
+	return nil
+}
+
+func showSubscription(e *env, sub client.Subscription) {
+	s := newSheet(e.out)
+	s.field("id", sub.ID)
+	s.field("endpoint", sub.URL)
+	s.painted("status", subscriptionState(sub))
+	s.field("types", strings.Join(sub.EventTypes, ", "))
+	s.field("dialect", sub.Dialect)
+	s.field("description", sub.Description)
+	s.field("headers", strings.Join(slices.Sorted(maps.Keys(sub.Headers)), ", "))
+	if sub.Auth != nil {
+		s.field("auth", strings.TrimSpace(sub.Auth.Type+" "+sub.Auth.Username))
+	}
+	s.field("schedule", schedule(sub.Policy))
+	if sub.Policy.Timeout != 0 {
+		s.field("timeout", span(seconds(sub.Policy.Timeout)))
+	}
+	if sub.Policy.MaxInFlight != 0 {
+		s.field("max in flight", strconv.Itoa(sub.Policy.MaxInFlight))
+	}
+	if sub.Policy.Rate != 0 {
+		s.field("rate", strconv.FormatFloat(sub.Policy.Rate, 'g', -1, 64)+" a second")
+	}
+	s.field("public keys", strings.Join(sub.PublicKeys, " "))
+	s.field("created", when(sub.CreatedAt))
+	s.field("updated", when(sub.UpdatedAt))
+}
+
+// seconds is a number of seconds as a duration.
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
+// schedule shows a schedule, and nothing for the dialect's.
+func schedule(p client.Policy) string {
+	if p.Schedule == nil {
+		return ""
+	}
+	if len(p.Schedule) == 0 {
+		return "one attempt only"
+	}
+	waits := make([]string, len(p.Schedule))
+	for i, wait := range p.Schedule {
+		waits[i] = span(seconds(wait))
+	}
+	return strings.Join(waits, ", ")
+}
+
+func subscriptionState(sub client.Subscription) cell {
+	if sub.Status == client.Enabled {
+		return cell{string(sub.Status), green}
+	}
+	text := string(sub.Status)
+	if sub.Reason != "" {
+		text += " (" + sub.Reason + ")"
+	}
+	return cell{text, red}
+}
+
+type subscriptionList struct {
+	listing
+	tenantConnection
+}
+
+// Run lists subscriptions.
+func (c *subscriptionList) Run(e *env) error {
+	api, err := c.dial(e)
+	if err != nil {
+		return err
+	}
+	return list[client.Subscription]{
+		get:    func(p client.Page) (client.List[client.Subscription], error) { return api.Subscriptions(e.ctx, p) },
+		widths: []int{28, 17, 24}, header: []string{"ID", "STATUS", "TYPES", "ENDPOINT"},
+		row: func(sub client.Subscription) []cell {
+			return []cell{{sub.ID, plain}, subscriptionState(sub), {typesInShort(sub.EventTypes), plain}, {sub.URL, plain}}
+		},
+	}.show(e, c.listing)
+}
+
+// typesInShort names the first type, and how many others there are.
+func typesInShort(types []string) string {
+	if len(types) < 2 {
+		return strings.Join(types, "")
+	}
+	return fmt.Sprintf("%s and %d more", types[0], len(types)-1)
+}
+
+// subscriptionArgument names a subscription.
+type subscriptionArgument struct {
+	ID string `arg:"" help:"The subscription's id (sub_…)."`
+}
+
+type subscriptionShow struct {
+	subscriptionArgument
+	output
+	tenantConnection
+}
+
+// Run shows a subscription.
+func (c *subscriptionShow) Run(e *env) error {
+	api, err := c.dial(e)
+	if err != nil {
+		return err
+	}
+	sub, err := api.Subscription(e.ctx, c.ID)
+	return c.show(e, sub, err)
+}
+
+// show shows a subscription unless there was an error.
+func (o output) show(e *env, sub client.Subscription, err error) error {
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return e.document(sub)
+	}
+	showSubscription(e, sub)
+	return nil
+}
+
+type subscriptionUpdate struct {
+	subscriptionArgument
+	Endpoint    string   `placeholder:"URL" help:"The URL that events are sent to."`
+	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Replaces all types."`
+	Description *string  `placeholder:"TEXT" help:"For people."`
+	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. Replaces all headers. For one that is secret use --file."`
+	File        string   `placeholder:"FILE" help:"Read the change from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`
+	policyFlags
+	output
+	tenantConnection
+}
+
+// Run changes a subscription.
+func (c *subscriptionUpdate) Run(e *env) error {
+	api, err := c.dial(e)
+	if err != nil {
+		return err
+	}
+	change, err := c.change(e)
+	if err != nil {
+		return err
+	}
+	if c.given() {
+		if change.Policy == nil { // the API replaces it as a whole
+			sub, err := api.Subscription(e.ctx, c.ID)
+			if err != nil {
+				return err
+			}
+			change.Policy = &sub.Policy
+		}
+		if err := c.apply(change.Policy); err != nil {
+			return err
+		}
+	}
+	if change == (client.SubscriptionChange{}) {
+		return usagef("say what to change; 'grapevine subscription update --help' shows what there is")
+	}
+	sub, err := api.UpdateSubscription(e.ctx, c.ID, change)
+	return c.show(e, sub, err)
+}
+
+// change is what the file and the flags ask for, all but the policy's flags.
+func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
+	var file struct {
+		URL         *string            `json:"url"`
+		EventTypes  *[]string          `json:"event_types"`
+		Description *string            `json:"description"`
+		Headers     *map[string]string `json:"headers"`
+		Auth        json.RawMessage    `json:"auth"`
+		Policy      *client.Policy     `json:"policy"`
+	}
+	if c.File != "" {
+		if err := e.decodeFile(c.File, &file); err != nil {
+			return client.SubscriptionChange{}, err
+		}
+	}
+	change := client.SubscriptionChange{
+		URL: file.URL, EventTypes: file.EventTypes, Description: file.Description, Headers: file.Headers, Policy: file.Policy,
+	}
+	switch string(file.Auth) {
+	case "":
+	case "null":
+		change.RemoveAuth = true
+	default:
+		change.Auth = &client.Auth{}
+		if err := decodeStrictly(file.Auth, change.Auth); err != nil {
+			return client.SubscriptionChange{}, usagef("--file: auth: %v", err)
+		}
+	}
+	if c.Endpoint != "" {
+		change.URL = &c.Endpoint
+	}
+	if len(c.Type) > 0 {
+		change.EventTypes = &c.Type
+	}
+	if c.Description != nil {
+		change.Description = c.Description
+	}
+	if len(c.Header) > 0 {
+		headers, err := readHeaders(c.Header)
+		if err != nil {
+			return client.SubscriptionChange{}, err
+		}
+		change.Headers = &headers
+	}
+	return change, nil
+}
