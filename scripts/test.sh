@@ -54,6 +54,10 @@ if [[ ${CI:-} == true && ${#skipped[@]} != 0 ]]; then
   exit 1
 fi
 
+for shell in zsh fish; do
+  command -v "$shell" >/dev/null || skipped+=("completion in $shell, for want of it")
+done
+
 run "format" .tools/bin/golangci-lint fmt --diff
 run "vet" go vet ./...
 run "linter" .tools/bin/golangci-lint run

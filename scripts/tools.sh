@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Installs what the tests need: scripts/tools.sh [compiler|linter|judge]…, by
-# default all of it.
+# Installs what the tests need: scripts/tools.sh [compiler|linter|judge|shells]…,
+# by default all of it.
 #
 #   compiler   gcc, for the race detector           a package of the system
 #   linter     golangci-lint, built from source     .tools/bin
 #   judge      the npm package standardwebhooks,    .tools/node_modules
 #              and node to run it                   a package of the system
+#   shells     zsh and fish, to try completion in   packages of the system
 #
 # Packages of the system are installed with apt-get, as root only. What can't be
 # had is named, and what needs it is skipped, except under CI=true: there it is
-# an error. Versions are pinned here and in tools/package-lock.json.
+# an error, but for the shells. Versions are pinned here and in tools/package-lock.json.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -63,7 +64,13 @@ judge() {
   fi
 }
 
-[[ $# != 0 ]] || set -- compiler linter judge
+shells() {
+  if ! command -v zsh >/dev/null || ! command -v fish >/dev/null; then
+    apt_install zsh fish || echo "Missing: zsh, fish (completion is not tried in them). As root: apt-get install -y zsh fish"
+  fi
+}
+
+[[ $# != 0 ]] || set -- compiler linter judge shells
 for tool; do
   "$tool"
 done

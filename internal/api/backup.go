@@ -118,7 +118,7 @@ func (b *backups) serve(w http.ResponseWriter, r *http.Request) error {
 	made := time.Since(started)
 	err = sendFile(w, copied)
 	attrs := []slog.Attr{
-		slog.Int64("bytes", size), slog.Duration("making", made), slog.Duration("sending", time.Since(started)-made),
+		slog.Int64("bytes", size), slog.Float64("making_ms", milliseconds(made)), slog.Float64("sending_ms", milliseconds(time.Since(started)-made)),
 		slog.String("request_id", c.requestID),
 	}
 	if err != nil {

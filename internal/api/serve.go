@@ -137,8 +137,11 @@ func (s *server) finish(w *answerWriter, r *http.Request, c *call, started time.
 		owner = id.Tenant.Format(c.tenant.ID)
 	}
 	s.log.DebugContext(r.Context(), "request", "method", methodLabel(r.Method), "route", route, "status", w.status,
-		"took", took, "request_id", c.requestID, "key_id", key, "tenant_id", owner)
+		"took_ms", milliseconds(took), "request_id", c.requestID, "key_id", key, "tenant_id", owner)
 }
+
+// milliseconds is how the log shows durations.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // recovered answers for a handler that panicked with v. An answer that has
 // begun can only be broken off, so that nobody takes it for a whole one.

@@ -9,4 +9,7 @@
 //   - Which tables a package's SQL names is beyond the linter. A comment in the
 //     migrations says who owns each table, and a test reads the SQL out of the
 //     string literals of every package and holds it against that.
+//
+// A third test holds what the program says of itself, in metrics and in the log,
+// against docs/operations.md.
 package archtest
