@@ -49,7 +49,11 @@ tools: ## Install what the tests need, pinned, into .tools/
 	@scripts/tools.sh
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: build ## Measure the program, in five minutes; ARGS="…" as 'grapevine bench' takes them
+	@exec bin/grapevine bench $(ARGS)
+
+.PHONY: gobench
+gobench: ## Run the Go benchmarks of the packages
 	@go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: clean

@@ -14,7 +14,8 @@ const headroom = 64 << 20
 
 // TuneMemory has the garbage collector wait, from now on, until the heap has
 // doubled or has grown by 64 MiB, whichever is later. It is for a process that
-// is a server and nothing else, and leaves one alone whose operator has set GOGC.
+// is a server and nothing else, and leaves one alone whose operator has set GOGC to
+// something else than its default.
 func TuneMemory() {
 	if set := debug.SetGCPercent(100); set != 100 {
 		debug.SetGCPercent(set)

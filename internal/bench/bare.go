@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -45,10 +46,10 @@ func (r *rig) bare(ctx context.Context) (bare, error) {
 		return bare{}, err
 	}
 	noted, err := r.receiver.noted(ctx)
-	if err != nil {
+	if err := errors.Join(err, r.checkClock()); err != nil {
 		return bare{}, err
 	}
-	if i := compare(posted, noted, 1); !i.ok() {
+	if i := compare(posted, noted, 1); !i.ok() || i.Accepted == 0 {
 		return bare{}, fmt.Errorf("bench: the bare loop itself went wrong: %s", i)
 	}
 	f := flow{posted: posted, noted: noted}

@@ -33,6 +33,9 @@ type Options struct {
 	Kills  int           // of the scenario crash; zero: 50
 	For    time.Duration // how long the scenario crash goes on killing; zero: until it has killed Kills times
 
+	// Profile gets a CPU profile of the server, in pprof's format, out of the first
+	// seconds of the scenario throughput. Nil: none is made.
+	Profile io.Writer
 	// Out gets the results as text, each as soon as it is there. Nil: nobody
 	// reads them.
 	Out io.Writer

@@ -89,7 +89,8 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	if err == nil || !cmp.Equal(err.Error(), `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, crash, or all`) {
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, crash, or all`
+	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
 }

@@ -43,17 +43,27 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // sum is the checksum of an event's data.
 func sum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// before is what stands before the data in a body that Grapevine sends.
-var before = []byte(`,"data":`)
+// What stands in a body that Grapevine sends before the time and before the data.
+var (
+	beforeTime = []byte(`{"type":"` + eventType + `","timestamp":"`)
+	beforeData = []byte(`","data":`)
+)
 
 // parseBody returns the number and the checksum of the data in a body that
 // Grapevine has sent. The number is -1 where the body is not of that shape.
 func parseBody(body []byte) (int, uint32) {
-	_, data, found := bytes.Cut(body, before)
-	if !found || len(data) == 0 {
+	envelope, found := bytes.CutPrefix(body, beforeTime)
+	if !found {
 		return -1, 0
 	}
-	data = data[:len(data)-1] // the brace that ends the envelope
+	_, data, found := bytes.Cut(envelope, beforeData)
+	if !found {
+		return -1, 0
+	}
+	data, found = bytes.CutSuffix(data, []byte{'}'})
+	if !found {
+		return -1, 0
+	}
 	digits, found := bytes.CutPrefix(data, []byte(`{"n":`))
 	if !found {
 		return -1, 0

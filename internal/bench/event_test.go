@@ -37,7 +37,16 @@ func TestEventsWithNeighbouringNumbersHaveDifferentTexts(t *testing.T) {
 }
 
 func TestABodyOfAnotherShapeHasNoNumber(t *testing.T) {
-	for _, body := range []string{"", "{}", `{"type":"x","data":`, `{"type":"x","data":{}}`, `{"data":{"n":"1"}}`, `{"type":"x","data":{"n":-5,"text":""}}`} {
+	const head = `{"type":"bench.event","timestamp":"2026-01-31T15:04:05.123456Z"`
+	if n, _ := parseBody([]byte(head + `,"data":{"n":5,"text":""}}`)); n != 5 {
+		t.Fatalf("a body of the right shape has the number %d", n)
+	}
+	for _, body := range []string{
+		"", "{}", head, head + `,"data":`, head + `,"data":{}}`, head + `,"data":{"n":"5"}}`, head + `,"data":{"n":-5,"text":""}}`,
+		head + `,"data":{"n":5,"text":""`, // cut short
+		`{"type":"bench.dead","timestamp":"2026-01-31T15:04:05Z","data":{"n":5,"text":""}}`, // of another type
+		`{"type":"bench.event","data":{"n":5,"text":""}}`,                                   // without a time
+	} {
 		if n, _ := parseBody([]byte(body)); n != -1 {
 			t.Errorf("%q has the number %d", body, n)
 		}

@@ -39,6 +39,9 @@ func (i Integrity) String() string {
 			wrong = append(wrong, fmt.Sprintf("%d %s", kind.count, kind.name))
 		}
 	}
+	if i.Accepted == 0 {
+		return "nothing was accepted"
+	}
 	if wrong == nil {
 		return fmt.Sprintf("%d arrived as accepted", i.Arrived)
 	}
@@ -55,12 +58,15 @@ func compare(posted []publication, noted Noted, endpoints int) Integrity {
 	for _, p := range posted {
 		switch {
 		case p.ID != "":
+			i.Accepted++
+			if _, taken := accepted[p.ID]; taken {
+				i.Lost += endpoints // two publications got one id: one of them is no event
+			}
 			accepted[p.ID] = p.N
 		case !errors.As(p.err, new(refusal)):
 			unanswered[p.N] = ""
 		}
 	}
-	i.Accepted = len(accepted)
 
 	type place struct {
 		id       string

@@ -32,6 +32,10 @@ func TestWhatArrivedIsComparedWithWhatWasAccepted(t *testing.T) {
 		want      Integrity
 	}{
 		{name: "everything once", arrivals: []Arrival{arrival("b", 2), arrival("a", 1)}, want: Integrity{Accepted: 2, Arrived: 2}},
+		{
+			name: "two got one id, and one of them is lost", posted: []publication{{N: 1, ID: "a"}, {N: 2, ID: "a"}},
+			arrivals: []Arrival{arrival("a", 2)}, want: Integrity{Accepted: 2, Arrived: 1, Lost: 1},
+		},
 		{name: "one is lost", arrivals: []Arrival{arrival("a", 1)}, want: Integrity{Accepted: 2, Arrived: 1, Lost: 1}},
 		{name: "one comes twice", arrivals: []Arrival{arrival("a", 1), arrival("b", 2), arrival("a", 1)}, want: Integrity{Accepted: 2, Arrived: 3, Duplicated: 1}},
 		{name: "one has other content", arrivals: []Arrival{arrival("a", 1), changed}, want: Integrity{Accepted: 2, Arrived: 2, Altered: 1}},

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -29,6 +30,15 @@ func TestAPercentileIsTheLeastThatSoManyDoNotExceed(t *testing.T) {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestALatencyThatNothingHadIsNotANumber(t *testing.T) {
+	if got := latencies(nil).inMilliseconds(99); !math.IsNaN(got) {
+		t.Errorf("got %v", got)
+	}
+	if got := (latencies{1500 * time.Microsecond}).inMilliseconds(99); got != 1.5 {
+		t.Errorf("1.5 ms are %v ms", got)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // look fills in what the kernel says of the machine.
 func (m *Machine) look(dir string) {
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		m.CPU = after(string(text), "model name")
+		m.CPU = valueOf(string(text), "model name")
 	}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = "Linux " + strings.TrimSpace(string(text))
@@ -20,9 +20,8 @@ func (m *Machine) look(dir string) {
 	m.FileSystem = fileSystem(dir)
 }
 
-// after returns what stands behind the first line's colon that begins with a
-// name.
-func after(text, name string) string {
+// valueOf returns what stands behind the colon in the first line with a name.
+func valueOf(text, name string) string {
 	for line := range strings.Lines(text) {
 		if label, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(label) == name {
 			return strings.TrimSpace(value)

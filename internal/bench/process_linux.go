@@ -29,7 +29,7 @@ func read(pid int) (reading, error) {
 	if len(fields) < 13 {
 		return reading{}, fmt.Errorf("bench: %sstat is not understood", folder)
 	}
-	r := reading{written: -1}
+	var r reading
 	for _, field := range fields[11:13] {
 		n, err := strconv.ParseInt(string(field), 10, 64)
 		if err != nil {
@@ -42,6 +42,9 @@ func read(pid int) (reading, error) {
 		return reading{}, err
 	}
 	r.memory, r.peak = labelled(status, "VmRSS:")<<10, labelled(status, "VmHWM:")<<10
+	if r.memory == 0 || r.peak == 0 { // or a bar for memory would be passed by what is not known
+		return reading{}, fmt.Errorf("bench: %sstatus says nothing of memory", folder)
+	}
 	if io, err := os.ReadFile(folder + "io"); err == nil {
 		r.written = labelled(io, "write_bytes:")
 	}

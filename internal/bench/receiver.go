@@ -18,7 +18,7 @@ import (
 	"github.com/grapevine-hq/grapevine/verify"
 )
 
-// Arrival is one webhook that the receiver has answered with a success.
+// Arrival is one webhook that the receiver has read and answers with a success.
 type Arrival struct {
 	Endpoint int
 	ID       string // of the event, as its header says
@@ -50,7 +50,7 @@ type Noted struct {
 
 // State is how the receiver stands.
 type State struct {
-	Arrived int           // webhooks answered with a success since the last Watch
+	Arrived int           // webhooks noted since the last Watch
 	Turned  int           // webhooks that got another answer or none
 	CPU     time.Duration // that the process has used so far
 }
@@ -134,8 +134,9 @@ func (p pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
 // Close closes both halves.
 func (p pipes) Close() error { return errors.Join(p.ReadCloser.Close(), p.out.Close()) }
 
-// ServeHTTP reads the webhook whole, answers as its endpoint does, and notes it
-// if the answer is a success.
+// ServeHTTP reads the webhook whole and answers as its endpoint does. If the
+// answer is a success the webhook is noted first, so that it counts as arrived
+// even where the sender no longer waits, and as doubled if it comes again.
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	endpoint, err := strconv.Atoi(strings.TrimPrefix(req.URL.Path, "/"))
 	if err != nil {

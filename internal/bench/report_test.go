@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -19,15 +20,17 @@ func TestABarIsPassedUpToItsLimitAndNotBeyond(t *testing.T) {
 		{"at least", func(r *Result) { r.atLeast("", 0.35, 0.35, "") }, true},
 		{"less than at least", func(r *Result) { r.atLeast("", 0.34, 0.35, "") }, false},
 		{"not a number", func(r *Result) { r.atMost("", math.NaN(), 1) }, false},
+		{"a share of nothing", func(r *Result) { r.atLeast("", math.Inf(1), 1, "") }, false},
 		{"arrived as accepted", func(r *Result) { r.intact(Integrity{Accepted: 2, Arrived: 2, Verified: 2}) }, true},
 		{"lost", func(r *Result) { r.intact(Integrity{Accepted: 2, Arrived: 1, Lost: 1, Verified: 1}) }, false},
-		{"altered", func(r *Result) { r.intact(Integrity{Altered: 1, Verified: 1}) }, false},
-		{"foreign", func(r *Result) { r.intact(Integrity{Foreign: 1, Verified: 1}) }, false},
-		{"a wrong signature", func(r *Result) { r.intact(Integrity{Verified: 1, Invalid: 1}) }, false},
+		{"altered", func(r *Result) { r.intact(Integrity{Accepted: 1, Altered: 1, Verified: 1}) }, false},
+		{"foreign", func(r *Result) { r.intact(Integrity{Accepted: 1, Foreign: 1, Verified: 1}) }, false},
+		{"a wrong signature", func(r *Result) { r.intact(Integrity{Accepted: 1, Verified: 1, Invalid: 1}) }, false},
 		{"no signature verified", func(r *Result) { r.intact(Integrity{Accepted: 2, Arrived: 2}) }, false},
-		{"duplicated", func(r *Result) { r.intact(Integrity{Duplicated: 1, Verified: 1}) }, false},
-		{"duplicated after kills", func(r *Result) { r.intactAfterKills(Integrity{Duplicated: 1, Verified: 1}) }, true},
-		{"lost after kills", func(r *Result) { r.intactAfterKills(Integrity{Lost: 1, Verified: 1}) }, false},
+		{"duplicated", func(r *Result) { r.intact(Integrity{Accepted: 1, Duplicated: 1, Verified: 1}) }, false},
+		{"duplicated after kills", func(r *Result) { r.intactAfterKills(Integrity{Accepted: 1, Duplicated: 1, Verified: 1}) }, true},
+		{"lost after kills", func(r *Result) { r.intactAfterKills(Integrity{Accepted: 1, Lost: 1, Verified: 1}) }, false},
+		{"nothing accepted", func(r *Result) { r.intact(Integrity{Verified: 1}) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &Result{Name: "scenario"}
@@ -42,6 +45,19 @@ func TestABarIsPassedUpToItsLimitAndNotBeyond(t *testing.T) {
 				t.Errorf("it is shown as %q", text.String())
 			}
 		})
+	}
+}
+
+func TestAReportIsWrittenAlsoWhereThereWasNothingToMeasure(t *testing.T) {
+	r := &Result{Name: "scenario"}
+	r.figure("share", math.NaN(), "")
+	r.figure("rate", 1.5, "/s")
+	r.atLeast("rate", math.Inf(1), 0.8, "")
+	got, err := json.Marshal(r)
+	want := `{"name":"scenario","figures":[{"name":"share","value":null,"unit":""},{"name":"rate","value":1.5,"unit":"/s"}],` +
+		`"bars":[{"name":"rate","value":null,"rule":"\u003e=","limit":0.8,"unit":"","pass":false}]}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 

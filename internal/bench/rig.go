@@ -17,7 +17,7 @@ import (
 // database that was new.
 type rig struct {
 	opts     Options
-	made     time.Time
+	made     time.Time // with the monotonic clock: see checkClock
 	dir      string
 	show     func(format string, args ...any)
 	load     *load
@@ -142,7 +142,21 @@ func (r *rig) end(ctx context.Context, posted []publication, endpoints int) (flo
 	}
 	f.used = now.since(r.begun)
 	f.noted, err = r.receiver.noted(ctx)
-	return f, err
+	return f, errors.Join(err, r.checkClock())
+}
+
+// checkClock returns an error if the clock of this machine was set since the rig
+// was made. Load and receiver compare times by it, so rates and latencies would
+// be wrong, perhaps for the better. That it was made faster or slower does no
+// harm.
+func (r *rig) checkClock() error {
+	now := time.Now()
+	passed := now.Sub(r.made) // by the monotonic clock
+	set := (now.Round(0).Sub(r.made.Round(0)) - passed).Abs()
+	if set > 5*time.Millisecond+passed/1000 {
+		return fmt.Errorf("bench: the clock of this machine was set by %s meanwhile: measure again when it is steady", set)
+	}
+	return nil
 }
 
 // conclude adds what the events cost and whether they arrived as accepted.
@@ -166,7 +180,7 @@ func (r *rig) costs(result *Result, u usage, events int) {
 	if !measured {
 		return
 	}
-	if !r.server.killed {
+	if !r.server.killed && u.written > 0 {
 		result.figure("written_per_event", float64(u.written)/float64(events), "bytes")
 	}
 	result.figure("server_memory_most", megabytes(r.server.memory()), "MB")

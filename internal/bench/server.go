@@ -34,17 +34,25 @@ type server struct {
 	written int64         // bytes that they have written to disk
 	commits float64       // that they have made
 	killed  bool          // a process was: then written and commits lack what it did
-	peak    int64         // bytes of memory
+	peak    int64         // bytes of memory that one of them had, as far as it was asked
+}
+
+// freeAddress returns an address of this machine that a server can take.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func newServer(opts Options, dir string, flags []string) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close() // the port is the server's from here on
 	return &server{
-		opts: opts, address: l.Addr().String(), database: filepath.Join(dir, "grapevine.db"),
+		opts: opts, address: address, database: filepath.Join(dir, "grapevine.db"),
 		adminKey: "gv_admin_" + rand.Text() + rand.Text(), flags: flags,
 	}, nil
 }
@@ -141,6 +149,7 @@ func (s *server) note(ctx context.Context) error {
 	}
 	s.commits += commits
 	s.written += now.written
+	s.peak = max(s.peak, now.peak)
 	return nil
 }
 
@@ -149,6 +158,7 @@ func (s *server) kill() {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return
 	}
+	s.peak = s.memory()
 	_ = s.cmd.Process.Kill()
 	<-s.exited
 	s.killed = true
@@ -159,7 +169,6 @@ func (s *server) kill() {
 func (s *server) reap() {
 	state := s.cmd.ProcessState
 	s.spent += state.UserTime() + state.SystemTime()
-	s.peak = max(s.peak, peakOf(state))
 	s.cmd = nil
 }
 
@@ -194,7 +203,9 @@ func (s *server) onDisk() int64 {
 	return bytes
 }
 
-// memory is the most bytes that the server has had, over all its starts.
+// memory is the most bytes that the server has had, over all its starts. It is
+// asked while a process runs: what the system says of one that has ended counts
+// the memory of the process that started it as well.
 func (s *server) memory() int64 {
 	if s.cmd == nil {
 		return s.peak

@@ -17,7 +17,7 @@ func (r *Result) writeText(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", r.Name)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range r.Figures {
-		fmt.Fprintf(table, "  %s\t%12s %s\n", strings.ReplaceAll(f.Name, "_", " "), number(f.Value), f.Unit)
+		fmt.Fprintf(table, "  %s\t%12s %s\n", strings.ReplaceAll(f.Name, "_", " "), number(float64(f.Value)), f.Unit)
 	}
 	_ = table.Flush() // an error of a terminal leads to nothing
 	if r.value(othersBusy) > quiet || r.value(othersBusyBare) > quiet {
@@ -41,7 +41,7 @@ func (b Bar) line(scenario string) string {
 	if b.Pass {
 		verdict = "PASS"
 	}
-	text := fmt.Sprintf("%s  %s: %s: %s", verdict, scenario, b.Name, quantity(b.Value, b.Unit))
+	text := fmt.Sprintf("%s  %s: %s: %s", verdict, scenario, b.Name, quantity(float64(b.Value), b.Unit))
 	text += fmt.Sprintf(" (%s %s)", b.Rule, quantity(b.Limit, b.Unit))
 	if b.Note != "" {
 		text += "; " + b.Note
@@ -55,7 +55,7 @@ func quantity(value float64, unit string) string {
 
 // number shows three digits or all before the point.
 func number(value float64) string {
-	if math.IsNaN(value) {
+	if !Number(value).isFinite() {
 		return "-"
 	}
 	switch size := math.Abs(value); {

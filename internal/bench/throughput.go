@@ -2,13 +2,27 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"time"
 )
 
 // throughput publishes events singly, as fast as they are answered, with one
 // subscription. The clock stops when the last one has arrived.
 func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
-	r, err := b.newRig()
+	var flags []string
+	profiling := func(context.Context) error { return nil }
+	if b.opts.Profile != nil {
+		address, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		flags = []string{"--debug-listen", address}
+		profiling = func(ctx context.Context) error { return profile(ctx, address, b.opts.Profile) }
+	}
+	r, err := b.newRig(flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -18,9 +32,31 @@ func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
 		if err := r.serve(ctx, 1); err != nil {
 			return flow{}, err
 		}
-		return r.flood(ctx, result, b.opts.Events, 1)
+		profiled := make(chan error, 1)
+		go func() { profiled <- profiling(ctx) }()
+		f, err := r.flood(ctx, result, b.opts.Events, 1)
+		return f, errors.Join(err, <-profiled)
 	})
 	return []*Result{result}, err
+}
+
+// profile writes what a server spends the next seconds with.
+func profile(ctx context.Context, address string, to io.Writer) error {
+	const seconds = "5"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/debug/pprof/profile?seconds="+seconds, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := asking.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("bench: the server's profile: %s", resp.Status)
+	}
+	_, err = io.Copy(to, resp.Body)
+	return err
 }
 
 const throughputName = "throughput"

@@ -2,9 +2,6 @@ package bench
 
 import (
 	"context"
-	"os"
-	"runtime"
-	"syscall"
 	"time"
 )
 
@@ -13,34 +10,7 @@ type reading struct {
 	cpu     time.Duration
 	memory  int64 // bytes, now
 	peak    int64 // bytes, the most
-	written int64 // bytes to disk; -1: that can't be read
-}
-
-// ownCPU is the CPU time that this process has used.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// peakOf is the most memory that a process that has ended had, in bytes.
-func peakOf(state *os.ProcessState) int64 {
-	u, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	return residentBytes(u.Maxrss)
-}
-
-// residentBytes converts what rusage says of memory, which is in KiB but on
-// macOS.
-func residentBytes(maxrss int64) int64 {
-	if runtime.GOOS == "darwin" {
-		return maxrss
-	}
-	return maxrss << 10
+	written int64 // bytes to disk; zero: that can't be read
 }
 
 // usage is what a part of a scenario has used, or what everything has used up to

@@ -15,9 +15,11 @@ import (
 type benchCommand struct {
 	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, crash, or all of them but crash, which is what is measured if nothing is named."`
 
-	Dir    string        `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
-	Keep   bool          `env:"-" help:"Keep the databases."`
-	JSON   string        `name:"json" env:"-" placeholder:"FILE" help:"Write the results as JSON to a file, or with - to the standard output instead of the tables."`
+	Dir     string `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
+	Keep    bool   `env:"-" help:"Keep the databases."`
+	JSON    string `name:"json" env:"-" placeholder:"FILE" help:"Write the results as JSON to a file, or with - to the standard output instead of the tables."`
+	Profile string `env:"-" placeholder:"FILE" help:"Write a CPU profile of the server under 'throughput', for 'go tool pprof'."`
+
 	Events int           `env:"-" default:"100000" placeholder:"N" help:"Events of 'throughput'. What the other scenarios do grows and shrinks with it; the bars are meant for the default."`
 	Kills  int           `env:"-" default:"50" placeholder:"N" help:"How often 'crash' kills the server."`
 	For    time.Duration `env:"-" placeholder:"TIME" help:"How long 'crash' goes on killing, instead of a number of kills."`
@@ -49,8 +51,21 @@ func (c *benchCommand) Run(e *env) error {
 		Program: program, Environ: withoutSettings(os.Environ()), Version: e.version, Stderr: e.err,
 		Dir: c.Dir, Keep: c.Keep, Events: c.Events, Kills: c.Kills, For: c.For, Out: e.out,
 	}
+	results, err := c.create(e)
+	if err != nil {
+		return err
+	}
+	defer results.Close()
 	if c.JSON == "-" {
 		opts.Out = nil
+	}
+	if c.Profile != "" {
+		profile, err := os.OpenFile(c.Profile, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return fmt.Errorf("--profile: %w", err)
+		}
+		defer profile.Close()
+		opts.Profile = profile
 	}
 	if isTerminal(e.err) {
 		opts.Progress = progressLine(e.err)
@@ -59,8 +74,8 @@ func (c *benchCommand) Run(e *env) error {
 	if opts.Progress != nil {
 		opts.Progress("")
 	}
-	if report != nil && c.JSON != "" {
-		err = errors.Join(err, c.write(e, report))
+	if report != nil {
+		err = errors.Join(err, write(results, report))
 	}
 	if e.ctx.Err() != nil { // which is not a failure elsewhere
 		return errors.New("stopped before everything was measured")
@@ -68,24 +83,42 @@ func (c *benchCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if n := report.Failed(); n > 0 {
-		return fmt.Errorf("%d of the bars were missed", n)
+	n := report.Failed()
+	if n == 0 {
+		return nil
 	}
-	return nil
+	missed := fmt.Sprintf("%s missed", plural(n, "bar"))
+	if c.Events < bench.FullEvents {
+		missed += fmt.Sprintf(" (they are meant for --events %d: with fewer, nothing is warm)", bench.FullEvents)
+	}
+	return errors.New(missed)
 }
 
-// write writes the report as JSON.
-func (c *benchCommand) write(e *env, report *bench.Report) error {
-	text, err := json.MarshalIndent(report, "", "  ")
+// create opens what gets the results as JSON, before minutes are spent on them.
+func (c *benchCommand) create(e *env) (io.WriteCloser, error) {
+	switch c.JSON {
+	case "":
+		return unclosed{io.Discard}, nil
+	case "-":
+		return unclosed{e.out}, nil
+	}
+	f, err := os.OpenFile(c.JSON, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("--json: %w", err)
 	}
-	text = append(text, '\n')
-	if c.JSON == "-" {
-		_, err = e.out.Write(text)
-		return err
-	}
-	return os.WriteFile(c.JSON, text, 0o600)
+	return f, nil
+}
+
+// unclosed is a writer whose Close does nothing.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }
+
+// write writes the report as JSON.
+func write(to io.Writer, report *bench.Report) error {
+	enc := json.NewEncoder(to)
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
 }
 
 // progressLine returns a function that shows a line in place of the one before,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -78,11 +79,16 @@ func Run(args []string, version string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "grapevine: %s\n%s\n", mistake(err), seeHelp(parsed, err))
+		fmt.Fprintf(stderr, "grapevine: %s\n%s\n", mistake(parser.Model, err), seeHelp(parsed, err))
 		return 2
 	}
-	e := &env{ctx: ctx, in: os.Stdin, out: stdout, err: stderr, version: version}
-	if err := parsed.Run(e, parser.Model); err != nil {
+	out := &sink{w: stdout}
+	e := &env{ctx: ctx, in: interruptible{ctx, os.Stdin}, out: out, err: stderr, version: version}
+	err = parsed.Run(e, parser.Model)
+	if err == nil {
+		err = out.failure()
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "grapevine:", explain(err, e.server))
 		if _, misused := errors.AsType[*usageError](err); misused {
 			return 2
@@ -147,12 +153,36 @@ func namesGroup(node *kong.Node, args []string) bool {
 	return len(node.Children) > 0
 }
 
+// inOurWords replaces what the parser of the command line says.
+var inOurWords = []struct {
+	pattern *regexp.Regexp
+	by      string
+}{
+	{regexp.MustCompile(`one of "",`), "one of "}, // the empty one stands for none
+	{regexp.MustCompile(`: expected a valid \d+ bit int but got (".*")`), " must be a whole number, not $1"},
+	{regexp.MustCompile(`: expected an? (int|float) but got (".*") \(.*\)`), " must be a number, not $2"},
+	{regexp.MustCompile(`: expected duration but got ("[^"]*").*`), " must be a time such as 90s, 5m or 2h, not $1"},
+	{regexp.MustCompile(`: slog: level string (".*"): unknown name$`), " must be debug, info, warn or error, not $1"},
+	{regexp.MustCompile(`: expected \w+ value but got "EOL" .*`), " needs a value"},
+	{regexp.MustCompile(`: expected \w+ value but got (".*") \(.*\); perhaps try .*`), " needs a value, and $1 looks like a flag"},
+	{regexp.MustCompile(`^expected "(.*)"$`), "$1 is missing"},
+	{regexp.MustCompile(`^missing flags: `), "missing: "},
+	{regexp.MustCompile(`^unexpected argument (\S*)(, did|$)`), `there is no "$1" here$2`},
+}
+
 // mistake is what is wrong with the arguments.
-func mistake(err error) string {
+func mistake(program *kong.Application, err error) string {
 	if misused, ok := errors.AsType[*usageError](err); ok {
 		return misused.text // without the path of the command
 	}
-	return strings.ReplaceAll(err.Error(), `one of "",`, "one of ") // the empty one stands for none
+	text := err.Error()
+	for _, command := range program.Children { // a flag's own error begins with the command as well
+		text = strings.TrimPrefix(text, command.Name+": ")
+	}
+	for _, w := range inOurWords {
+		text = w.pattern.ReplaceAllString(text, w.by)
+	}
+	return text
 }
 
 // seeHelp says where the command that was meant is explained.

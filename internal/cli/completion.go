@@ -38,6 +38,7 @@ type place struct {
 	commands []word
 	flags    []flagWord
 	values   []string // of its argument, where they are listed
+	file     bool     // its argument is one
 }
 
 // word is something that can be typed, and what it means.
@@ -66,6 +67,7 @@ func placesOf(root *kong.Node) []place {
 		}
 		for _, argument := range node.Positional {
 			at.values = append(at.values, enumOf(argument)...)
+			at.file = at.file || argument.Name == "file"
 		}
 		var below []*kong.Node
 		for _, child := range node.Children {
@@ -153,7 +155,11 @@ _grapevine() {
 	}
 	b.WriteString("  esac\n  case $place in\n")
 	for _, p := range places {
-		fmt.Fprintf(&b, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")) ;;\n", spaced(p.path), p.next())
+		reply := fmt.Sprintf(`COMPREPLY=($(compgen -W %q -- "$cur"))`, p.next())
+		if p.file {
+			reply = `if [[ $cur != -* ]]; then compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); else ` + reply + `; fi`
+		}
+		fmt.Fprintf(&b, "    %q) %s ;;\n", spaced(p.path), reply)
 	}
 	b.WriteString("  esac\n}\ncomplete -F _grapevine grapevine\n")
 	_, err := io.WriteString(w, b.String())
@@ -185,7 +191,7 @@ func writeZsh(w io.Writer, places []place) error {
 	b.WriteString(`#compdef grapevine
 # Completion of grapevine for zsh:  source <(grapevine completion zsh)
 _grapevine() {
-  local place= prev=${words[CURRENT-1]} i
+  local place= prev=${words[CURRENT-1]} files= i
   local -a next
   for ((i = 2; i < CURRENT; i++)); do
     case "$place ${words[i]}" in
@@ -219,9 +225,13 @@ _grapevine() {
 		for _, f := range p.flags {
 			b.WriteString(" " + zshWord(f.word))
 		}
-		b.WriteString(" ) ;;\n")
+		b.WriteString(" )")
+		if p.file {
+			b.WriteString("; files=1")
+		}
+		b.WriteString(" ;;\n")
 	}
-	b.WriteString("  esac\n  _describe grapevine next\n}\ncompdef _grapevine grapevine\n")
+	b.WriteString("  esac\n  _describe grapevine next\n  if [[ -n $files ]]; then _files; fi\n}\ncompdef _grapevine grapevine\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -260,6 +270,9 @@ complete -c grapevine -f
 		}
 		if len(p.values) > 0 {
 			b.WriteString(begin + " -a " + fishQuote(strings.Join(p.values, " ")) + "\n")
+		}
+		if p.file {
+			b.WriteString(begin + " -F\n")
 		}
 		for _, f := range p.flags {
 			b.WriteString(begin + " -l " + strings.TrimPrefix(f.text, "--") + fishValue(f) + " -d " + fishQuote(f.meaning) + "\n")

@@ -43,6 +43,8 @@ var completions = []struct {
 	{"the beginning of a value", []string{"delivery", "list", "--status", "de"}, []string{"delivered"}, []string{"pending"}},
 	{"a value of an argument", []string{"completion", ""}, []string{"bash", "fish", "zsh"}, nil},
 	{"a file", []string{"event", "list", "--key-file", "ke"}, []string{"keys.txt"}, nil},
+	{"a file as an argument", []string{"restore", "ke"}, []string{"keys.txt"}, []string{"--force"}},
+	{"a flag beside one", []string{"restore", "--f"}, []string{"--force"}, []string{"keys.txt"}},
 	{"nothing that is hidden", []string{"bench"}, nil, []string{"bench-receiver"}},
 }
 

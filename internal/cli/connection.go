@@ -30,8 +30,13 @@ type tenantConnection struct {
 	Tenant string `env:"GRAPEVINE_TENANT" placeholder:"TENANT" group:"connection" help:"Act for this tenant, named by id or alias, with the operator's key."`
 }
 
-// server is which server was asked and where the key came from, for messages.
-type server struct{ url, keyOrigin string }
+// server is which server was asked, with whose key and where that came from, and
+// for which tenant if one was named, for messages.
+type server struct {
+	url, keyOrigin string
+	operator       bool
+	tenant         string
+}
 
 // credential is a key and where it came from.
 type credential struct{ key, origin string }
@@ -69,6 +74,7 @@ func (c *tenantConnection) dial(e *env) (*client.Client, error) {
 	case given.isOperator() && c.Tenant == "":
 		return nil, usagef("the key in %s is the operator's: say with --tenant (or GRAPEVINE_TENANT) which tenant is meant; 'grapevine tenant list' shows them", given.origin)
 	case c.Tenant != "":
+		e.server.tenant = c.Tenant
 		return c.connection.dial(e, given, client.WithTenant(c.Tenant))
 	}
 	return c.connection.dial(e, given)
@@ -91,7 +97,7 @@ func (c *connection) givenKey(variable string) (credential, error) {
 }
 
 func (c *connection) dial(e *env, k credential, opts ...client.Option) (*client.Client, error) {
-	e.server = server{c.URL, k.origin}
+	e.server = server{url: c.URL, keyOrigin: k.origin, operator: k.isOperator(), tenant: e.server.tenant}
 	api, err := client.New(c.URL, k.key, opts...)
 	if err != nil {
 		return nil, usagef("%s (the URL is from --url or GRAPEVINE_URL, the key from %s)", strings.TrimPrefix(err.Error(), "client: "), k.origin)

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/client"
+	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
 // deliveryCommands are about deliveries: an event on its way to a subscription.
@@ -117,7 +119,11 @@ func (c *deliveryRetry) Run(e *env) error {
 	var failures []error
 	for _, id := range c.ID {
 		d, err := api.RetryDelivery(e.ctx, id)
-		if _, refused := errors.AsType[*client.Error](err); refused && len(c.ID) > 1 {
+		refusal, refused := errors.AsType[*client.Error](err)
+		if refused && refusal.Code == problem.SubscriptionDisabled.Name {
+			err = nameDisabled(e, api, id, refusal)
+		}
+		if refused && len(c.ID) > 1 {
 			e.note("%s: %s", id, explain(err, e.server))
 			failures = append(failures, err)
 			continue
@@ -135,6 +141,16 @@ func (c *deliveryRetry) Run(e *env) error {
 		return errors.New(strconv.Itoa(len(failures)) + " of " + strconv.Itoa(len(c.ID)) + " could not be retried")
 	}
 	return nil
+}
+
+// nameDisabled tells the refusal of a delivery whose subscription is disabled,
+// with that subscription if the key may read.
+func nameDisabled(e *env, api *client.Client, delivery string, refusal *client.Error) error {
+	d, err := api.Delivery(e.ctx, delivery)
+	if err != nil {
+		return refusal
+	}
+	return fmt.Errorf("%s\nTo enable it: grapevine subscription enable %s", refusal.Detail, d.SubscriptionID)
 }
 
 type deliveryShow struct {

@@ -67,10 +67,12 @@ func (c *demoCommand) play(e *env, server *app.App, s *story) error {
 	if err != nil {
 		return err
 	}
+	if !c.Exit {
+		defer keys.removeIfOurs()
+	}
 	if err := s.tell(); err != nil || c.Exit {
 		return err
 	}
-	defer keys.removeIfOurs()
 	c.farewell(e, server.URL())
 	return s.follow(server.Failed())
 }

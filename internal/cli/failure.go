@@ -102,11 +102,11 @@ func hintFor(r *client.Error, asked server) string {
 	case problem.Forbidden.Name:
 		return forbidden(r, asked)
 	case problem.NotFound.Name:
-		return "Check the id; 'list' shows what there is. The key from " + asked.keyOrigin + " sees only what belongs to its tenant."
+		return missing(asked)
 	case problem.Invalid.Name:
 		return ""
 	case problem.SubscriptionDisabled.Name:
-		return "Enable it first: grapevine subscription enable ID"
+		return "To enable it: grapevine subscription enable ID"
 	case problem.QueryTooSlow.Name:
 		return "Narrow it with --since, --until, --status, --subscription or --event."
 	case problem.RateLimited.Name, problem.Unavailable.Name:
@@ -122,6 +122,23 @@ func hintFor(r *client.Error, asked server) string {
 		return problem.Codes[i].Hint
 	}
 	return ""
+}
+
+// missing is what to do where the server knows no such thing: the reason may be
+// the id, the address or the tenant.
+func missing(asked server) string {
+	if u, err := url.Parse(asked.url); err == nil && strings.Trim(u.Path, "/") != "" {
+		return fmt.Sprintf("Check the id, and the address %s: the paths of the API, /v1/…, are looked for below it.", asked.url)
+	}
+	switch {
+	case asked.operator && asked.tenant == "":
+		return "Check the id; 'list' shows what there is."
+	case asked.operator:
+		return fmt.Sprintf("Check the id, and the tenant %q; 'grapevine tenant list' shows the tenants.", asked.tenant)
+	case asked.tenant != "":
+		return fmt.Sprintf("The key from %s is that of one tenant and sees no other; to act for the tenant %q, use its key or the operator's.", asked.keyOrigin, asked.tenant)
+	}
+	return "Check the id; 'list' shows what there is. The key from " + asked.keyOrigin + " sees only what belongs to its tenant."
 }
 
 func forbidden(r *client.Error, asked server) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,8 @@ import (
 	"time"
 )
 
-// moment is a time in a flag: RFC 3339, a day, or how long ago it was.
+// moment is a time in a flag: RFC 3339, the beginning of a day on the caller's
+// clock, or how long ago it was.
 type moment struct{ time.Time }
 
 // UnmarshalText reads "2026-01-31T15:04:05Z", "2026-01-31" or "2h".
@@ -22,7 +24,8 @@ func (m *moment) UnmarshalText(text []byte) error {
 	return err
 }
 
-// deadline is a time in a flag: RFC 3339, a day, or how long it is until then.
+// deadline is a time in a flag: RFC 3339, the beginning of a day on the caller's
+// clock, or how long it is until then.
 type deadline struct{ time.Time }
 
 // UnmarshalText reads "2026-01-31T15:04:05Z", "2026-01-31" or "90d".
@@ -34,7 +37,7 @@ func (d *deadline) UnmarshalText(text []byte) error {
 
 func readTime(text string, distance func(time.Duration) time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
 			return t, nil
 		}
 	}
@@ -73,6 +76,9 @@ func (e *env) read(argument string) ([]byte, error) {
 // readJSON returns the JSON that an argument stands for.
 func (e *env) readJSON(name, argument string) (json.RawMessage, error) {
 	text, err := e.read(argument)
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, usagef("%s: %v", name, err)
 	}

@@ -36,16 +36,16 @@ func (e *env) note(format string, args ...any) { fmt.Fprintf(e.err, format+"\n",
 // listing is the flags of commands that show a list.
 type listing struct {
 	output
-	Limit int  `placeholder:"N" help:"Show at most so many; 50 unless said otherwise."`
+	Limit *int `placeholder:"N" help:"Show at most so many; 50 unless said otherwise."`
 	All   bool `help:"Show all, however many."`
 }
 
 // Validate checks the flags.
 func (l *listing) Validate() error {
-	if l.Limit < 0 {
+	if l.Limit != nil && *l.Limit < 1 {
 		return usagef("--limit must be at least 1")
 	}
-	if l.All && l.Limit != 0 {
+	if l.All && l.Limit != nil {
 		return usagef("--all and --limit exclude each other")
 	}
 	return nil
@@ -67,9 +67,9 @@ type list[T any] struct {
 // show lists as much as was asked for, and shows each page as it comes, so that
 // a list may be of any length.
 func (l list[T]) show(e *env, how listing) error {
-	left := how.Limit
-	if left == 0 {
-		left = defaultLimit
+	left := defaultLimit
+	if how.Limit != nil {
+		left = *how.Limit
 	}
 	table := newTable(e.out, l.widths...)
 	var line progress // where the list itself is not seen growing
@@ -97,6 +97,9 @@ func (l list[T]) show(e *env, how listing) error {
 				return err
 			}
 		}
+		if table.err != nil {
+			return table.err
+		}
 		shown, left = shown+len(part.Data), left-len(part.Data)
 		line.show("%d listed", shown)
 		switch {
@@ -105,7 +108,7 @@ func (l list[T]) show(e *env, how listing) error {
 		case how.All, left > 0:
 			page.Cursor = part.NextCursor
 		default:
-			if line.clear(); how.Limit == 0 {
+			if line.clear(); how.Limit == nil {
 				e.note("There are more: --all shows them.")
 			}
 			return nil

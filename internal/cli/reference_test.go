@@ -24,7 +24,7 @@ func TestCommandReferenceIsCurrent(t *testing.T) {
 		"Every command explains itself with `--help`. The exit code is 0 after success, 1 after a failure, and 2 where a command was called wrongly. " +
 		"What a command shows goes to the standard output, everything else to the standard error. " +
 		"With `--json` one thing is written as a JSON document and a list as a line of JSON for each thing, in the shapes of the API. " +
-		"Colours are for terminals, and never where `NO_COLOR` is set. Times in flags are RFC 3339, a day such as 2026-01-31, or a distance such as 90s, 2h or 3d.\n\n" +
+		"Colours are for terminals, and never where `NO_COLOR` is set or `TERM` is `dumb`. Times in flags are RFC 3339, a day such as 2026-01-31, which begins at midnight on your clock, or a distance such as 90s, 2h or 3d.\n\n" +
 		"`. <(grapevine completion bash)` completes commands, flags and values; zsh and fish have theirs.\n\n" +
 		"## Which server, and who asks\n\n" +
 		"The commands that ask a server read its URL from `--url` or `GRAPEVINE_URL`, http://127.0.0.1:8080 if there is none. " +

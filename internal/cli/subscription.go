@@ -2,7 +2,9 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -127,6 +129,9 @@ func (e *env) decodeFile(file string, into any) error {
 		argument = "@" + file
 	}
 	text, err := e.read(argument)
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if err != nil {
 		return usagef("--file: %v", err)
 	}

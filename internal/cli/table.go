@@ -36,8 +36,7 @@ type table struct {
 }
 
 func newTable(w io.Writer, widths ...int) *table {
-	_, plain := os.LookupEnv("NO_COLOR")
-	return &table{w: w, widths: widths, colour: isTerminal(w) && !plain}
+	return &table{w: w, widths: widths, colour: obeysEscapes(w) && os.Getenv("NO_COLOR") == ""}
 }
 
 // row prints one row. The last cell may be as long as it likes. What can't be

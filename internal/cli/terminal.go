@@ -2,16 +2,26 @@ package cli
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"unicode"
 )
 
 // isTerminal reports whether a person is there. The null device is a device of
 // characters too, but nobody's.
 func isTerminal(stream any) bool {
+	switch s := stream.(type) {
+	case *sink:
+		stream = s.w
+	case interruptible:
+		stream = s.in
+	}
 	f, ok := stream.(*os.File)
 	if !ok {
 		return false
@@ -22,6 +32,71 @@ func isTerminal(stream any) bool {
 	}
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(info, null)
+}
+
+// obeysEscapes reports whether w is a terminal that moves the cursor and changes
+// colours when it is told to.
+func obeysEscapes(w io.Writer) bool { return isTerminal(w) && os.Getenv("TERM") != "dumb" }
+
+// sink is the standard output. It keeps the first error, since what shows line
+// after line does not look at each: no command succeeds on a full disk.
+type sink struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+// Write writes to the standard output.
+func (s *sink) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.w.Write(text)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
+
+// failure returns the first error, unless it is that a reader has gone, which is
+// the reader's choice.
+func (s *sink) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.err, syscall.EPIPE) {
+		return nil
+	}
+	return s.err
+}
+
+// interruptible is the standard input. A signal ends the waiting for it: a read
+// of a terminal can't be broken off, so it is left behind.
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // the process's own, as in env
+	in  io.Reader
+}
+
+// Read reads from the standard input until a signal comes.
+func (r interruptible) Read(into []byte) (int, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	came := make(chan result, 1)
+	size := len(into)
+	go func() {
+		text := make([]byte, size) // into is the caller's again after a signal
+		n, err := r.in.Read(text)
+		came <- result{text[:n], err}
+	}()
+	select {
+	case <-r.ctx.Done():
+		return 0, r.ctx.Err()
+	case got := <-came:
+		return copy(into, got.text), got.err
+	}
 }
 
 // printable replaces what could move the cursor, change colours or reorder the
@@ -67,7 +142,7 @@ func (c confirmation) ask(e *env, question string) error {
 type progress struct{ w io.Writer }
 
 func newProgress(w io.Writer) progress {
-	if !isTerminal(w) {
+	if !obeysEscapes(w) {
 		return progress{}
 	}
 	return progress{w}

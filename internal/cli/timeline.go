@@ -74,7 +74,10 @@ func (t timeline) next(now time.Time) string {
 	case client.Cancelled:
 		return "nothing more is sent: " + d.Reason
 	case client.Held:
-		return "its subscription was disabled when it was published; once that is enabled: " + retry
+		if t.subscription != nil && t.subscription.Status == client.Disabled {
+			return "its subscription is disabled; to send it: grapevine subscription enable " + d.SubscriptionID + " && " + retry
+		}
+		return "its subscription was disabled when it was published; to send it now: " + retry
 	case client.Pending:
 	}
 	switch {

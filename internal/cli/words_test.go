@@ -29,11 +29,14 @@ func TestADurationIsShownAsAPersonWouldSayIt(t *testing.T) {
 }
 
 func TestATimeOfAFlagIsATimeOrADistance(t *testing.T) {
+	zone := time.Local
+	t.Cleanup(func() { time.Local = zone })
+	time.Local = time.FixedZone("", -7*3600)
 	now := time.Now()
 	for text, want := range map[string]time.Time{
 		"2026-01-31T15:04:05Z":      time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC),
 		"2026-01-31T15:04:05+02:00": time.Date(2026, 1, 31, 13, 4, 5, 0, time.UTC),
-		"2026-01-31":                time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC),
+		"2026-01-31":                time.Date(2026, 1, 31, 7, 0, 0, 0, time.UTC),
 		"2h":                        now.Add(-2 * time.Hour),
 		"1.5d":                      now.Add(-36 * time.Hour),
 		"0s":                        now,
@@ -94,7 +97,8 @@ func TestATimelineEndsWithWhatComesNext(t *testing.T) {
 		"a disabled endpoint":    {client.Delivery{Status: client.Pending, SubscriptionID: "sub_1", NextAttemptAt: now.Add(time.Hour)}, disabled, "grapevine subscription enable sub_1"},
 		"success":                {client.Delivery{Status: client.Delivered, UpdatedAt: now}, enabled, "1m after it was published"},
 		"an exhausted schedule":  {client.Delivery{ID: "dlv_1", Status: client.Failed}, enabled, "grapevine delivery retry dlv_1"},
-		"a held delivery":        {client.Delivery{ID: "dlv_1", Status: client.Held}, disabled, "grapevine delivery retry dlv_1"},
+		"a held delivery":        {client.Delivery{ID: "dlv_1", Status: client.Held}, enabled, "to send it now: grapevine delivery retry dlv_1"},
+		"a disabled one, held":   {client.Delivery{ID: "dlv_1", SubscriptionID: "sub_1", Status: client.Held}, disabled, "grapevine subscription enable sub_1 && grapevine delivery retry dlv_1"},
 		"a deleted subscription": {client.Delivery{Status: client.Cancelled, Reason: "subscription_deleted"}, nil, "nothing more is sent: subscription_deleted"},
 	} {
 		shown := timeline{delivery: client.FullDelivery{Delivery: tc.delivery}, event: client.Event{CreatedAt: now.Add(-time.Minute)}, subscription: tc.sub}
