@@ -63,7 +63,7 @@ func TestTheOperatorGetsACopyOfTheWholeDatabase(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	files, err := filepath.Glob(w.path + ".backup*")
+	files, err := filepath.Glob(w.path + ".copying*")
 	if err != nil || len(files) != 0 {
 		t.Errorf("%v is left, %v", files, err)
 	}

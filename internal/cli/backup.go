@@ -99,6 +99,21 @@ func (c *backupCommand) checkPlace() error {
 	case !c.Force:
 		return usagef("%s is there already: name another file, or replace it with --force", c.File)
 	}
+	return c.checkNoDatabase()
+}
+
+// checkNoDatabase refuses to put the copy into the place of a database that a
+// server has used: it would go on with a file that has no name any more, and all
+// that it accepts would be lost with its end.
+func (c *backupCommand) checkNoDatabase() error {
+	for _, suffix := range []string{".lock", "-wal"} {
+		switch _, err := os.Lstat(c.File + suffix); {
+		case err == nil:
+			return usagef("%s is the database of a server, since there is %s: name another file", c.File, c.File+suffix)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
 	return nil
 }
 

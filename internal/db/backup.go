@@ -45,7 +45,9 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 }
 
 // underWaySuffix is added to the database's path while OpenBackup makes a copy.
-const underWaySuffix = ".backup"
+// The next start removes what a crash has left there, so it is nothing that
+// somebody would call a backup of their own.
+const underWaySuffix = ".copying"
 
 // OpenBackup makes a copy as Backup does, beside the database, and opens it. By
 // then its name is gone: closing it frees the room that it takes, and so does

@@ -99,6 +99,9 @@ func checkPlain(path string) (int64, error) {
 	if string(begins) != sqliteHeader {
 		return 0, fmt.Errorf("%w: %s is not an SQLite database", ErrBadCopy, path)
 	}
+	if path, err = filepath.EvalSymlinks(path); err != nil { // a log is beside the file, not beside a link to it
+		return 0, fmt.Errorf("db: look for the copy's log: %w", err)
+	}
 	for _, suffix := range []string{"-wal", "-journal"} {
 		switch beside, err := os.Stat(path + suffix); {
 		case errors.Is(err, fs.ErrNotExist):

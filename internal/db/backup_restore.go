@@ -83,20 +83,42 @@ func adopt(file, path string) error {
 	return os.Lchown(file, int(owner.Uid), int(owner.Gid))
 }
 
-// placeOf returns the one true name of a file that need not exist.
+// maxLinks bounds the symbolic links that lead to one file.
+const maxLinks = 32
+
+// placeOf returns the one true name of a file that need not exist. Links lead to
+// it also while a restore has moved the file away.
 func placeOf(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return filepath.EvalSymlinks(path)
+	for range maxLinks {
+		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("db: the folder %s does not exist: make it first", filepath.Dir(path))
+		}
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(folder, filepath.Base(path))
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(folder, target)
+		}
+		path = target
 	}
-	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("db: the folder %s does not exist: make it first", filepath.Dir(path))
-	}
-	return filepath.Join(folder, filepath.Base(path)), err
+	return "", fmt.Errorf("db: too many symbolic links lead to %s", path)
 }
 
 func restoreLocked(ctx context.Context, path string, r Restoring) (Restored, error) {
@@ -154,6 +176,8 @@ const (
 	stagedSuffix  = ".restoring"       // it may be incomplete
 	decidedSuffix = ".restored-"       // and the time: it only has to be moved into its place
 	keptSuffix    = ".before-restore-" // and the time
+
+	stampLayout = "20060102T150405.000Z"
 )
 
 // stage copies the file to a new one and flushes that to the disk.
@@ -219,7 +243,7 @@ func checkStaged(ctx context.Context, staged string, r Restoring) error {
 // name is what the old one will be kept under.
 func commitRestore(path string) error {
 	for now := time.Now().UTC(); ; now = now.Add(time.Millisecond) {
-		stamp := now.Format("20060102T150405.000Z")
+		stamp := now.Format(stampLayout)
 		if _, err := os.Lstat(path + keptSuffix + stamp); !errors.Is(err, fs.ErrNotExist) {
 			if err != nil {
 				return fmt.Errorf("db: look for earlier databases: %w", err)
@@ -245,21 +269,35 @@ func finishRestore(path string) (string, error) {
 	if err := removeIfThere(path + stagedSuffix); err != nil {
 		return "", fmt.Errorf("db: remove what an earlier restore has left: %w", err)
 	}
-	files, err := os.ReadDir(filepath.Dir(path))
+	stamps, err := decided(path)
 	if err != nil {
-		return "", fmt.Errorf("db: look for an earlier restore: %w", err)
+		return "", err
 	}
 	kept := ""
-	for _, file := range files { // one at most, since each call finishes it
-		stamp, ok := strings.CutPrefix(file.Name(), filepath.Base(path)+decidedSuffix)
-		if !ok {
-			continue
-		}
+	for _, stamp := range stamps { // one at most, since each call finishes it
 		if kept, err = replace(path, stamp); err != nil {
 			return "", fmt.Errorf("db: finish the restore: %w", err)
 		}
 	}
 	return kept, nil
+}
+
+// decided returns the times of the restores that are decided and not finished.
+// A name that only looks like theirs is somebody's own, whose file must not
+// become the database.
+func decided(path string) ([]string, error) {
+	files, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("db: look for an earlier restore: %w", err)
+	}
+	var stamps []string
+	for _, file := range files {
+		stamp, ok := strings.CutPrefix(file.Name(), filepath.Base(path)+decidedSuffix)
+		if _, err := time.Parse(stampLayout, stamp); ok && err == nil {
+			stamps = append(stamps, stamp)
+		}
+	}
+	return stamps, nil
 }
 
 // replace moves the old database away, with its log, and the new one into its

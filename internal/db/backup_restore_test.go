@@ -224,3 +224,71 @@ func TestARestoreThatACrashCutShortIsFinishedOrForgottenByTheNextStart(t *testin
 		})
 	}
 }
+
+func TestARestoreBehindALinkThatACrashCutShortIsFinishedByTheNextStart(t *testing.T) {
+	copied := mustBackup(t, 7, 8)
+	path := mustKilled(t, 1, 2, 3)
+	const stamp = "20260131T150405.000Z"
+	mustCopy(t, copied, path+".restored-"+stamp)
+	if err := os.Rename(path, path+".before-restore-"+stamp); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	link := filepath.Join(folder, "link.db")
+	if err := errors.Join(os.Symlink(path, filepath.Join(folder, "direct.db")), os.Symlink("direct.db", link)); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, link, 7, 8)
+	wantStored(t, path+".before-restore-"+stamp, 1, 2, 3)
+}
+
+func TestALinkToAMissingDatabaseMakesNoNewOne(t *testing.T) {
+	folder := t.TempDir()
+	link, target := filepath.Join(folder, "link.db"), filepath.Join(folder, "target.db")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Open(t.Context(), "sqlite:"+link, db.Options{}); err == nil || !strings.Contains(err.Error(), target+", which does not exist") {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a new database: %v", err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(link, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Open(t.Context(), "sqlite:"+link, db.Options{}); err == nil {
+		t.Error("a link to itself was opened")
+	}
+}
+
+func TestAFileThatOnlyLooksLikeADecidedRestoreDoesNotBecomeTheDatabase(t *testing.T) {
+	copied := mustBackup(t, 7, 8)
+	path := mustKilled(t, 1, 2, 3)
+	for _, own := range []string{"yesterday", "", "20260131", "20260131T150405.000Z.bak", "20260131T150405.000Z-wal"} {
+		mustCopy(t, copied, path+".restored-"+own)
+	}
+	wantStored(t, path, 1, 2, 3)
+}
+
+func TestACopyBehindALinkIsNotRestoredWithoutItsLog(t *testing.T) {
+	running := filepath.Join(t.TempDir(), "running.db")
+	if err := os.Rename(mustBackup(t, 1), running); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, mustOpen(t, running, db.Options{}), note(2)) // in the log
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(running, link); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "grapevine.db")
+	if _, err := db.Restore(t.Context(), "sqlite:"+path, db.Restoring{From: link}); !errors.Is(err, db.ErrBadCopy) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was restored: %v", err)
+	}
+}

@@ -139,7 +139,7 @@ func TestABackupIsOnePlainFileForItsOwnerAlone(t *testing.T) {
 func TestAnOpenBackupHasNoNameAndAnUnfinishedOneIsGoneAfterAStart(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "notes.db")
-	for _, left := range []string{".backup", ".backup-wal", ".backup-shm"} { // of a process that was killed
+	for _, left := range []string{".copying", ".copying-wal", ".copying-shm"} { // of a process that was killed
 		if err := os.WriteFile(path+left, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -161,6 +161,27 @@ func TestAnOpenBackupHasNoNameAndAnUnfinishedOneIsGoneAfterAStart(t *testing.T) 
 	}
 	if mustOpenCopy(t, copied).Version() == 0 {
 		t.Error("it is not whole")
+	}
+}
+
+func TestAStartAndABackupLeaveAloneWhatSomebodyPutBesideTheDatabase(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "notes.db")
+	own := []string{".backup", ".bak", ".old", ".restored", ".restored-backup"}
+	for _, suffix := range own {
+		if err := os.WriteFile(path+suffix, []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := mustOpen(t, path, db.Options{}).OpenBackup(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, suffix := range own {
+		if text, err := os.ReadFile(path + suffix); err != nil || string(text) != "mine" {
+			t.Errorf("%s: %q, %v", suffix, text, err)
+		}
 	}
 }
 

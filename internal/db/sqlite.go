@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
 
 	"modernc.org/sqlite"
@@ -39,28 +38,42 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 // by then. It makes no folder: a path that was mistyped must not become a new
 // database that looks as if all were lost.
 func makeFile(path string) (string, error) {
-	path, err := filepath.Abs(path)
+	place, err := placeOf(path)
 	if err != nil {
 		return "", err
 	}
-	switch info, err := os.Stat(path); {
+	switch info, err := os.Stat(place); {
 	case err == nil && info.IsDir():
-		return "", fmt.Errorf("db: %s is a folder, not a file", path)
+		return "", fmt.Errorf("db: %s is a folder, not a file", place)
 	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("db: the folder %s does not exist: make it first", filepath.Dir(path))
+		if err := checkLink(path, place); err != nil {
+			return "", err
 		}
 	}
 	// Exclusively: to open and close a file that SQLite has open in this process
 	// would free the locks that it holds.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err == nil {
 		err = f.Close()
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	return filepath.EvalSymlinks(path)
+	return place, nil
+}
+
+// checkLink refuses a link to a file that is missing: whoever made it had a
+// database there, on a disk perhaps that is not mounted. But a restore may be
+// what has moved it away.
+func checkLink(path, place string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) { // no link
+		return nil
+	}
+	stamps, err := decided(place)
+	if err == nil && len(stamps) == 0 {
+		err = fmt.Errorf("db: %s is a link to %s, which does not exist: put the database there, or remove the link", path, place)
+	}
+	return err
 }
 
 func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -145,7 +146,7 @@ func (c *conn) abort() {
 
 // finish ends an exchange whose answer was read to its end.
 func (c *conn) finish(reusable reusability) {
-	if reusable == useOnce || c.in.Buffered() > 0 || !c.isSent() || !c.disarm() {
+	if reusable == useOnce || c.in.Buffered() > 0 || !c.isSent() || !c.disarm() || !c.isDrained() {
 		c.abort()
 		return
 	}
@@ -171,6 +172,22 @@ func (c *conn) isSent() bool {
 		}
 	}
 	return c.sendErr == nil
+}
+
+// isDrained reports whether TLS has handed over all that it took from the
+// network. What came in one piece with the end of an answer stays in it, where
+// neither the reader nor the socket shows it, and would be taken for the answer
+// to the next request.
+func (c *conn) isDrained() bool {
+	if !c.origin.secure {
+		return true
+	}
+	if err := c.SetReadDeadline(longAgo); err != nil {
+		return false
+	}
+	var next [1]byte
+	n, err := c.Conn.Read(next[:]) // does not wait: the deadline has passed
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (c *conn) dropReader() {

@@ -1,7 +1,10 @@
 package netguard_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -145,6 +148,51 @@ type everywhere struct{}
 
 func (everywhere) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+}
+
+// inOnePiece holds back what is written until it is flushed.
+type inOnePiece struct {
+	net.Conn
+	held []byte
+}
+
+func (c *inOnePiece) Write(b []byte) (int, error) {
+	c.held = append(c.held, b...)
+	return len(b), nil
+}
+
+func (c *inOnePiece) Read(b []byte) (int, error) {
+	if _, err := c.Conn.Write(c.held); err != nil {
+		return 0, err
+	}
+	c.held = nil
+	return c.Conn.Read(b)
+}
+
+func TestWhatAPeerSendsInOnePieceWithAnEncryptedAnswerIsNotTheNextAnswer(t *testing.T) {
+	authority, _, trust := mustServe(t, answerOK)
+	certificates := &tls.Config{Certificates: authority.TLS.Certificates}
+	encrypted := func(answers ...string) func(*peer) {
+		return func(p *peer) {
+			conn := tls.Server(&inOnePiece{Conn: p.Conn}, certificates)
+			p.Conn, p.in = conn, bufio.NewReader(conn)
+			for p.take() != "" {
+				for _, answer := range answers { // a record each
+					p.say(answer)
+				}
+			}
+		}
+	}
+	server := mustScript(t, encrypted(ok, "HTTP/1.1 299 Not Asked\r\nContent-Length: 0\r\n\r\n"), encrypted(created))
+	transport := mustTransport(t, netguard.Config{AllowNetworks: networks("127.0.0.0/8")}, netguard.TransportOptions{TLS: trust})
+	for _, want := range []int{200, 201, 201} {
+		if status, _, err := send(t, t.Context(), transport, "https://"+server.addr, "{}"); err != nil || status != want {
+			t.Errorf("got %d, %v, not %d", status, err, want)
+		}
+	}
+	if n := server.connections.Load(); n != 2 {
+		t.Errorf("there were %d connections, not 2", n)
+	}
 }
 
 func TestManyRequestsAtOnceOverManyHosts(t *testing.T) {

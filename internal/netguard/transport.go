@@ -82,7 +82,7 @@ func (g *Guard) Transport(opts TransportOptions) *Transport {
 		idle:           newPool(cmp.Or(opts.MaxIdleConns, defaultMaxIdleConns), cmp.Or(opts.MaxIdleConnsPerHost, defaultMaxIdlePerHost)),
 	}
 	if g.proxy != nil {
-		t.proxied = t.newProxied(opts)
+		t.proxied = t.newProxied()
 	}
 	return t
 }
@@ -144,7 +144,7 @@ func (t *Transport) CloseIdleConnections() {
 
 // newProxied returns the transport for requests that a forward proxy carries. A
 // proxy is a rare thing to have, and its protocol is net/http's to know.
-func (t *Transport) newProxied(opts TransportOptions) *http.Transport {
+func (t *Transport) newProxied() *http.Transport {
 	p := &http.Transport{
 		Proxy: t.guard.proxyFor,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -156,7 +156,7 @@ func (t *Transport) newProxied(opts TransportOptions) *http.Transport {
 		Protocols:              new(http.Protocols),
 		DisableCompression:     true,
 		MaxIdleConns:           t.idle.most,
-		MaxIdleConnsPerHost:    opts.MaxIdleConnsPerHost,
+		MaxIdleConnsPerHost:    t.idle.mostPerHost,
 		IdleConnTimeout:        idleConnTimeout,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 	}
