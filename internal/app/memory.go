@@ -10,10 +10,10 @@ import (
 // server under load makes a hundred megabytes of it a second and has few that
 // live. At Go's default, which collects whenever the heap has doubled, it would
 // do that many times a second.
-const headroom = 64 << 20
+const headroom = 32 << 20
 
 // TuneMemory has the garbage collector wait, from now on, until the heap has
-// doubled or has grown by 64 MiB, whichever is later. It is for a process that
+// doubled or has grown by 32 MiB, whichever is later. It is for a process that
 // is a server and nothing else, and leaves one alone whose operator has set GOGC to
 // something else than its default.
 func TuneMemory() {
@@ -34,7 +34,7 @@ func TuneMemory() {
 
 // percentFor returns the GOGC that gives so many live bytes their headroom.
 func percentFor(live uint64) int {
-	const most = 1600 // at 4 MiB; a heap that is smaller has the same
+	const most = 1600 // at 2 MiB; a heap that is smaller has the same
 	return int(min(max(headroom*100/max(live, 1), 100), most))
 }
 
