@@ -6,7 +6,7 @@ import (
 )
 
 // patience is how long a group waits for callers who may be about to come back.
-const patience = time.Millisecond / 2
+const patience = 2 * time.Millisecond
 
 // returning estimates how many callers are about to write again.
 //
