@@ -67,13 +67,9 @@ func (c *benchCommand) Run(e *env) error {
 		defer profile.Close()
 		opts.Profile = profile
 	}
-	if isTerminal(e.err) {
-		opts.Progress = progressLine(e.err)
-	}
+	opts.Progress = progressLine(e.err)
 	report, err := bench.Run(e.ctx, opts, c.Scenario...)
-	if opts.Progress != nil {
-		opts.Progress("")
-	}
+	opts.Progress("")
 	if report != nil {
 		err = errors.Join(err, write(results, report))
 	}
@@ -122,15 +118,19 @@ func write(to io.Writer, report *bench.Report) error {
 }
 
 // progressLine returns a function that shows a line in place of the one before,
-// not more often than a person can read.
+// not more often than a person can read, and removes it where the line is empty.
 func progressLine(w io.Writer) func(string) {
-	var last time.Time
-	return func(line string) {
-		if line != "" && time.Since(last) < 100*time.Millisecond {
+	line, last := newProgress(w), time.Time{}
+	return func(text string) {
+		switch {
+		case text == "":
+			line.clear()
+			return
+		case time.Since(last) < 100*time.Millisecond:
 			return
 		}
 		last = time.Now()
-		fmt.Fprint(w, "\r\x1b[K"+line)
+		line.show("%s", text)
 	}
 }
 

@@ -138,7 +138,7 @@ func (c *deliveryRetry) Run(e *env) error {
 		}
 	}
 	if len(failures) > 0 {
-		return errors.New(strconv.Itoa(len(failures)) + " of " + strconv.Itoa(len(c.ID)) + " could not be retried")
+		return fmt.Errorf("%d of %d could not be retried", len(failures), len(c.ID))
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func describeListener(at string) string {
 // have left: where nobody receives any more. They are not deleted here, since
 // another machine may have the same name.
 func noteLeftovers(ctx context.Context, e *env, api *client.Client) error {
-	mark := strings.TrimSuffix(describeListener(""), " at ") + " at "
+	mark := describeListener("")
 	for sub, err := range api.AllSubscriptions(ctx) {
 		if err != nil {
 			return unlessForbidden(err) // a key that may not read can listen all the same

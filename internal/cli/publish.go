@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,12 +113,20 @@ func (c *eventPublish) publishFile(e *env, api *client.Client) error {
 	}
 	line.clear()
 	if published == 0 {
-		return usagef("there are no events in %s", cmp.Or(map[string]string{"-": "the standard input"}[c.Batch], c.Batch))
+		return usagef("there are no events in %s", c.from())
 	}
 	if !c.JSON {
 		fmt.Fprintf(e.out, "Published %s.\n", plural(published, "event"))
 	}
 	return nil
+}
+
+// from says where the events are read.
+func (c *eventPublish) from() string {
+	if c.Batch == "-" {
+		return "the standard input"
+	}
+	return c.Batch
 }
 
 func (c *eventPublish) open(e *env) (io.ReadCloser, error) {
