@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"reflect"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -61,18 +60,6 @@ func (s *server) describeBackup(op *huma.Operation) {
 	}}
 	s.describeRefusals(op)
 	s.huma.OpenAPI().AddOperation(op)
-}
-
-// describeRefusals documents the refusals of a route that the library does not
-// register.
-func (s *server) describeRefusals(op *huma.Operation) {
-	refusal := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problemJSON](), true, "")
-	for _, status := range append(op.Errors, http.StatusInternalServerError) {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: http.StatusText(status),
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: refusal}},
-		}
-	}
 }
 
 // serve answers with a copy. An error means that the answer has not begun.

@@ -109,13 +109,7 @@ func (s *server) describeAnswers(op *huma.Operation, rt route, answer reflect.Ty
 		"202": {Description: "Accepted", Content: content},
 		"200": {Description: "The answer to an earlier request with the same Idempotency-Key", Content: content},
 	}
-	refusal := registry.Schema(reflect.TypeFor[problemJSON](), true, "")
-	for _, status := range append(op.Errors, http.StatusInternalServerError) {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: http.StatusText(status),
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: refusal}},
-		}
-	}
+	s.describeRefusals(op)
 	s.huma.OpenAPI().AddOperation(op)
 }
 

@@ -154,6 +154,18 @@ func (s *server) operation(rt route) huma.Operation {
 	return op
 }
 
+// describeRefusals documents the refusals of a route that the library does not
+// register.
+func (s *server) describeRefusals(op *huma.Operation) {
+	refusal := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problemJSON](), true, "")
+	for _, status := range append(op.Errors, http.StatusInternalServerError) {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{
+			Description: http.StatusText(status),
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: refusal}},
+		}
+	}
+}
+
 // describeBody returns what the document says of a body, nil if there is none,
 // and the schema that bodies are checked with.
 func (s *server) describeBody(rt route, body reflect.Type) (*huma.RequestBody, *huma.Schema) {
