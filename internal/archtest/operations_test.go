@@ -3,11 +3,9 @@ package archtest
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -53,28 +51,11 @@ type signals struct {
 func readSignals(internal fs.FS) (signals, error) {
 	said := signals{metrics: map[string]string{}, messages: map[string]string{}}
 	fset := token.NewFileSet()
-	err := fs.WalkDir(internal, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || name == "testkit"):
-			return fs.SkipDir
-		case path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go"):
-			return nil
-		}
-		content, err := fs.ReadFile(internal, name)
-		if err != nil {
-			return err
-		}
-		file, err := parser.ParseFile(fset, name, content, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	err := eachSource(internal, fset, func(_ string, file *ast.File) {
 		ast.Inspect(file, func(node ast.Node) bool {
 			said.note(fset, node)
 			return true
 		})
-		return nil
 	})
 	return said, err
 }

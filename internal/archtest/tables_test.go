@@ -170,7 +170,20 @@ func (text goText) breaches(name string, owners map[string]string) []string {
 func readPackages(internal fs.FS) (map[string][]goText, error) {
 	fset := token.NewFileSet()
 	files := map[string][]*ast.File{}
-	err := fs.WalkDir(internal, ".", func(name string, entry fs.DirEntry, err error) error {
+	err := eachSource(internal, fset, func(name string, file *ast.File) {
+		files[path.Dir(name)] = append(files[path.Dir(name)], file)
+	})
+	packages := map[string][]goText{}
+	for name := range files {
+		packages[name] = (&textReader{fset: fset}).read(files[name])
+	}
+	return packages, err
+}
+
+// eachSource calls fn with every Go file below internal, but for tests and what
+// only tests use.
+func eachSource(internal fs.FS, fset *token.FileSet, fn func(name string, file *ast.File)) error {
+	return fs.WalkDir(internal, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -187,14 +200,9 @@ func readPackages(internal fs.FS) (map[string][]goText, error) {
 		if err != nil {
 			return err
 		}
-		files[path.Dir(name)] = append(files[path.Dir(name)], file)
+		fn(name, file)
 		return nil
 	})
-	packages := map[string][]goText{}
-	for name := range files {
-		packages[name] = (&textReader{fset: fset}).read(files[name])
-	}
-	return packages, err
 }
 
 // A textReader puts the string expressions of one package together: literals,
