@@ -66,8 +66,13 @@ func makeFile(path string) (string, error) {
 // database there, on a disk perhaps that is not mounted. But a restore may be
 // what has moved it away.
 func checkLink(path, place string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) { // no link
+	// Not whether something is there: another start may have made the file by now.
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	stamps, err := decided(place)
 	if err == nil && len(stamps) == 0 {
