@@ -50,8 +50,13 @@ type Options struct {
 	Logger    *slog.Logger          // nil: nothing is logged
 	Metrics   prometheus.Registerer // nil: nothing is measured
 
-	MaxInFlight    int // attempts under way at once; zero means 1,024
-	MaxMemoryBytes int // of bodies that wait in memory; zero means 64 MiB
+	MaxInFlight int // attempts under way at once; zero means 1,024
+
+	// MaxMemoryBytes bounds what the deliveries in memory take: 256 bytes each,
+	// and the body of each event once, however many of its deliveries wait or are
+	// under way. Beyond it every lane may still hold 8 deliveries, but no body
+	// that is not held already. Zero means 64 MiB.
+	MaxMemoryBytes int
 }
 
 // Dispatcher sends what is due, from Start to Stop.
@@ -77,7 +82,8 @@ type Dispatcher struct {
 	turn      class
 	inFlight  [2]int // by class
 	idle      int    // workers that wait for more
-	bytes     int    // of bodies in memory
+	bodies    map[eventKey]*body
+	bytes     int // that the bodies and the booked jobs take
 	tenants   map[id.ID]*load
 	refills   []*queue
 	refilling int
@@ -126,6 +132,7 @@ func New(opts Options) *Dispatcher {
 		outcomes:  make(chan webhook.Outcome, maxRecorded),
 		work:      make(chan task),
 		queues:    make(map[id.ID]*queue),
+		bodies:    make(map[eventKey]*body),
 		tenants:   make(map[id.ID]*load),
 	}
 	d.metrics = newMetrics(d, opts.Metrics)
@@ -442,6 +449,7 @@ func (d *Dispatcher) finished(t task, kept bool) {
 	t.q.inFlight--
 	d.inFlight[t.as]--
 	d.release(t.job.TenantID)
+	d.letGo(&t.job) // its outcome has none to let go of
 	if !kept {
 		d.forget(t.q, t.job)
 		d.readLater(t.q)

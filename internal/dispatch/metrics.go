@@ -46,7 +46,7 @@ func newMetrics(d *Dispatcher, registry prometheus.Registerer) *metrics {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "grapevine_memory_window_bytes",
-			Help: "Bodies of deliveries that wait or are under way in memory.",
+			Help: "Bytes that deliveries which wait or are under way take, with their bodies.",
 		}, func() float64 {
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -22,7 +22,7 @@ type queue struct {
 	turn  webhook.Lane
 	// booked has the events that are in memory: waiting, under way, or done
 	// with an outcome that is not stored yet.
-	booked map[id.ID]int // the bytes of its body that are counted
+	booked map[id.ID]struct{}
 
 	more      [2]bool            // the table has, or may have, more of the lane that is due
 	missed    [2]bool            // so it has become since the reading under way began
@@ -43,7 +43,7 @@ type queue struct {
 }
 
 func newQueue(sub *webhook.Subscription) *queue {
-	q := &queue{booked: make(map[id.ID]int), limit: newLimit(sub.Policy.MaxInFlight)}
+	q := &queue{booked: make(map[id.ID]struct{}), limit: newLimit(sub.Policy.MaxInFlight)}
 	q.change(sub)
 	return q
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // How much of a lane may wait in memory.
 const (
-	leastWindow = 64
+	leastWindow = 256
 	mostWindow  = 1024
 	// certainWindow is what every lane may hold even where memory is short, so
 	// that endpoints that are down can't starve the others.
@@ -46,19 +47,20 @@ func (d *Dispatcher) push(q *queue, job webhook.Job) {
 	if _, booked := q.booked[job.EventID]; booked {
 		return
 	}
-	if d.bytes >= d.mostBytes {
-		job.Body = nil // read again just before the attempt
-	}
-	q.booked[job.EventID] = len(job.Body)
-	d.bytes += len(job.Body)
+	d.hold(&job)
+	q.booked[job.EventID] = struct{}{}
+	d.bytes += bookedBytes
 	q.lanes[job.Status].push(job)
 }
 
-// forget removes a job from the books. The table says from now on what becomes
-// of it.
+// forget removes a job from the books, and its body with it. The table says from
+// now on what becomes of it.
 func (d *Dispatcher) forget(q *queue, job webhook.Job) {
-	d.bytes -= q.booked[job.EventID]
-	delete(q.booked, job.EventID)
+	d.letGo(&job)
+	if _, booked := q.booked[job.EventID]; booked {
+		delete(q.booked, job.EventID)
+		d.bytes -= bookedBytes
+	}
 	if q.refilling {
 		q.unbooked[job.EventID] = struct{}{}
 	}
@@ -121,7 +123,7 @@ func (d *Dispatcher) refill(q *queue) {
 // and is passed over.
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	query := webhook.DueQuery{
-		Sub: q.sub, Lane: lane, Now: time.Now(), Known: known(q.booked),
+		Sub: q.sub, Lane: lane, Now: time.Now(), Known: maps.Clone(q.booked),
 		Limit: d.room(q, lane) + len(q.booked), // what is booked may be among the rows that come first
 	}
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
@@ -153,15 +155,6 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		q.expect(lane, due.Next)
 	}
 	return true
-}
-
-// known returns the events that are booked, for a reading to pass over.
-func known(booked map[id.ID]int) map[id.ID]struct{} {
-	events := make(map[id.ID]struct{}, len(booked))
-	for event := range booked {
-		events[event] = struct{}{}
-	}
-	return events
 }
 
 // readLater has a queue read from the table in a moment, after something could

@@ -37,6 +37,8 @@ func (s *Service) HoldMatcher(ctx context.Context, tenant id.ID) (func(), error)
 	return func() {
 		s.index.mu.Lock()
 		defer s.index.mu.Unlock()
-		s.index.tenants[tenant] = held
+		ready := make(chan struct{})
+		close(ready)
+		s.index.tenants[tenant] = &entry{ready: ready, matcher: held}
 	}, err
 }

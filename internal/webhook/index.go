@@ -34,49 +34,89 @@ func (m *matcher) match(dialect, eventType string) [2][]*Subscription {
 	return [2][]*Subscription{m.byType[matchKey{dialect, AllTypes}], m.byType[matchKey{dialect, eventType}]}
 }
 
-// index keeps the matchers of the tenants that publish.
+// index keeps the matchers of the tenants that publish. Each is loaded once: who
+// asks for it meanwhile waits for it.
 type index struct {
-	mu      sync.RWMutex
-	tenants map[id.ID]*matcher
+	mu      sync.Mutex
+	tenants map[id.ID]*entry
 }
 
-func (x *index) get(tenant id.ID) *matcher {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.tenants[tenant]
+// entry is a matcher, or the loading of one. The index's mutex guards its fields
+// until it is ready; then they do not change any more.
+type entry struct {
+	ready   chan struct{} // closed when there is a matcher or an error
+	matcher *matcher      // nil: not yet, or it could not be loaded
+	err     error
 }
 
-// put keeps m unless a newer one is there.
-func (x *index) put(tenant id.ID, m *matcher) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if old := x.tenants[tenant]; old == nil || old.version < m.version {
-		x.tenants[tenant] = m
+// get returns the tenant's matcher, from load where it is missing. It was loaded
+// by a reading that began after the last change that the index was told of
+// before get was called. Where ctx ends first, get returns its error; the loading
+// goes on for the others who wait, and for those who come next.
+func (x *index) get(ctx context.Context, tenant id.ID, load func(context.Context) (*matcher, error)) (*matcher, error) {
+	e := x.entry(context.WithoutCancel(ctx), tenant, load)
+	select {
+	case <-e.ready:
+		return e.matcher, e.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
-func (x *index) drop(tenant id.ID) {
+// entry returns the tenant's entry, and where there is none begins to load one.
+func (x *index) entry(ctx context.Context, tenant id.ID, load func(context.Context) (*matcher, error)) *entry {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, known := x.tenants[tenant]
+	if known {
+		return e
+	}
+	e = &entry{ready: make(chan struct{})}
+	x.tenants[tenant] = e
+	go func() {
+		m, err := load(ctx)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		e.matcher, e.err = m, err
+		close(e.ready)
+		if err != nil && x.tenants[tenant] == e {
+			delete(x.tenants, tenant)
+		}
+	}()
+	return e
+}
+
+// changed forgets the tenant's matcher after a change of its subscriptions. Who
+// waits for one that is being loaded gets it, and may find it out of date; who
+// comes later does not.
+func (x *index) changed(tenant id.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.tenants, tenant)
 }
 
+// stale forgets a matcher that was found out of date. One that has taken its
+// place, or is being loaded to do so, stays: of many who find the same one out of
+// date the first has it loaded again, and the others wait for that.
+func (x *index) stale(tenant id.ID, m *matcher) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e, known := x.tenants[tenant]; known && e.matcher == m {
+		delete(x.tenants, tenant)
+	}
+}
+
 // matcher returns the tenant's matcher as it was lately committed.
 func (s *Service) matcher(ctx context.Context, tenant id.ID) (*matcher, error) {
-	if m := s.index.get(tenant); m != nil {
-		return m, nil
-	}
-	var m *matcher
-	err := s.db.Read(ctx, func(q db.Queryer) error {
-		var err error
-		m, err = s.loadMatcher(q, tenant)
-		return err
+	return s.index.get(ctx, tenant, func(ctx context.Context) (*matcher, error) {
+		var m *matcher
+		err := s.db.Read(ctx, func(q db.Queryer) error {
+			var err error
+			m, err = s.loadMatcher(q, tenant)
+			return err
+		})
+		return m, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.index.put(tenant, m)
-	return m, nil
 }
 
 func (s *Service) loadMatcher(q db.Queryer, tenant id.ID) (*matcher, error) {

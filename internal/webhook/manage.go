@@ -209,7 +209,7 @@ func (s *Service) changed(tx *db.Tx, sub *Subscription) error {
 		return err
 	}
 	tx.After(func() {
-		s.index.drop(sub.TenantID)
+		s.index.changed(sub.TenantID)
 		if s.sender != nil {
 			s.sender.Changed(sub)
 		}

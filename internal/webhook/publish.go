@@ -117,7 +117,7 @@ func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Publ
 		if !errors.Is(err, errStale) {
 			return answers, replayed, err
 		}
-		s.index.drop(tenant)
+		s.index.stale(tenant, m)
 	}
 }
 

@@ -102,7 +102,7 @@ func New(opts Options) *Service {
 		attempter: opts.Attempter,
 		log:       opts.Logger,
 		maxBytes:  opts.MaxEventBytes,
-		index:     index{tenants: make(map[id.ID]*matcher)},
+		index:     index{tenants: make(map[id.ID]*entry)},
 		sweeps:    make(chan struct{}, 1),
 		searches:  make(chan struct{}, maxSearches),
 		tests:     testQuota{byTenant: make(map[id.ID]int)},
