@@ -189,3 +189,42 @@ func TestAMigrationThatFailsLeavesTheSchemaAsItWas(t *testing.T) {
 	}
 	mustOpen(t, path, db.Options{}.WithMigrations(twoSteps()))
 }
+
+func TestADatabaseThatWasMadeWithFewerMigrationsKeepsItsRows(t *testing.T) {
+	names, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(names) < 3 {
+		t.Fatalf("%d migrations, %v", len(names), err)
+	}
+	files := fstest.MapFS{}
+	for _, name := range names[:2] {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = step(string(text))
+	}
+	path := filepath.Join(t.TempDir(), "a.db")
+	d := mustOpen(t, path, db.Options{}.WithMigrations(files))
+	mustWrite(t, d, func(tx *db.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason)
+			VALUES (x'01', x'02', x'03', 2, 1, 1, 0, NULL, 5, 204, 'ok')`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
+			VALUES (x'01', x'02', x'03', 1, 4, '', 204, 'delivered', 'ok', '', '', NULL)`)
+		return err
+	})
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = mustOpen(t, path, db.Options{})
+	if at := applied(t, d); len(at) != len(names) {
+		t.Errorf("applied are %v of %d migrations", at, len(names))
+	}
+	if err := d.Read(t.Context(), func(q db.Queryer) error {
+		return q.QueryRow(`SELECT d.attempts FROM delivery d JOIN attempt a ON a.tenant_id = d.tenant_id AND a.event_id = d.event_id AND a.subscription_id = d.subscription_id
+			WHERE d.reason = 'ok' AND d.first_started_at IS NULL AND a.number = 1 AND a.verdict = 'delivered'`).Scan(new(int))
+	}); err != nil {
+		t.Errorf("the rows are not as they were: %v", err)
+	}
+}

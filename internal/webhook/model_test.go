@@ -38,9 +38,14 @@ type modelEvent struct {
 }
 
 type modelDelivery struct {
-	Status   webhook.Status
+	Status webhook.Status
+	Reason string
+	Made   []modelAttempt
+}
+
+type modelAttempt struct {
 	Reason   string
-	Attempts int
+	Response int // bytes
 }
 
 // inFlight is an attempt that was begun and is not recorded yet.
@@ -293,13 +298,14 @@ func (m *machine) end(t *rapid.T) {
 	outcome := rapid.SampledFrom([]func(webhook.Job) webhook.Outcome{
 		delivered, failed, gone, func(j webhook.Job) webhook.Outcome { return retried(j, time.Now().Add(-time.Second)) },
 	}).Draw(t, "outcome")(f.job)
+	outcome.Attempt.Body = filled(rapid.SampledFrom([]int{1, 1000}).Draw(t, "response"))
 	outcomes := []webhook.Outcome{outcome}
 	if err := m.w.Record(m.w.t.Context(), outcomes, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	p := pair{f.job.EventID, f.job.Sub.ID}
 	d, sub := f.of.deliveries[p], f.of.subs[p.Sub]
-	d.Attempts++
+	d.Made = append(d.Made, modelAttempt{string(outcome.Attempt.Reason), len(outcome.Attempt.Body)})
 	if !f.superseded {
 		d.Status, d.Reason = outcome.Status, string(outcome.Attempt.Reason)
 	}
@@ -314,8 +320,8 @@ func (m *machine) end(t *rapid.T) {
 		sub.Enabled, sub.Reason = false, webhook.ReasonGone
 		m.cancel(f.of, webhook.ReasonGone, func(q pair, d *modelDelivery) bool { return q.Sub == p.Sub && d.Status <= webhook.Retrying })
 	}
-	if outcomes[0].Superseded != f.superseded || outcomes[0].Attempt.Number != d.Attempts {
-		t.Fatalf("recorded as superseded %t and number %d, want %t and %d", outcomes[0].Superseded, outcomes[0].Attempt.Number, f.superseded, d.Attempts)
+	if outcomes[0].Superseded != f.superseded || outcomes[0].Attempt.Number != len(d.Made) {
+		t.Fatalf("recorded as superseded %t and number %d, want %t and %d", outcomes[0].Superseded, outcomes[0].Attempt.Number, f.superseded, len(d.Made))
 	}
 }
 
@@ -354,7 +360,18 @@ func (m *machine) agree(t *rapid.T, of *model) {
 	for _, d := range all(m.w.t, func(p webhook.Page) ([]webhook.Delivery, string, error) {
 		return m.w.Deliveries(ctx, of.tenant, webhook.DeliveryFilter{}, p)
 	}, 3) {
-		deliveries[pair{d.EventID, d.SubscriptionID}] = &modelDelivery{d.Status, d.Reason, d.Attempts}
+		_, attempts, err := m.w.Delivery(ctx, of.tenant, d.EventID, d.SubscriptionID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made []modelAttempt
+		for _, a := range attempts {
+			made = append(made, modelAttempt{string(a.Reason), len(a.Body)})
+		}
+		if d.Attempts != len(made) {
+			t.Fatalf("%d attempts are counted and %d kept", d.Attempts, len(made))
+		}
+		deliveries[pair{d.EventID, d.SubscriptionID}] = &modelDelivery{d.Status, d.Reason, made}
 		if due := d.Status <= webhook.Retrying; due == d.NextAt.IsZero() {
 			t.Fatalf("a delivery is %s and due at %v", d.Status, d.NextAt)
 		}

@@ -2,10 +2,8 @@ package webhook
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
-	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // insertEvent stores an event if the tenant's subscriptions still have the
@@ -296,34 +293,6 @@ func listDeliveries(q db.Queryer, tenant id.ID, filter DeliveryFilter, beforeEve
 	return deliveries, rows.Err()
 }
 
-// listAttempts returns the latest attempts in their order, as many as are shown.
-func listAttempts(q db.Queryer, tenant, event, sub id.ID) ([]Attempt, error) {
-	rows, err := q.Query(`SELECT number, started_at, timing, response_status, verdict, reason, error, headers, body FROM attempt
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 ORDER BY number DESC LIMIT $4`, tenant[:], event[:], sub[:], maxAttemptsShown)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var attempts []Attempt
-	for rows.Next() {
-		var a Attempt
-		var started int64
-		var timing, headers string
-		if err := rows.Scan(&a.Number, &started, &timing, &a.ResponseStatus, &a.Verdict, &a.Reason, &a.Error, &headers, &a.Body); err != nil {
-			return nil, err
-		}
-		a.StartedAt, a.Timing = db.FromMicro(started), parseTiming(timing)
-		if headers != "" {
-			if err := json.Unmarshal([]byte(headers), &a.Headers); err != nil {
-				return nil, fmt.Errorf("webhook: read the headers of an attempt: %w", err)
-			}
-		}
-		attempts = append(attempts, a)
-	}
-	slices.Reverse(attempts)
-	return attempts, rows.Err()
-}
-
 // restartDelivery makes a delivery due now, with its schedule from the beginning.
 func restartDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
 	_, err := tx.Exec(`UPDATE delivery SET status = 0, step = 0, epoch = epoch + 1, next_at = $4, updated_at = $4,
@@ -370,109 +339,6 @@ func selectNextDue(q db.Queryer, query DueQuery) (time.Time, error) {
 	err := q.QueryRow(`SELECT min(next_at) FROM delivery WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at > $3`,
 		query.Sub.ID[:], int(query.Lane), db.Micro(query.Now)).Scan(&next)
 	return next.Time, err
-}
-
-// recordAttempt counts an attempt, decides the delivery's fate unless somebody
-// intervened since it began, and keeps what came of it.
-func recordAttempt(tx *db.Tx, o *Outcome) error {
-	j, a := &o.Job, &o.Attempt
-	o.Superseded, a.Number = false, j.Attempts+1
-	decided, err := tx.Exec(`UPDATE delivery SET status = $5, attempts = $11, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4 AND attempts = $11 - 1`, append(o.columns(tx), a.Number)...)
-	if err != nil {
-		return err
-	}
-	if decided == 0 {
-		if known, err := countAttempt(tx, o); err != nil || !known {
-			return err
-		}
-	}
-	return insertAttempt(tx, j, a)
-}
-
-// columns returns the first ten arguments of the statements that decide.
-func (o *Outcome) columns(tx *db.Tx) []any {
-	j, a := &o.Job, &o.Attempt
-	var next any
-	if o.Status == Retrying {
-		next = db.Micro(o.NextAt)
-	}
-	return []any{
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Epoch, int(o.Status), j.Step + 1, next, db.Micro(tx.Now()), a.ResponseStatus, string(a.Reason),
-	}
-}
-
-// countAttempt does the same where the row is not as the job left it: another
-// attempt was recorded since, and this one gets the next number, or somebody
-// intervened, and this one only counts. It reports whether there is still a
-// delivery to count for.
-func countAttempt(tx *db.Tx, o *Outcome) (bool, error) {
-	j, a := &o.Job, &o.Attempt
-	err := tx.QueryRow(`UPDATE delivery SET status = $5, attempts = attempts + 1, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4 RETURNING attempts`, o.columns(tx)...).Scan(&a.Number)
-	if !errors.Is(err, db.ErrNoRows) {
-		return true, err
-	}
-	o.Superseded = true
-	err = tx.QueryRow(`UPDATE delivery SET attempts = attempts + 1, response_status = $4
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 RETURNING attempts`,
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.ResponseStatus).Scan(&a.Number)
-	if errors.Is(err, db.ErrNoRows) {
-		return false, nil
-	}
-	return true, err
-}
-
-func insertAttempt(tx *db.Tx, j *Job, a *Attempt) error {
-	_, err := tx.Exec(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.Number, db.Micro(a.StartedAt), formatTiming(a.Timing), a.ResponseStatus,
-		string(a.Verdict), string(a.Reason), a.Error, formatHeaders(a.Headers), a.Body)
-	return err
-}
-
-// formatHeaders writes headers as the JSON that a list of them is read from.
-func formatHeaders(headers []wire.Header) string {
-	if len(headers) == 0 {
-		return ""
-	}
-	b := make([]byte, 0, 256)
-	for _, h := range headers {
-		b = append(b, `,{"Name":`...)
-		b = wire.AppendQuoted(b, h.Name)
-		b = append(b, `,"Value":`...)
-		b = wire.AppendQuoted(b, h.Value)
-		b = append(b, '}')
-	}
-	b[0] = '['
-	return string(append(b, ']'))
-}
-
-// parts lists the parts of a timing in the order in which they are stored.
-func (t *Timing) parts() []*time.Duration {
-	return []*time.Duration{&t.DNS, &t.Connect, &t.TLS, &t.FirstByte, &t.Total}
-}
-
-func formatTiming(t Timing) string {
-	b := make([]byte, 0, 32)
-	for i, part := range t.parts() {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = strconv.AppendInt(b, part.Microseconds(), 10)
-	}
-	return string(b)
-}
-
-func parseTiming(text string) Timing {
-	var t Timing
-	parts := t.parts()
-	for i, field := range strings.Fields(text) {
-		if us, err := strconv.ParseInt(field, 10, 64); err == nil && i < len(parts) {
-			*parts[i] = time.Duration(us) * time.Microsecond
-		}
-	}
-	return t
 }
 
 // selectDepths counts what waits for subscriptions that are sent to.
