@@ -57,11 +57,20 @@ var plants = []plant{
 	{name: "a wire with its contract", file: "internal/wire/standard/k.go", imports: []string{"internal/wire", "internal/id"}},
 	{name: "a test of a wire with the clock", file: "internal/wire/standard/l_test.go", imports: []string{"time", "internal/testkit"}, code: "var _ = time.Now()"},
 
+	{name: "the suite of the wires with webhook", file: "internal/wire/wiretest/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
+	{name: "the suite of the wires with another library", file: "internal/wire/wiretest/b.go", imports: []string{"example.com/third"}, want: "depguard"},
+	{name: "the suite of the wires with its judges", file: "internal/wire/wiretest/c.go", imports: []string{"testing", "os/exec", "internal/wire", "internal/id", "github.com/santhosh-tekuri/jsonschema/v6"}},
+	{name: "a wire with the suite's library", file: "internal/wire/standard/m.go", imports: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, want: "depguard"},
+
 	{name: "db with a package above it", file: "internal/db/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "db with a driver", file: "internal/db/b.go", imports: []string{"modernc.org/sqlite", "database/sql"}},
 	{name: "secret with tenant", file: "internal/secret/a.go", imports: []string{"internal/tenant"}, want: "depguard"},
 	{name: "tenant with webhook", file: "internal/tenant/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
-	{name: "tenant with what it rests on", file: "internal/tenant/b.go", imports: []string{"database/sql", "internal/db", "internal/secret", "internal/problem"}},
+	{name: "tenant with what it rests on", file: "internal/tenant/b.go", imports: []string{"database/sql", "internal/db", "internal/secret", "internal/problem", "internal/wire"}},
+	{name: "tenant with the server's keys", file: "internal/tenant/c.go", imports: []string{"internal/jwks"}, want: "depguard"},
+	{name: "jwks with tenant", file: "internal/jwks/a.go", imports: []string{"internal/tenant"}, want: "depguard"},
+	{name: "jwks with SQL", file: "internal/jwks/b.go", imports: []string{"database/sql"}, want: "depguard"},
+	{name: "jwks with what it rests on", file: "internal/jwks/c.go", imports: []string{"crypto/rsa", "internal/db", "internal/id", "internal/secret", "internal/wire"}},
 	{name: "netguard with config", file: "internal/netguard/a.go", imports: []string{"internal/config"}, want: "depguard"},
 	{name: "netguard with its library", file: "internal/netguard/b.go", imports: []string{"code.dny.dev/ssrf"}},
 	{name: "config with webhook", file: "internal/config/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
@@ -91,6 +100,7 @@ var plants = []plant{
 	{name: "the API with dispatch", file: "internal/api/c.go", imports: []string{"internal/dispatch"}, want: "depguard"},
 	{name: "the API with testkit", file: "internal/api/d.go", imports: []string{"internal/testkit"}, want: "depguard"},
 	{name: "the API with the client", file: "internal/api/e.go", imports: []string{"client"}, want: "depguard"},
+	{name: "the API with the server's keys", file: "internal/api/h.go", imports: []string{"internal/jwks"}, want: "depguard"},
 	{name: "the API with services", file: "internal/api/f.go", imports: []string{"internal/tenant", "internal/webhook", "internal/problem"}},
 	{name: "a test of the API with all of it", file: "internal/api/g_test.go", imports: []string{"database/sql", "internal/testkit", "internal/app"}},
 
@@ -107,6 +117,7 @@ var plants = []plant{
 	{name: "cli with the database", file: "internal/cli/b.go", imports: []string{"internal/db"}, want: "depguard"},
 	{name: "cli with the API", file: "internal/cli/e.go", imports: []string{"internal/api"}, want: "depguard"},
 	{name: "cli with dispatch", file: "internal/cli/f.go", imports: []string{"internal/dispatch"}, want: "depguard"},
+	{name: "cli with the server's keys", file: "internal/cli/j.go", imports: []string{"internal/jwks"}, want: "depguard"},
 	{name: "cli with secret", file: "internal/cli/g.go", imports: []string{"internal/secret"}, want: "depguard"},
 	{name: "cli with tenant", file: "internal/cli/h.go", imports: []string{"internal/tenant"}, want: "depguard"},
 	{name: "cli with webhook", file: "internal/cli/i.go", imports: []string{"internal/webhook"}, want: "depguard"},
@@ -129,6 +140,7 @@ var libraries = []string{
 	"code.dny.dev/ssrf",
 	"example.com/third",
 	"github.com/google/go-cmp",
+	"github.com/santhosh-tekuri/jsonschema/v6",
 	"github.com/standard-webhooks/standard-webhooks/libraries",
 	"modernc.org/sqlite",
 }
@@ -140,7 +152,7 @@ func TestTheLinterReportsPlantedBreaches(t *testing.T) {
 	mustEnable(t, linter, dir, "depguard", "forbidigo")
 	gomod := "module " + module + "\n\ngo 1.26\n"
 	for _, library := range libraries {
-		gomod += fmt.Sprintf("\nrequire %[1]s v0.0.0\n\nreplace %[1]s => ./_stubs/%[1]s\n", library)
+		gomod += fmt.Sprintf("\nrequire %[1]s %[2]s.0.0\n\nreplace %[1]s => ./_stubs/%[1]s\n", library, majorVersion(library))
 		mustWrite(t, dir, path.Join("_stubs", library, "go.mod"), "module "+library+"\n")
 		mustWrite(t, dir, path.Join("_stubs", library, "stub.go"), "package stub\n")
 	}
@@ -167,6 +179,14 @@ func TestTheLinterReportsPlantedBreaches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// majorVersion returns the major version that a module's path demands.
+func majorVersion(library string) string {
+	if last := path.Base(library); len(last) == 2 && last[0] == 'v' {
+		return last
+	}
+	return "v0"
 }
 
 func TestEveryPackageHasAnImportRule(t *testing.T) {
