@@ -129,16 +129,23 @@ func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error
 	return resp.Header, nil
 }
 
+// encode writes a line of JSON without escapes that only HTML needs.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return buf.Bytes(), err
+}
+
 func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
 	var body io.Reader
 	if call.body != nil {
-		var buf bytes.Buffer
-		enc := json.NewEncoder(&buf)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(call.body); err != nil {
+		encoded, err := encode(call.body)
+		if err != nil {
 			return nil, fmt.Errorf("client: encode the body of %s %s: %w", call.method, call.path, err)
 		}
-		body = &buf
+		body = bytes.NewReader(encoded)
 	}
 	target := c.base + call.path
 	if len(call.query) > 0 {

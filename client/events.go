@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"iter"
@@ -15,6 +16,10 @@ type Publication struct {
 	Data      any       `json:"data"`               // becomes a JSON object
 	Timestamp time.Time `json:"timestamp,omitzero"` // when it happened; zero: now
 	Dialect   string    `json:"dialect,omitempty"`  // "": standard
+	// Fields are what the dialect's envelope has besides, such as "waitlist_id".
+	Fields map[string]string `json:"-"`
+	// SubjectVersion counts the changes of what the event is about; zero: none.
+	SubjectVersion int64 `json:"subject_version,omitzero"`
 
 	// IdempotencyKey makes it safe to publish again after an error: it publishes
 	// once, however often it is sent. "": none. A batch has one for all.
@@ -22,6 +27,20 @@ type Publication struct {
 	// Traceparent is passed on to the receivers (W3C Trace Context). A batch has
 	// one for all.
 	Traceparent string `json:"-"`
+}
+
+// MarshalJSON writes the publication with its fields beside the others.
+func (p Publication) MarshalJSON() ([]byte, error) {
+	type plain Publication
+	own, err := encode(plain(p))
+	if err != nil || len(p.Fields) == 0 {
+		return own, err
+	}
+	fields, err := encode(p.Fields)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(bytes.TrimSuffix(own, []byte("}\n")), ','), fields[1:]...), nil
 }
 
 // Published is what became of a publication.
@@ -131,8 +150,23 @@ type EventType struct {
 	Dialect     string          `json:"dialect"`
 	Name        string          `json:"name"`
 	Description string          `json:"description"`
+	Source      string          `json:"source"` // where that is written
 	Schema      json.RawMessage `json:"schema"` // JSON Schema of the event's data
 	Sample      json.RawMessage `json:"sample"`
+	Variants    []Variant       `json:"variants,omitempty"` // of the other forms that the data may have
+	Remarks     []Remark        `json:"remarks,omitempty"`  // how the type differs from its source
+}
+
+// Variant is an example of a form that an event's data may have.
+type Variant struct {
+	Name   string          `json:"name"`
+	Sample json.RawMessage `json:"sample"`
+}
+
+// Remark is a difference between an event type and its source.
+type Remark struct {
+	Kind string `json:"kind"` // "corrected", "added" or "ours"
+	Text string `json:"text"`
 }
 
 // EventTypes returns the types that a dialect defines; "" stands for all

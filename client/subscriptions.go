@@ -25,6 +25,7 @@ type Subscription struct {
 	URL         string             `json:"url"`
 	Dialect     string             `json:"dialect"`
 	EventTypes  []string           `json:"event_types"`
+	Filter      *Filter            `json:"filter,omitempty"` // nil: every event of these types
 	Description string             `json:"description"`
 	Headers     map[string]string  `json:"headers"`
 	Auth        *Auth              `json:"auth,omitempty"`
@@ -39,7 +40,7 @@ type Subscription struct {
 // SubscriptionWithSecret is a subscription whose secret has just been made.
 type SubscriptionWithSecret struct {
 	Subscription
-	Secret string `json:"secret"`
+	Secret string `json:"secret"` // "": the dialect signs otherwise
 }
 
 // NewSubscription is what a subscription is made of. URL and EventTypes are
@@ -50,12 +51,18 @@ type NewSubscription struct {
 	// the tenant publishes. Grapevine's own ("webhook.…") have to be named.
 	EventTypes  []string          `json:"event_types"`
 	Dialect     string            `json:"dialect,omitempty"`
+	Filter      *Filter           `json:"filter,omitempty"`
 	Description string            `json:"description,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	Auth        *Auth             `json:"auth,omitempty"`
 	Secret      string            `json:"secret,omitempty"`    // "": one is made
 	Signature   string            `json:"signature,omitempty"` // the kind of secret to make: "v1" (the default) or "v1a"
 	Policy      *Policy           `json:"policy,omitempty"`
+}
+
+// Filter is a condition on an event's envelope.
+type Filter struct {
+	Eq []string `json:"eq"` // the name of a field of the dialect's envelope, and its value
 }
 
 // Auth is how requests prove to the endpoint who sends them.
@@ -75,18 +82,23 @@ type Policy struct {
 	Timeout     float64   `json:"timeout,omitzero"`       // of an attempt in all, in seconds
 	MaxInFlight int       `json:"max_in_flight,omitzero"` // zero: as many as the endpoint keeps up with
 	Rate        float64   `json:"rate,omitzero"`          // attempts a second; zero: no limit
+	// NativeRules lets answers pause or end the subscription as in the standard
+	// dialect.
+	NativeRules bool `json:"native_rules,omitzero"`
 }
 
 // SubscriptionChange is what can change about a subscription. What is nil stays;
-// headers, auth and policy are replaced as a whole.
+// filter, headers, auth and policy are replaced as a whole.
 type SubscriptionChange struct {
-	URL         *string
-	EventTypes  *[]string
-	Description *string
-	Headers     *map[string]string
-	Auth        *Auth
-	RemoveAuth  bool // instead of Auth
-	Policy      *Policy
+	URL          *string
+	EventTypes   *[]string
+	Filter       *Filter
+	RemoveFilter bool // instead of Filter
+	Description  *string
+	Headers      *map[string]string
+	Auth         *Auth
+	RemoveAuth   bool // instead of Auth
+	Policy       *Policy
 }
 
 // body is the change as it is sent.
@@ -104,6 +116,8 @@ func (ch SubscriptionChange) body() map[string]any {
 	add("policy", ch.Policy != nil, ch.Policy)
 	add("auth", ch.Auth != nil, ch.Auth)
 	add("auth", ch.RemoveAuth, nil)
+	add("filter", ch.Filter != nil, ch.Filter)
+	add("filter", ch.RemoveFilter, nil)
 	return fields
 }
 

@@ -12,15 +12,17 @@ import (
 type Tenant struct {
 	ID        string    `json:"id"`
 	Alias     string    `json:"alias"`
-	Live      bool      `json:"live"` // false: a test tenant
+	Live      bool      `json:"live"`     // false: a test tenant
+	Dialects  []string  `json:"dialects"` // that it speaks; empty: all
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // NewTenant is what a tenant is made of.
 type NewTenant struct {
-	Alias string `json:"alias"` // 1 to 64 of a-z, 0-9, "_" and "-"; unique
-	Live  bool   `json:"live,omitempty"`
+	Alias    string   `json:"alias"` // 1 to 64 of a-z, 0-9, "_" and "-"; unique
+	Live     bool     `json:"live,omitempty"`
+	Dialects []string `json:"dialects,omitempty"` // that it speaks; empty: all
 }
 
 // CreatedTenant is a tenant with its first key, which has all scopes and can't
@@ -32,7 +34,8 @@ type CreatedTenant struct {
 
 // TenantChange is what can change about a tenant. What is nil stays.
 type TenantChange struct {
-	Alias *string `json:"alias,omitempty"`
+	Alias    *string   `json:"alias,omitempty"`
+	Dialects *[]string `json:"dialects,omitempty"` // replaces them; empty: all
 }
 
 // CreateTenant makes a tenant. It takes the operator's key, like all methods
@@ -86,6 +89,7 @@ const (
 // Key is what is known of a tenant's key.
 type Key struct {
 	ID        string    `json:"id"`
+	Dialect   string    `json:"dialect,omitempty"` // whose API it opens; "": the native one
 	Name      string    `json:"name"`
 	Scopes    []Scope   `json:"scopes"`
 	Hint      string    `json:"hint"` // how the key begins
@@ -96,6 +100,8 @@ type Key struct {
 
 // NewKey is what a key is made of.
 type NewKey struct {
+	Dialect   string    `json:"dialect,omitempty"` // whose API it opens; "": the native one
+	Value     string    `json:"value,omitempty"`   // a key of that dialect; "": one is made
 	Name      string    `json:"name,omitempty"`
 	Scopes    []Scope   `json:"scopes"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: it does not expire
@@ -130,7 +136,7 @@ func (c *Client) RevokeKey(ctx context.Context, tenant, key string) error {
 	return err
 }
 
-// RollKey replaces a key by a new one with the same name and scopes. The old one
+// RollKey replaces a key by a new one of the same dialect, with the same name and scopes. The old one
 // goes on for the overlap: whole seconds, at most 7 days. Nil: the server's
 // default, a day.
 func (c *Client) RollKey(ctx context.Context, tenant, key string, overlap *time.Duration) (CreatedKey, error) {

@@ -14,7 +14,7 @@ func (s *server) openAnswers() {
 	schemas := document.Components.Schemas.Map()
 	sent := make(map[string]bool) // by callers
 	for _, item := range document.Paths {
-		for _, op := range []*huma.Operation{item.Post, item.Patch} {
+		for _, op := range []*huma.Operation{item.Post, item.Put, item.Patch} {
 			if op == nil || op.RequestBody == nil {
 				continue
 			}
@@ -81,7 +81,7 @@ func (s *server) headers() {
 		digestHeader:          text(huma.TypeString, "The SHA-256 of the body (RFC 9530), to check what has arrived with."),
 	}
 	for _, item := range document.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			if op == nil {
 				continue
 			}

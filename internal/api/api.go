@@ -32,10 +32,11 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
-// Options are what the API needs. Tenants and Webhooks are required.
+// Options are what the API needs. Tenants, Webhooks and SigningKeys are required.
 type Options struct {
-	Tenants  *tenant.Service
-	Webhooks *webhook.Service
+	Tenants     *tenant.Service
+	Webhooks    *webhook.Service
+	SigningKeys SigningKeys
 
 	// Ready says whether the node can serve; nil: always. /readyz asks it.
 	Ready func(ctx context.Context) error
@@ -94,6 +95,8 @@ func New(opts Options) http.Handler {
 	s.subscriptionActionRoutes()
 	s.deliveryRoutes()
 	s.eventTypeRoutes()
+	s.dialectRoutes()
+	s.signingKeyRoutes()
 	s.backupRoutes()
 	s.openAnswers()
 	s.headers()
@@ -118,6 +121,7 @@ func (s *server) config() huma.Config {
 		{Name: tagSubscriptions, Description: "Where events are sent, how they are signed, and when a failed delivery is tried again."},
 		{Name: tagDeliveries, Description: "One event on its way to one subscription, with every attempt."},
 		{Name: tagEventTypes, Description: "What the dialects define."},
+		{Name: tagDialects, Description: "Whose webhooks are spoken, and how the tenant speaks them."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
 		{Name: tagOperation, Description: "What keeps the server going. These calls take the operator's key."},
 	}
@@ -130,6 +134,7 @@ const (
 	tagSubscriptions = "Subscriptions"
 	tagDeliveries    = "Deliveries"
 	tagEventTypes    = "Event types"
+	tagDialects      = "Dialects"
 	tagTenants       = "Tenants"
 	tagOperation     = "Operation"
 )

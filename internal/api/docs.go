@@ -72,7 +72,7 @@ func (s *server) docs() ([]byte, error) {
 		group := docsGroup{Name: tag.Name, Description: tag.Description}
 		for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 			item := doc.Paths[path]
-			for _, op := range []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete} {
+			for _, op := range []*huma.Operation{item.Post, item.Get, item.Put, item.Patch, item.Delete} {
 				if op != nil && slices.Contains(op.Tags, tag.Name) {
 					group.Operations = append(group.Operations, describe(doc.Components.Schemas, op))
 				}
@@ -192,7 +192,7 @@ func curl(op *huma.Operation) string {
 	if op.Method != http.MethodGet {
 		b.WriteString("-X " + op.Method + " ")
 	}
-	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID").Replace(op.Path) + `"`)
+	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID", "{dialect}", "$DIALECT").Replace(op.Path) + `"`)
 	b.WriteString(" \\\n  -H \"Authorization: Bearer " + key + `"`)
 	if op.RequestBody != nil {
 		if example, err := json.Marshal(op.RequestBody.Content[jsonType].Example); err == nil {

@@ -16,8 +16,21 @@ type eventTypeJSON struct {
 	Dialect     string          `json:"dialect" example:"standard"`
 	Name        string          `json:"name" example:"webhook.test"`
 	Description string          `json:"description"`
+	Source      string          `json:"source" doc:"Where that is written." example:"Grapevine"`
 	Schema      json.RawMessage `json:"schema" doc:"JSON Schema of the event's data."`
 	Sample      json.RawMessage `json:"sample" doc:"An example of the event's data."`
+	Variants    []variantJSON   `json:"variants,omitempty" doc:"Examples of the other forms that the data may have."`
+	Remarks     []remarkJSON    `json:"remarks,omitempty" doc:"How the type differs from its source."`
+}
+
+type variantJSON struct {
+	Name   string          `json:"name"`
+	Sample json.RawMessage `json:"sample"`
+}
+
+type remarkJSON struct {
+	Kind string `json:"kind" doc:"corrected: the source has a slip; added: it leaves something out; ours: it shows no sample."`
+	Text string `json:"text"`
 }
 
 type eventTypeList struct {
@@ -43,8 +56,8 @@ func (s *server) listEventTypes(_ context.Context, r request[eventTypeList, none
 	}
 	var types []eventTypeJSON
 	for _, dialect := range chosen {
-		for _, t := range dialect.Catalogue() {
-			types = append(types, eventTypeJSON{dialect.Name(), t.Name, t.Description, t.Schema, t.Sample})
+		for _, t := range dialect.Catalogue(nil) {
+			types = append(types, showEventType(dialect.Name(), t))
 		}
 	}
 	return pageOfTypes(types, r.params.Paging)
@@ -69,4 +82,15 @@ func pageOfTypes(types []eventTypeJSON, p Paging) (page[eventTypeJSON], error) {
 
 func (t eventTypeJSON) cursor() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(t.Dialect + "/" + t.Name))
+}
+
+func showEventType(dialect string, t wire.EventType) eventTypeJSON {
+	shown := eventTypeJSON{Dialect: dialect, Name: t.Name, Description: t.Description, Source: t.Source, Schema: t.Schema, Sample: t.Sample}
+	for _, v := range t.Variants {
+		shown.Variants = append(shown.Variants, variantJSON{v.Name, v.Data})
+	}
+	for _, r := range t.Remarks {
+		shown.Remarks = append(shown.Remarks, remarkJSON{string(r.Kind), r.Text})
+	}
+	return shown
 }

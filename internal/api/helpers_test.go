@@ -19,6 +19,8 @@ import (
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/api"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
@@ -85,8 +87,17 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.webhooks = webhook.New(webhook.Options{DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.receiver})
-	if w.tenants, err = tenant.New(w.db, tenant.Options{OnDelete: w.webhooks.DeleteTenant}); err != nil {
+	keys, err := jwks.New(w.db, box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.webhooks = webhook.New(webhook.Options{
+		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.receiver,
+		Identify: func(ctx context.Context, of id.ID, dialect string) (*wire.Identity, error) {
+			return w.tenants.Identity(ctx, of, dialect)
+		},
+	})
+	if w.tenants, err = tenant.New(w.db, tenant.Options{OnDelete: w.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.tenants.EnsureAdminKey(t.Context(), adminKey); err != nil {
@@ -95,6 +106,7 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	opts := api.Options{
 		Tenants:     w.tenants,
 		Webhooks:    w.webhooks,
+		SigningKeys: keys,
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
 		Backup:      w.db.OpenBackup,
 		Logger:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

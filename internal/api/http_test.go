@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,10 +70,10 @@ func TestWithoutTheDatabaseEverythingIsUnavailable(t *testing.T) {
 		if op.scope == "operator" {
 			key = adminKey
 		}
-		if op.path == "/v1/event-types" || op.path == "/v1/subscriptions/test" { // these need no database
+		if slices.Contains([]string{"/v1/event-types", "/v1/dialects", "/v1/subscriptions/test"}, op.path) { // these need no database
 			continue
 		}
-		path := strings.NewReplacer("{key_id}", "key_000000000000000000000000", "{id}", map[string]string{
+		path := strings.NewReplacer("{dialect}", "saasquatch", "{key_id}", "key_000000000000000000000000", "{id}", map[string]string{
 			"tenants": "ten_000000000000000000000000", "subscriptions": "sub_000000000000000000000000", "events": "evt_000000000000000000000000",
 			"deliveries": "dlv_000000000000000000000000000000000000000000000000",
 		}[strings.Split(op.path, "/")[2]]).Replace(op.path)

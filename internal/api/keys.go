@@ -13,6 +13,7 @@ import (
 // KeyJSON is how a key is shown.
 type KeyJSON struct {
 	ID        string     `json:"id" example:"key_019a9c1d2f3b5e8d7c6a4f10"`
+	Dialect   string     `json:"dialect,omitempty" doc:"Whose API it opens; absent: this one." example:"saasquatch"`
 	Name      string     `json:"name" example:"billing"`
 	Scopes    []string   `json:"scopes" doc:"What the key is good for: manage, publish, read."`
 	Hint      string     `json:"hint" doc:"How the key begins." example:"gv_live_7fQ2"`
@@ -27,6 +28,8 @@ type createdKeyJSON struct {
 }
 
 type newKeyJSON struct {
+	Dialect   string     `json:"dialect,omitempty" minLength:"1" doc:"Whose API it opens: saasquatch, referralloop, rehook or partnerstack; absent: this one. The newest key of saasquatch also signs its webhooks." example:"saasquatch"`
+	Value     string     `json:"value,omitempty" minLength:"1" doc:"The key, where a dialect's is brought along; absent: one is made. referralloop: pk_live_… or pk_test_…; rehook and partnerstack: the public and the secret text with a colon between; saasquatch: one text."`
 	Name      string     `json:"name,omitempty" doc:"For people; at most 100 characters." example:"billing"`
 	Scopes    []string   `json:"scopes" enum:"manage,publish,read" doc:"What the key is good for; none includes another."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the key ends; absent: never."`
@@ -48,7 +51,7 @@ func (s *server) keyRoutes() {
 	register(s, route{
 		id: "create-key", method: http.MethodPost, path: "/v1/tenants/{id}/keys", tag: tagTenants, access: operatorOnly,
 		summary: "Create a key", description: "The answer has the key, which is shown this once.",
-		status: http.StatusCreated, example: `{"name":"billing","scopes":["publish"]}`,
+		status: http.StatusCreated, errors: []*problem.Code{problem.Conflict}, example: `{"name":"billing","scopes":["publish"]}`,
 	}, s.createKey)
 	register(s, route{
 		id: "list-keys", method: http.MethodGet, path: "/v1/tenants/{id}/keys", tag: tagTenants, access: operatorOnly,
@@ -60,7 +63,7 @@ func (s *server) keyRoutes() {
 	}, s.revokeKey)
 	register(s, route{
 		id: "roll-key", method: http.MethodPost, path: "/v1/tenants/{id}/keys/{key_id}/roll", tag: tagTenants, access: operatorOnly,
-		summary: "Replace a key", description: "Makes a key with the same name and scopes. The old one goes on for the overlap.",
+		summary: "Replace a key", description: "Makes a key of the same dialect, with the same name and scopes. The old one goes on for the overlap.",
 		status: http.StatusCreated, errors: []*problem.Code{problem.Conflict}, example: `{"overlap":3600}`,
 	}, s.rollKey)
 }
@@ -70,7 +73,7 @@ func (s *server) createKey(ctx context.Context, r request[TenantPath, newKeyJSON
 	if err != nil {
 		return createdKeyJSON{}, err
 	}
-	n := tenant.NewKey{Name: r.body.Name, ExpiresAt: r.body.ExpiresAt}
+	n := tenant.NewKey{Dialect: r.body.Dialect, Value: r.body.Value, Name: r.body.Name, ExpiresAt: r.body.ExpiresAt}
 	for _, scope := range r.body.Scopes {
 		n.Scopes = append(n.Scopes, tenant.Scope(scope))
 	}
@@ -135,7 +138,7 @@ func (p keyPath) parse() (id.ID, id.ID, error) {
 
 func showKey(k tenant.Key) KeyJSON {
 	shown := KeyJSON{
-		ID: id.Key.Format(k.ID), Name: k.Name, Scopes: make([]string, len(k.Scopes)), Hint: k.Hint,
+		ID: id.Key.Format(k.ID), Dialect: k.Dialect, Name: k.Name, Scopes: make([]string, len(k.Scopes)), Hint: k.Hint,
 		CreatedAt: k.CreatedAt, ExpiresAt: optionalTime(k.ExpiresAt), RevokedAt: optionalTime(k.RevokedAt),
 	}
 	for i, scope := range k.Scopes {

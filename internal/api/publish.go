@@ -13,14 +13,30 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 )
 
 // publicationJSON documents what publication reads.
 type publicationJSON struct {
-	Type      string         `json:"type" maxLength:"128" doc:"Words of letters, digits, _ or -, joined by full stops." example:"invoice.paid"`
-	Data      map[string]any `json:"data" doc:"What receivers get, kept as it is but for white space and needless escapes."`
-	Timestamp time.Time      `json:"timestamp,omitzero" doc:"When it happened; absent: now. At most a day in the future."`
-	Dialect   string         `json:"dialect,omitempty" minLength:"1" doc:"Whose event it is; absent: standard."`
+	Type           string         `json:"type" maxLength:"128" doc:"Words of letters, digits, _ or -, joined by full stops; in another dialect than standard one of its catalogue." example:"invoice.paid"`
+	Data           map[string]any `json:"data" doc:"What receivers get, kept as it is but for white space and needless escapes; in another dialect than standard it has to fit the catalogue's schema."`
+	Timestamp      time.Time      `json:"timestamp,omitzero" doc:"When it happened; absent: now. At most a day in the future."`
+	Dialect        string         `json:"dialect,omitempty" minLength:"1" doc:"Whose event it is; absent: standard."`
+	SubjectVersion int64          `json:"subject_version,omitempty" minimum:"1" doc:"Counts the changes of what the event is about. Receivers get it in a header, and can tell which of two events is the later."`
+}
+
+var _ huma.SchemaTransformer = publicationJSON{}
+
+// TransformSchema adds what the dialects' envelopes have besides.
+func (publicationJSON) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, dialect := range dialects.All {
+		for _, field := range dialect.Fields() {
+			s.Properties[field.Name] = &huma.Schema{
+				Type: huma.TypeString, Description: fmt.Sprintf("Of the dialect %s: %s", dialect.Name(), field.Description),
+			}
+		}
+	}
+	return s
 }
 
 type batchJSON struct {

@@ -87,7 +87,9 @@ func register[P, B, T any](s *server, rt route, handle func(ctx context.Context,
 	})
 }
 
-func takesBody(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
+func takesBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
 
 // fillBody decodes the body of a call. One that is empty counts as an object
 // without fields where none is required; where the route takes none, any field
@@ -181,10 +183,14 @@ func (s *server) describeBody(rt route, body reflect.Type) (*huma.RequestBody, *
 // documented returns a route's operation in the document.
 func (s *server) documented(rt route) *huma.Operation {
 	item := s.huma.OpenAPI().Paths[rt.path]
-	if rt.method == http.MethodPatch {
+	switch rt.method {
+	case http.MethodPatch:
 		return item.Patch
+	case http.MethodPut:
+		return item.Put
+	default:
+		return item.Post
 	}
-	return item.Post
 }
 
 func jsonContent(schema *huma.Schema, example string) map[string]*huma.MediaType {

@@ -3,10 +3,12 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 )
 
 // scanner takes a document apart that is known to be valid JSON without white
@@ -137,7 +139,7 @@ func publication(raw []byte, path string, errs *fieldErrors) webhook.Publication
 		errs.add(path, "must be an object")
 		return p
 	}
-	var seen [4]bool
+	var seen [5]bool
 	once := func(i int, name string) {
 		if seen[i] {
 			errs.add(join(path, name), "is there twice")
@@ -163,11 +165,45 @@ func publication(raw []byte, path string, errs *fieldErrors) webhook.Publication
 			if string(value) == `""` {
 				errs.add(join(path, name), "must not be empty")
 			}
+		case "subject_version":
+			once(4, name)
+			p.SubjectVersion = versionField(value, path, name, errs)
 		default:
-			errs.unknown(path, name)
+			if !slices.Contains(envelopeFields, name) {
+				errs.unknown(path, name)
+				return
+			}
+			if _, twice := p.Fields[name]; twice {
+				errs.add(join(path, name), "is there twice")
+			}
+			if p.Fields == nil {
+				p.Fields = make(map[string]string)
+			}
+			p.Fields[name] = textField(value, path, name, errs)
 		}
 	})
 	return p
+}
+
+// envelopeFields are what some dialect's envelope has besides. Which of them an
+// event may have, and must, is for its dialect to say.
+var envelopeFields = func() []string {
+	var names []string
+	for _, dialect := range dialects.All {
+		for _, field := range dialect.Fields() {
+			names = append(names, field.Name)
+		}
+	}
+	return names
+}()
+
+func versionField(value []byte, path, name string, errs *fieldErrors) int64 {
+	version, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || version < 1 {
+		errs.add(join(path, name), "must be a whole number from 1")
+		return 0
+	}
+	return version
 }
 
 func textField(value []byte, path, name string, errs *fieldErrors) string {

@@ -17,6 +17,7 @@ type SubscriptionJSON struct {
 	URL         string            `json:"url" example:"https://example.com/webhooks"`
 	Dialect     string            `json:"dialect" example:"standard"`
 	EventTypes  []string          `json:"event_types" doc:"[\"*\"] stands for every type that the tenant publishes."`
+	Filter      *shownFilterJSON  `json:"filter,omitempty" doc:"Absent: every event of these types."`
 	Description string            `json:"description"`
 	Headers     map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
 	Auth        *shownAuthJSON    `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
@@ -30,13 +31,14 @@ type SubscriptionJSON struct {
 
 type subscriptionWithSecretJSON struct {
 	SubscriptionJSON
-	Secret string `json:"secret" doc:"What requests are signed with." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	Secret string `json:"secret,omitempty" doc:"What requests are signed with; absent where the dialect signs otherwise." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 type newSubscriptionJSON struct {
 	URL         string            `json:"url" minLength:"1" maxLength:"2048" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
 	EventTypes  []string          `json:"event_types" doc:"At most 100, or [\"*\"] for every type that the tenant publishes. Grapevine's own types (webhook.…) have to be named."`
 	Dialect     string            `json:"dialect,omitempty" minLength:"1" doc:"Whose events are sent, in whose shape; absent: standard."`
+	Filter      *filterJSON       `json:"filter,omitempty" doc:"Only events that fit; absent: all of these types."`
 	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
 	Headers     map[string]string `json:"headers,omitempty" doc:"At most 20, sent with every request."`
 	Auth        *authJSON         `json:"auth,omitempty" doc:"How requests prove to the endpoint who sends them."`
@@ -46,12 +48,13 @@ type newSubscriptionJSON struct {
 }
 
 type changeSubscriptionJSON struct {
-	URL         *string            `json:"url,omitempty" minLength:"1" maxLength:"2048"`
-	EventTypes  *[]string          `json:"event_types,omitempty" doc:"See creation."`
-	Description *string            `json:"description,omitempty"`
-	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces all headers."`
-	Auth        nullable[authJSON] `json:"auth,omitzero" doc:"Replaces what there is; null removes it."`
-	Policy      *policyJSON        `json:"policy,omitempty" doc:"Replaces the whole policy."`
+	URL         *string              `json:"url,omitempty" minLength:"1" maxLength:"2048"`
+	EventTypes  *[]string            `json:"event_types,omitempty" doc:"See creation."`
+	Filter      nullable[filterJSON] `json:"filter,omitzero" doc:"Replaces what there is; null removes it."`
+	Description *string              `json:"description,omitempty"`
+	Headers     *map[string]string   `json:"headers,omitempty" doc:"Replaces all headers."`
+	Auth        nullable[authJSON]   `json:"auth,omitzero" doc:"Replaces what there is; null removes it."`
+	Policy      *policyJSON          `json:"policy,omitempty" doc:"Replaces the whole policy."`
 }
 
 type authJSON struct {
@@ -66,6 +69,27 @@ type policyJSON struct {
 	Timeout     *float64   `json:"timeout,omitempty" minimum:"1" maximum:"60" doc:"How long an attempt may take in all, in seconds; absent: the dialect's."`
 	MaxInFlight *int64     `json:"max_in_flight,omitempty" minimum:"1" maximum:"128" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
 	Rate        *float64   `json:"rate,omitempty" minimum:"0.001" maximum:"10000" doc:"Attempts a second; absent: no limit."`
+	NativeRules bool       `json:"native_rules,omitempty" doc:"Whether 410 ends the subscription and 429, 502, 503 and 504 pause it, as they do in the standard dialect, also where its own dialect has them fail the attempt only."`
+}
+
+// filterJSON is a condition on the envelope.
+type filterJSON struct {
+	Eq []string `json:"eq" minItems:"2" maxItems:"2" doc:"The name of a field of the dialect's envelope, and its value." example:"[\"waitlist_id\",\"123e4567-e89b-12d3-a456-426614174000\"]"`
+}
+
+// filter returns no filter for nil.
+func (f *filterJSON) filter() *webhook.Filter {
+	if f == nil {
+		return nil
+	}
+	return &webhook.Filter{Field: f.Eq[0], Value: f.Eq[1]}
+}
+
+func showFilter(f *webhook.Filter) *shownFilterJSON {
+	if f == nil {
+		return nil
+	}
+	return &shownFilterJSON{Eq: []string{f.Field, f.Value}}
 }
 
 // The types of answers have the fields of those of requests and no bounds, so
@@ -78,11 +102,16 @@ type (
 		Token    string `json:"token,omitempty" doc:"Masked."`
 	}
 
+	shownFilterJSON struct {
+		Eq []string `json:"eq" doc:"The name of a field of the dialect's envelope, and its value."`
+	}
+
 	shownPolicyJSON struct {
 		Schedule    *[]float64 `json:"schedule,omitempty" doc:"The waits between attempts, in seconds; absent: the dialect's; []: one attempt only."`
 		Timeout     *float64   `json:"timeout,omitempty" doc:"How long an attempt may take in all, in seconds; absent: the dialect's."`
 		MaxInFlight *int64     `json:"max_in_flight,omitempty" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
 		Rate        *float64   `json:"rate,omitempty" doc:"Attempts a second; absent: no limit."`
+		NativeRules bool       `json:"native_rules,omitempty" doc:"Whether answers pause and end the subscription as in the standard dialect."`
 	}
 )
 
@@ -111,13 +140,16 @@ func (nullable[T]) Schema(r huma.Registry) *huma.Schema {
 func (n newSubscriptionJSON) draft(confirm webhook.ConfirmFunc) webhook.Draft {
 	return webhook.Draft{
 		Confirm: confirm,
-		Dialect: n.Dialect, URL: n.URL, EventTypes: n.EventTypes, Description: n.Description, Headers: n.Headers,
+		Dialect: n.Dialect, URL: n.URL, EventTypes: n.EventTypes, Filter: n.Filter.filter(), Description: n.Description, Headers: n.Headers,
 		Auth: n.Auth.auth(), Secret: n.Secret, Signature: n.Signature, Policy: n.Policy.policy(),
 	}
 }
 
 func (c changeSubscriptionJSON) patch(confirm webhook.ConfirmFunc) webhook.Patch {
 	p := webhook.Patch{Confirm: confirm, URL: c.URL, EventTypes: c.EventTypes, Description: c.Description, Headers: c.Headers}
+	if c.Filter.Set {
+		p.Filter = new(c.Filter.Value.filter())
+	}
 	if c.Auth.Set {
 		p.Auth = new(c.Auth.Value.auth())
 	}
@@ -156,6 +188,7 @@ func (p *policyJSON) policy() webhook.Policy {
 	if p.Rate != nil {
 		policy.Rate = *p.Rate
 	}
+	policy.NativeRules = p.NativeRules
 	return policy
 }
 
@@ -175,6 +208,7 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 		URL:         sub.URL,
 		Dialect:     sub.Dialect.Name(),
 		EventTypes:  sub.EventTypes,
+		Filter:      showFilter(sub.Filter),
 		Description: sub.Description,
 		Headers:     make(map[string]string, len(sub.Headers)),
 		Auth:        showAuth(sub.Auth),
@@ -223,5 +257,6 @@ func showPolicy(p webhook.Policy) shownPolicyJSON {
 	if p.Rate != 0 {
 		shown.Rate = &p.Rate
 	}
+	shown.NativeRules = p.NativeRules
 	return shown
 }

@@ -106,7 +106,7 @@ func withSecret(sub *webhook.Subscription, err error) (subscriptionWithSecretJSO
 		return subscriptionWithSecretJSON{}, err
 	}
 	shown, err := showSubscription(sub)
-	return subscriptionWithSecretJSON{shown, sub.Secrets[0].Value}, err
+	return subscriptionWithSecretJSON{shown, sub.CurrentSecret()}, err
 }
 
 func (p subscriptionPath) parse() (id.ID, error) {

@@ -16,6 +16,7 @@ type TenantJSON struct {
 	ID        string    `json:"id" example:"ten_019a9c1d2f3b5e8d7c6a4f10"`
 	Alias     string    `json:"alias" example:"acme"`
 	Live      bool      `json:"live" doc:"False: a test tenant."`
+	Dialects  []string  `json:"dialects" doc:"Those that it speaks; empty: all."`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -26,12 +27,14 @@ type createdTenantJSON struct {
 }
 
 type newTenantJSON struct {
-	Alias string `json:"alias" doc:"1 to 64 of a-z, 0-9, _ and -, first a letter or a digit; unique." example:"acme"`
-	Live  bool   `json:"live,omitempty" doc:"Whether it is for real; this can't be changed."`
+	Alias    string   `json:"alias" doc:"1 to 64 of a-z, 0-9, _ and -, first a letter or a digit; unique." example:"acme"`
+	Live     bool     `json:"live,omitempty" doc:"Whether it is for real; this can't be changed."`
+	Dialects []string `json:"dialects,omitempty" doc:"Those that it may publish and subscribe in; absent or empty: all."`
 }
 
 type changeTenantJSON struct {
-	Alias *string `json:"alias,omitempty" doc:"See creation."`
+	Alias    *string   `json:"alias,omitempty" doc:"See creation."`
+	Dialects *[]string `json:"dialects,omitempty" doc:"Replaces all dialects; empty: all. Subscriptions in one that it gives up can't be signed any more, and their deliveries fail."`
 }
 
 // TenantPath names a tenant.
@@ -65,7 +68,7 @@ func (s *server) tenantRoutes() {
 }
 
 func (s *server) createTenant(ctx context.Context, r request[none, newTenantJSON]) (createdTenantJSON, error) {
-	t, _, plaintext, err := s.opts.Tenants.Create(ctx, tenant.NewTenant{Alias: r.body.Alias, Live: r.body.Live})
+	t, _, plaintext, err := s.opts.Tenants.Create(ctx, tenant.NewTenant{Alias: r.body.Alias, Live: r.body.Live, Dialects: r.body.Dialects})
 	return createdTenantJSON{showTenant(t), plaintext}, err
 }
 
@@ -92,7 +95,7 @@ func (s *server) updateTenant(ctx context.Context, r request[TenantPath, changeT
 	if err != nil {
 		return TenantJSON{}, err
 	}
-	t, err := s.opts.Tenants.Update(ctx, tenantID, tenant.Patch{Alias: r.body.Alias})
+	t, err := s.opts.Tenants.Update(ctx, tenantID, tenant.Patch{Alias: r.body.Alias, Dialects: r.body.Dialects})
 	return showTenant(t), err
 }
 
@@ -113,7 +116,10 @@ func (p TenantPath) parse() (id.ID, error) {
 }
 
 func showTenant(t tenant.Tenant) TenantJSON {
-	return TenantJSON{ID: id.Tenant.Format(t.ID), Alias: t.Alias, Live: t.Live, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt}
+	return TenantJSON{
+		ID: id.Tenant.Format(t.ID), Alias: t.Alias, Live: t.Live, Dialects: append([]string{}, t.Dialects...),
+		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
+	}
 }
 
 // pageByID reads the cursor of a list that is in the order of its ids.

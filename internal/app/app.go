@@ -26,10 +26,13 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // Options are what a server needs besides its settings. The zero value works.
@@ -95,18 +98,25 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err != nil {
 		return err
 	}
+	var tenants *tenant.Service
+	identify := func(ctx context.Context, of id.ID, dialect string) (*wire.Identity, error) {
+		return tenants.Identity(ctx, of, dialect)
+	}
 	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{
 		MaxIdleConns: cfg.MaxInFlight,
 		// All subscriptions of a tenant may be at one host, and a connection that is
 		// opened anew costs as much as several requests.
 		MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024),
-	}), opts.Version)
+	}), identify, opts.Version)
 	a.webhooks = webhook.New(webhook.Options{
-		DB: a.db, Box: box, CheckURL: guard.CheckURL, Attempter: attempter,
+		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter,
 		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes,
 	})
-	tenants, err := tenant.New(a.db, tenant.Options{OnDelete: a.webhooks.DeleteTenant})
+	keys, err := jwks.New(a.db, box)
 	if err != nil {
+		return err
+	}
+	if tenants, err = tenant.New(a.db, tenant.Options{OnDelete: a.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current}); err != nil {
 		return err
 	}
 	a.dispatcher = dispatch.New(dispatch.Options{
@@ -122,7 +132,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		return err
 	}
 	handler := api.New(api.Options{
-		Tenants: tenants, Webhooks: a.webhooks, Logger: a.log, Version: opts.Version,
+		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,

@@ -31,9 +31,11 @@ type commands struct {
 	Trigger      triggerCommand       `cmd:"" group:"client" help:"Publish a sample event, or send a test."`
 	Tenant       tenantCommands       `cmd:"" group:"client" help:"Make, list, change and end tenants."`
 	Key          keyCommands          `cmd:"" group:"client" help:"Make, list, replace and revoke a tenant's keys."`
+	Dialect      dialectCommands      `cmd:"" group:"client" help:"List the dialects, and choose how a tenant speaks them."`
 	Subscription subscriptionCommands `cmd:"" group:"client" help:"Say where events go: make, test, change and end subscriptions."`
 	Event        eventCommands        `cmd:"" group:"client" help:"Publish events and look them up."`
 	Delivery     deliveryCommands     `cmd:"" group:"client" help:"Look up what became of events, and send them again."`
+	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`
 
 	BenchReceiver benchReceiverCommand `cmd:"" hidden:"" help:"The receiving process of 'bench', which starts it."`

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,7 +16,7 @@ type keyCommands struct {
 	Create keyCreate `cmd:"" help:"Make a further key for a tenant."`
 	List   keyList   `cmd:"" help:"List a tenant's keys, the oldest first, revoked and expired ones too."`
 	Revoke keyRevoke `cmd:"" help:"End a key at once."`
-	Roll   keyRoll   `cmd:"" help:"Replace a key by a new one with the same name and scopes."`
+	Roll   keyRoll   `cmd:"" help:"Replace a key by a new one of the same dialect, with the same name and scopes."`
 }
 
 // keyConnection is a connection for the keys of a tenant.
@@ -28,6 +31,8 @@ func (c keyConnection) find(e *env) (*client.Client, string, error) {
 }
 
 type keyCreate struct {
+	Dialect string         `placeholder:"NAME" help:"Whose API it opens: saasquatch, referralloop, rehook or partnerstack. Grapevine's own, if this is not given."`
+	Value   string         `placeholder:"@FILE" help:"Keep this key of the dialect instead of making one: read it from a file, or from the standard input (-). Never the key itself, which everybody on the machine would see."`
 	Name    string         `placeholder:"NAME" help:"What people know it by."`
 	Scope   []client.Scope `required:"" enum:"read,publish,manage" placeholder:"SCOPE" help:"What it is good for: read, publish or manage; repeatable. None includes another."`
 	Expires *deadline      `placeholder:"TIME" help:"When it ends: a time, or a distance such as 90d. Never, if this is not given."`
@@ -35,13 +40,28 @@ type keyCreate struct {
 	keyConnection
 }
 
+// Validate refuses a key on the command line, without repeating it.
+func (c *keyCreate) Validate() error {
+	switch {
+	case c.Value != "" && c.Value != "-" && !strings.HasPrefix(c.Value, "@"):
+		return usagef("--value takes - for the standard input or @FILE, not the key itself, which everybody on the machine could read")
+	case c.Value != "" && c.Dialect == "":
+		return usagef("--value goes with --dialect: Grapevine's own keys are made here")
+	}
+	return nil
+}
+
 // Run makes a key and shows it, this once.
 func (c *keyCreate) Run(e *env) error {
+	value, err := c.given(e)
+	if err != nil {
+		return err
+	}
 	api, tenant, err := c.find(e)
 	if err != nil {
 		return err
 	}
-	n := client.NewKey{Name: c.Name, Scopes: c.Scope}
+	n := client.NewKey{Dialect: c.Dialect, Value: value, Name: c.Name, Scopes: c.Scope}
 	if c.Expires != nil {
 		n.ExpiresAt = c.Expires.UTC()
 	}
@@ -52,16 +72,41 @@ func (c *keyCreate) Run(e *env) error {
 	return c.showMade(e, made)
 }
 
+// given reads the key that is kept, if there is one.
+func (c *keyCreate) given(e *env) (string, error) {
+	if c.Value == "" {
+		return "", nil
+	}
+	text, err := e.read(c.Value)
+	if errors.Is(err, context.Canceled) {
+		return "", err
+	}
+	if err != nil {
+		return "", usagef("--value: %v", err)
+	}
+	value := strings.TrimSpace(string(text))
+	if value == "" {
+		return "", usagef("--value: there is nothing to read")
+	}
+	return value, nil
+}
+
 func (o output) showMade(e *env, made client.CreatedKey) error {
 	if o.JSON {
 		return e.document(made)
 	}
 	s := newSheet(e.out)
 	s.field("id", made.ID)
+	s.field("dialect", made.Dialect)
 	s.field("name", made.Name)
 	s.field("scopes", scopes(made.Scopes))
 	if !made.ExpiresAt.IsZero() {
 		s.field("expires", when(made.ExpiresAt))
+	}
+	if made.Dialect != "" {
+		newSheet(e.out).painted("key", cell{made.APIKey, bold})
+		e.note("\nKeep the key now: it is not shown again. It opens the API of %s.", made.Dialect)
+		return nil
 	}
 	showNewKey(e, made.APIKey)
 	return nil
@@ -89,9 +134,9 @@ func (c *keyList) Run(e *env) error {
 	now := time.Now()
 	return list[client.Key]{
 		get:    func(p client.Page) (client.List[client.Key], error) { return api.Keys(e.ctx, tenant, p) },
-		widths: []int{28, 12, 19, 27}, header: []string{"ID", "BEGINS", "SCOPES", "STATE", "NAME"},
+		widths: []int{28, 14, 12, 19, 27}, header: []string{"ID", "BEGINS", "DIALECT", "SCOPES", "STATE", "NAME"},
 		row: func(k client.Key) []cell {
-			return []cell{{k.ID, plain}, {k.Hint, plain}, {scopes(k.Scopes), plain}, keyState(k, now), {k.Name, plain}}
+			return []cell{{k.ID, plain}, {k.Hint, plain}, {cmp.Or(k.Dialect, "-"), plain}, {scopes(k.Scopes), plain}, keyState(k, now), {k.Name, plain}}
 		},
 	}.show(e, c.listing)
 }
@@ -135,7 +180,7 @@ func (c *keyRevoke) Run(e *env) error {
 func (c *keyRevoke) Validate() error { return notAKeyItself(c.Key) }
 
 func notAKeyItself(id string) error {
-	if strings.HasPrefix(id, "gv_") {
+	if !strings.HasPrefix(id, "key_") {
 		return usagef("this takes the id of a key (key_…), not the key itself: 'grapevine key list' shows the ids, with how each key begins")
 	}
 	return nil

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/grapevine-hq/grapevine/client"
 )
@@ -11,13 +14,14 @@ type tenantCommands struct {
 	Create tenantCreate `cmd:"" help:"Make a tenant, and its first key."`
 	List   tenantList   `cmd:"" help:"List the tenants, the oldest first."`
 	Show   tenantShow   `cmd:"" help:"Show a tenant."`
-	Update tenantUpdate `cmd:"" help:"Give a tenant another alias."`
+	Update tenantUpdate `cmd:"" help:"Give a tenant another alias, or other dialects."`
 	Delete tenantDelete `cmd:"" help:"End a tenant, its keys and its subscriptions."`
 }
 
 type tenantCreate struct {
-	Alias string `arg:"" help:"What it is called: lower-case letters, digits, _ and -."`
-	Live  bool   `help:"It is for real, not for tests. This can't be changed."`
+	Alias    string   `arg:"" help:"What it is called: lower-case letters, digits, _ and -."`
+	Live     bool     `help:"It is for real, not for tests. This can't be changed."`
+	Dialects []string `placeholder:"NAMES" help:"The dialects that it speaks, with commas between. All, if this is not given."`
 	output
 	connection
 }
@@ -28,7 +32,7 @@ func (c *tenantCreate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	made, err := api.CreateTenant(e.ctx, client.NewTenant{Alias: c.Alias, Live: c.Live})
+	made, err := api.CreateTenant(e.ctx, client.NewTenant{Alias: c.Alias, Live: c.Live, Dialects: c.Dialects})
 	if err != nil {
 		return err
 	}
@@ -51,6 +55,7 @@ func showTenant(e *env, t client.Tenant) {
 	s.field("id", t.ID)
 	s.field("alias", t.Alias)
 	s.field("kind", tenantKind(t))
+	s.field("dialects", cmp.Or(strings.Join(t.Dialects, ","), allDialects))
 	s.field("created", when(t.CreatedAt))
 	s.field("updated", when(t.UpdatedAt))
 }
@@ -122,9 +127,32 @@ func (a tenantArgument) find(e *env, c connection) (*client.Client, string, erro
 
 type tenantUpdate struct {
 	tenantArgument
-	Alias string `required:"" placeholder:"ALIAS" help:"What it is called from now on."`
+	Alias    *string  `placeholder:"ALIAS" help:"What it is called from now on."`
+	Dialects []string `placeholder:"NAMES" help:"The dialects that it speaks from now on, with commas between, or 'all'."`
 	output
 	connection
+}
+
+// allDialects stands for all that the server speaks.
+const allDialects = "all"
+
+// Validate demands a change.
+func (c *tenantUpdate) Validate() error {
+	if c.Alias == nil && c.Dialects == nil {
+		return usagef("there is nothing to change: give --alias or --dialects")
+	}
+	return nil
+}
+
+func (c *tenantUpdate) change() client.TenantChange {
+	change := client.TenantChange{Alias: c.Alias}
+	switch {
+	case slices.Equal(c.Dialects, []string{allDialects}):
+		change.Dialects = &[]string{}
+	case c.Dialects != nil:
+		change.Dialects = &c.Dialects
+	}
+	return change
 }
 
 // Run changes a tenant.
@@ -133,7 +161,7 @@ func (c *tenantUpdate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	t, err := api.UpdateTenant(e.ctx, named, client.TenantChange{Alias: &c.Alias})
+	t, err := api.UpdateTenant(e.ctx, named, c.change())
 	if err != nil {
 		return err
 	}

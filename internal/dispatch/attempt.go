@@ -30,14 +30,16 @@ type Attempter struct {
 	// An attempt is one round trip. A client would read the place of a redirect,
 	// and where there is none that can be read, hide the answer.
 	transport http.RoundTripper
+	identify  webhook.IdentifyFunc
 	userAgent string
 }
 
 var _ webhook.Attempter = (*Attempter)(nil)
 
-// NewAttempter returns an Attempter that sends through the guarded client.
-func NewAttempter(client *http.Client, version string) *Attempter {
-	return &Attempter{transport: client.Transport, userAgent: "Grapevine/" + version}
+// NewAttempter returns an Attempter that sends through the guarded client and
+// signs as the tenants are identified.
+func NewAttempter(client *http.Client, identify webhook.IdentifyFunc, version string) *Attempter {
+	return &Attempter{transport: client.Transport, identify: identify, userAgent: "Grapevine/" + version}
 }
 
 // Attempt makes one request, bounded by the subscription's timeout, the
@@ -72,7 +74,7 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 		}
 		return result
 	}
-	j := sub.Dialect.Judge(wire.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), At: time.Now()})
+	j := sub.Judge(wire.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), At: time.Now()})
 	result.Verdict, result.Reason, result.Wait = j.Verdict, j.Reason, j.Wait
 	return result
 }
@@ -85,9 +87,9 @@ const (
 
 // request builds the signed request.
 func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) (*http.Request, error) {
-	signer, err := sub.Signer(msg.SentAt)
+	signer, err := a.signer(ctx, sub, msg.SentAt)
 	if err != nil {
-		return nil, errors.New("the subscription has no secret that can sign")
+		return nil, err
 	}
 	req, err := netguard.NewRequest(ctx, sub.URL, msg.Body)
 	if err != nil {
@@ -116,10 +118,34 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 	h.set("X-Grapevine-Event-Id", id.Event.Format(msg.EventID))
 	h.set("X-Grapevine-Event-Type", msg.Type)
 	h.set("X-Grapevine-Attempt", strconv.Itoa(msg.Attempt))
+	if msg.Version > 0 {
+		h.set("X-Grapevine-Subject-Version", strconv.FormatInt(msg.Version, 10))
+	}
 	if traceparent != "" {
 		h.set("Traceparent", traceparent)
 	}
 	return req, nil
+}
+
+// signer returns what signs for the subscription at now. Where the dialect signs
+// with what the tenant has, that is asked for at each attempt.
+func (a *Attempter) signer(ctx context.Context, sub *webhook.Subscription, now time.Time) (wire.Signer, error) {
+	if sub.Dialect.Signing() == wire.BySecret {
+		signer, err := sub.Signer(now, nil)
+		if err != nil {
+			return nil, errors.New("the subscription has no secret that can sign")
+		}
+		return signer, nil
+	}
+	as, err := a.identify(ctx, sub.TenantID, sub.Dialect.Name())
+	if err != nil {
+		return nil, errors.New("the tenant's keys can't be read, or it does not speak the dialect any more")
+	}
+	signer, err := sub.Signer(now, as)
+	if err != nil {
+		return nil, errors.New("the tenant has no key of the dialect that can sign: create one")
+	}
+	return signer, nil
 }
 
 // headers fills an [http.Header] of one value for each name, all of which stand

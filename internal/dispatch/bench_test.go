@@ -17,6 +17,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -37,8 +38,8 @@ func BenchmarkPublishAndDeliver(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128}), "bench")
-	webhooks := webhook.New(webhook.Options{DB: d, Box: box, CheckURL: guard.CheckURL, Attempter: attempter})
+	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128}), testkit.Identify, "bench")
+	webhooks := webhook.New(webhook.Options{DB: d, Box: box, CheckURL: guard.CheckURL, Identify: testkit.Identify, Attempter: attempter})
 	dispatcher := dispatch.New(dispatch.Options{Store: webhooks, Attempter: attempter})
 	webhooks.Start(dispatcher)
 	if err := dispatcher.Start(b.Context()); err != nil {

@@ -434,7 +434,7 @@ func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 // send makes the request. A failure of ours becomes a failed attempt, so that
 // one bad row can't stop the server.
 func (d *Dispatcher) send(t task) (a webhook.Attempt) { //nolint:nonamedreturns // set by the recover
-	msg := wire.Message{EventID: t.job.EventID, Type: t.job.Type, Body: t.job.Body, SentAt: time.Now(), Attempt: t.job.Attempts + 1}
+	msg := wire.Message{EventID: t.job.EventID, Type: t.job.Type, Body: t.job.Body, SentAt: time.Now(), Attempt: t.job.Attempts + 1, Version: t.job.Version}
 	defer func() {
 		if r := recover(); r != nil {
 			d.log.Error("attempt_panicked", slog.String("event_id", id.Event.Format(t.job.EventID)), slog.Any("panic", r))

@@ -2,7 +2,9 @@ package tenant
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -21,17 +23,70 @@ func (s *Service) Authenticate(ctx context.Context, plaintext string, now time.T
 		return Principal{}, unauthenticated()
 	}
 	h := hashOf(plaintext)
-	e := s.principals.get(h)
-	if e == nil {
-		var err error
-		if e, err = s.loadPrincipal(ctx, h); err != nil {
-			return Principal{}, err
-		}
+	e, err := s.principal(ctx, h, func(q db.Queryer) (*entry, error) { return principalByHash(q, native, h) })
+	if err != nil {
+		return Principal{}, err
 	}
-	if !e.hash.equal(h) || expired(e.principal.ExpiresAt, now) {
+	if !e.hash.equal(h) || e.principal.Dialect != native || expired(e.principal.ExpiresAt, now) {
 		return Principal{}, unauthenticated()
 	}
 	return e.principal, nil
+}
+
+// Credential is what a client of a dialect's API shows.
+type Credential struct {
+	Dialect string
+	Alias   string // of the tenant, where the paths of the dialect's API name it; else empty
+	Key     string // as it was made or given; a pair with its colon
+}
+
+// maxCredential is as long as a pair may be.
+const maxCredential = 2*maxValue + 1
+
+// AuthenticateDialect returns who has the key of a dialect's API, at now. A key
+// opens nothing but its own dialect. Whatever is wrong with the key, an unknown
+// alias included, it returns the same problem.Unauthenticated; for a tenant that
+// has the key and does not speak the dialect any more, problem.Forbidden; another
+// error says that the key could not be looked up.
+func (s *Service) AuthenticateDialect(ctx context.Context, c Credential, now time.Time) (Principal, error) {
+	form, ok := keyForms[c.Dialect]
+	if !ok || c.Dialect == native || c.Key == "" || len(c.Key) > maxCredential || len(c.Alias) > maxAlias || !isPrintable(c.Key) {
+		return Principal{}, unauthenticated()
+	}
+	if !form.shared {
+		c.Alias = ""
+	}
+	e, err := s.principal(ctx, c.hash(), func(q db.Queryer) (*entry, error) { return principalByCredential(q, c) })
+	if err != nil {
+		return Principal{}, err
+	}
+	p := e.principal
+	if !e.hash.equal(placeOf(c.Dialect, p.Tenant.ID).hash(c.Key)) || p.Dialect != c.Dialect || expired(p.ExpiresAt, now) {
+		return Principal{}, unauthenticated()
+	}
+	if !p.Tenant.Speaks(c.Dialect) {
+		return Principal{}, problem.Forbidden.New("the tenant does not speak this dialect")
+	}
+	return p, nil
+}
+
+// hash is that under which the principal is kept in memory. The key's own, which
+// is stored, is known only once its tenant is.
+func (c Credential) hash() hash {
+	return sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", c.Dialect, c.Alias, c.Key))
+}
+
+// principalByCredential looks for the key even where no tenant has the alias, so
+// that this takes as long as a key that is wrong.
+func principalByCredential(q db.Queryer, c Credential) (*entry, error) {
+	var t Tenant
+	if c.Alias != "" {
+		var err error
+		if t, err = tenantByAlias(q, c.Alias); err != nil && !errors.Is(err, db.ErrNoRows) {
+			return nil, err
+		}
+	}
+	return principalByHash(q, c.Dialect, placeOf(c.Dialect, t.ID).hash(c.Key))
 }
 
 func (s *Service) authenticateAdmin(plaintext string) (Principal, error) {
@@ -42,23 +97,32 @@ func (s *Service) authenticateAdmin(plaintext string) (Principal, error) {
 	return Principal{Admin: true}, nil
 }
 
-// loadPrincipal reads who has the key with the hash and keeps that in memory,
-// unless the key can't be used: then it returns problem.Unauthenticated.
-func (s *Service) loadPrincipal(ctx context.Context, h hash) (*entry, error) {
-	return s.principals.load(func() (*entry, error) {
+// entry is a key's principal. The hash is the key's as the database has it.
+type entry struct {
+	hash      hash
+	principal Principal
+}
+
+// principal returns what is kept under the hash. What is not there is read and
+// kept, unless the key can't be used: then read returns problem.Unauthenticated.
+func (s *Service) principal(ctx context.Context, h hash, read func(q db.Queryer) (*entry, error)) (*entry, error) {
+	if e := s.principals.get(h); e != nil {
+		return e, nil
+	}
+	return s.principals.load(h, func() (*entry, error) {
 		var e *entry
 		err := s.db.Read(ctx, func(q db.Queryer) error {
 			var err error
-			e, err = principalByHash(q, h)
+			e, err = read(q)
 			return err
 		})
 		return e, err
 	})
 }
 
-func principalByHash(q db.Queryer, h hash) (*entry, error) {
-	key, err := keyByHash(q, h)
-	if errors.Is(err, db.ErrNoRows) || err == nil && !key.RevokedAt.IsZero() {
+func principalByHash(q db.Queryer, dialect string, h hash) (*entry, error) {
+	key, err := keyByHash(q, dialect, h)
+	if errors.Is(err, db.ErrNoRows) {
 		return nil, unauthenticated()
 	}
 	if err != nil {
@@ -72,6 +136,7 @@ func principalByHash(q db.Queryer, h hash) (*entry, error) {
 		return nil, err
 	}
 	return &entry{hash: key.hash, principal: Principal{
+		Dialect:   key.Dialect,
 		KeyID:     key.ID,
 		Tenant:    t,
 		Scopes:    key.Scopes,
@@ -101,7 +166,7 @@ func (s *Service) EnsureAdminKey(ctx context.Context, fromEnv string) (string, e
 		if accepted, err = adminHash(tx); !errors.Is(err, db.ErrNoRows) {
 			return err
 		}
-		made = newPlaintext(adminPrefix)
+		made = newText(adminPrefix, randomLength)
 		accepted = hashOf(made)
 		return insertAdminKey(tx, accepted)
 	})

@@ -1,6 +1,7 @@
 package tenant_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,10 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
 func MustDB(t testing.TB, path string) *db.DB {
@@ -38,6 +42,47 @@ func MustService(t testing.TB, d *db.DB, opts tenant.Options) *tenant.Service {
 func newService(t testing.TB) *tenant.Service {
 	t.Helper()
 	return MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{})
+}
+
+// speaks is a dialect of which only what tenants have to do with is made up.
+type speaks struct {
+	standard.Dialect
+	name     string
+	signing  wire.Signing
+	settings []wire.Setting
+}
+
+func (d speaks) Name() string             { return d.name }
+func (d speaks) Signing() wire.Signing    { return d.signing }
+func (d speaks) Settings() []wire.Setting { return d.settings }
+
+// spoken are the dialects of the services that newPolyglot returns.
+var spoken = []wire.Dialect{
+	standard.Dialect{},
+	speaks{name: "saasquatch", signing: wire.ByKey, settings: []wire.Setting{
+		{Name: "payload_version", Values: []string{"2016", "2020"}},
+		{Name: "jws", Values: []string{"off", "on"}},
+	}},
+	speaks{name: "referralloop", signing: wire.BySecret},
+	speaks{name: "rehook", signing: wire.Unsigned},
+	speaks{name: "partnerstack", signing: wire.Unsigned, settings: []wire.Setting{{Name: "literal_slips", Values: []string{"off", "on"}}}},
+}
+
+// newPolyglot returns a service that speaks several dialects and can keep keys.
+func newPolyglot(t testing.TB) *tenant.Service {
+	t.Helper()
+	return MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), nil)
+}
+
+// MustPolyglot returns a service on the database as newPolyglot does, with the
+// server's own key.
+func MustPolyglot(t testing.TB, d *db.DB, rsaKey func(context.Context) (*wire.RSAKey, error)) *tenant.Service {
+	t.Helper()
+	box, err := secret.Open(t.Context(), d, secret.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return MustService(t, d, tenant.Options{Box: box, Dialects: spoken, RSAKey: rsaKey})
 }
 
 // made is a tenant with its first key.

@@ -41,9 +41,9 @@ func (h hash) equal(other hash) bool {
 	return subtle.ConstantTimeCompare(h[:], other[:]) == 1
 }
 
-// newPlaintext returns a fresh key.
-func newPlaintext(prefix string) string {
-	key := make([]byte, 0, len(prefix)+randomLength)
+// newText returns the prefix and n random characters.
+func newText(prefix string, n int) string {
+	key := make([]byte, 0, len(prefix)+n)
 	key = append(key, prefix...)
 	var buf [2 * randomLength]byte
 	for len(key) < cap(key) {
@@ -56,17 +56,6 @@ func newPlaintext(prefix string) string {
 		}
 	}
 	return string(key)
-}
-
-// hintOf returns what is shown of a key later on.
-func hintOf(key, prefix string) string { return key[:len(prefix)+hintLength] }
-
-// prefixOf returns how the tenant's keys begin.
-func prefixOf(t Tenant) string {
-	if t.Live {
-		return livePrefix
-	}
-	return testPrefix
 }
 
 // isTenantKey reports whether the text has the shape of a tenant's key.
@@ -94,7 +83,7 @@ func checkAdminKey(text string) error {
 	if len(random) < minAdminRandom || len(random) > maxAdminRandom {
 		return errors.New("tenant: the admin key must have 24 to 200 characters behind " + adminPrefix)
 	}
-	if strings.ContainsFunc(random, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !isPrintable(random) {
 		return errors.New("tenant: the admin key must have no spaces and only printable ASCII characters, or no request could carry it")
 	}
 	return nil

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 )
-
-// maxOverlap is how long a key that was rolled may go on.
-const maxOverlap = 7 * 24 * time.Hour
 
 // Options are the settings of New. The zero value works.
 type Options struct {
@@ -22,9 +22,20 @@ type Options struct {
 	// error keeps the tenant, and Delete returns it.
 	OnDelete func(tx *db.Tx, tenant id.ID) error
 
-	// CachedKeys is how many keys' principals are kept in memory at most; zero:
-	// 10,000.
+	// CachedKeys is how many keys' principals, and how many identities, are kept
+	// in memory at most; zero: 10,000.
 	CachedKeys int
+
+	// Box seals the keys that dialects sign with. nil: none can be made.
+	Box *secret.Box
+
+	// Dialects are what the server speaks, the default first; nil: all that there
+	// are.
+	Dialects []wire.Dialect
+
+	// RSAKey returns the server's own key, for the tenants that have a dialect
+	// sign with it: the same pointer until it is another key. nil: no tenant can.
+	RSAKey func(ctx context.Context) (*wire.RSAKey, error)
 }
 
 // Service is the tenants and keys of one database. All methods may be called
@@ -32,8 +43,12 @@ type Options struct {
 // if there is none, and for a key of another tenant as if there were none.
 type Service struct {
 	db         *db.DB
+	box        *secret.Box // nil: no key can be kept
+	dialects   []wire.Dialect
+	rsaKey     func(ctx context.Context) (*wire.RSAKey, error)
 	onDelete   func(tx *db.Tx, tenant id.ID) error
-	principals *principals
+	principals *cache[hash, *entry]
+	speakers   *cache[speaking, *speaker]
 	admin      atomic.Pointer[hash] // nil: no admin key is accepted
 }
 
@@ -52,37 +67,51 @@ func New(d *db.DB, opts Options) (*Service, error) {
 	if opts.OnDelete == nil {
 		opts.OnDelete = func(*db.Tx, id.ID) error { return nil }
 	}
-	return &Service{db: d, onDelete: opts.OnDelete, principals: newPrincipals(opts.CachedKeys)}, nil
+	if opts.Dialects == nil {
+		opts.Dialects = dialects.All
+	}
+	if opts.RSAKey == nil {
+		opts.RSAKey = func(context.Context) (*wire.RSAKey, error) { return nil, errNoRSAKey }
+	}
+	return &Service{
+		db: d, box: opts.Box, dialects: opts.Dialects, rsaKey: opts.RSAKey, onDelete: opts.OnDelete,
+		principals: newCache[hash, *entry](opts.CachedKeys),
+		speakers:   newCache[speaking, *speaker](opts.CachedKeys),
+	}, nil
 }
+
+var errNoRSAKey = errors.New("tenant: the server has no RSA keys")
 
 // Create makes a tenant with its first key, "default", which has all scopes and
 // does not expire. It returns the tenant, the key, and the key's plaintext,
-// which can't be had again. It returns problem.Invalid for a bad alias and
-// problem.AliasTaken for that of another living tenant.
+// which can't be had again. It returns problem.Invalid for a bad alias or an
+// unknown dialect, and problem.AliasTaken for the alias of another living tenant.
 func (s *Service) Create(ctx context.Context, n NewTenant) (Tenant, Key, string, error) {
 	var c problem.Checks
 	checkAlias(&c, n.Alias)
+	speaks := s.spoken(&c, n.Dialects)
 	if err := c.Err(); err != nil {
 		return Tenant{}, Key{}, "", err
 	}
 	var t Tenant
-	var key storedKey
+	var key Key
 	var plaintext string
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		t = Tenant{ID: id.New(tx.Now()), Alias: n.Alias, Live: n.Live, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+		t = Tenant{ID: id.New(tx.Now()), Alias: n.Alias, Live: n.Live, Dialects: speaks, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
 		if err := aliasFree(tx, n.Alias); err != nil {
 			return err
 		}
 		if err := insertTenant(tx, t); err != nil {
 			return err
 		}
-		key, plaintext = makeKey(t, tx.Now(), NewKey{Name: "default", Scopes: AllScopes()})
-		return insertKey(tx, key)
+		var err error
+		key, plaintext, err = s.addKey(tx, t, NewKey{Name: "default", Scopes: AllScopes()})
+		return err
 	})
 	if err != nil {
 		return Tenant{}, Key{}, "", err
 	}
-	return t, key.Key, plaintext, nil
+	return t, key, plaintext, nil
 }
 
 // Get returns a tenant.
@@ -124,30 +153,44 @@ func (s *Service) List(ctx context.Context, page Page) ([]Tenant, id.ID, error) 
 }
 
 // Update changes a tenant and returns it. It returns problem.Invalid for a bad
-// alias and problem.AliasTaken for that of another living tenant.
+// alias or an unknown dialect, and problem.AliasTaken for the alias of another
+// living tenant.
 func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant, error) {
 	var c problem.Checks
 	if patch.Alias != nil {
 		checkAlias(&c, *patch.Alias)
+	}
+	var speaks []string
+	if patch.Dialects != nil {
+		speaks = s.spoken(&c, *patch.Dialects)
 	}
 	if err := c.Err(); err != nil {
 		return Tenant{}, err
 	}
 	var t Tenant
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		var err error
-		if t, err = living(tx, tenant); err != nil {
+		was, err := living(tx, tenant)
+		if err != nil {
 			return err
 		}
-		if patch.Alias == nil || *patch.Alias == t.Alias {
+		t = was
+		if patch.Alias != nil {
+			t.Alias = *patch.Alias
+		}
+		if patch.Dialects != nil {
+			t.Dialects = speaks
+		}
+		if t.Alias == was.Alias && slices.Equal(t.Dialects, was.Dialects) {
 			return nil
 		}
-		if err := aliasFree(tx, *patch.Alias); err != nil {
-			return err
+		if t.Alias != was.Alias {
+			if err := aliasFree(tx, t.Alias); err != nil {
+				return err
+			}
 		}
-		t.Alias, t.UpdatedAt = *patch.Alias, tx.Now()
-		tx.After(func() { s.principals.drop(tenant) })
-		return updateAlias(tx, t)
+		t.UpdatedAt = tx.Now()
+		s.forgetTenant(tx, tenant)
+		return updateTenant(tx, t)
 	})
 	if err != nil {
 		return Tenant{}, err
@@ -165,7 +208,7 @@ func (s *Service) Delete(ctx context.Context, tenant id.ID) error {
 		if err := buryTenant(tx, tenant); err != nil {
 			return err
 		}
-		tx.After(func() { s.principals.drop(tenant) })
+		s.forgetTenant(tx, tenant)
 		if err := s.onDelete(tx, tenant); err != nil {
 			return fmt.Errorf("tenant: end what belongs to the tenant: %w", err)
 		}
@@ -173,137 +216,10 @@ func (s *Service) Delete(ctx context.Context, tenant id.ID) error {
 	})
 }
 
-// CreateKey makes a further key for a tenant. It returns the key and its
-// plaintext, which can't be had again, or problem.Invalid.
-func (s *Service) CreateKey(ctx context.Context, tenant id.ID, n NewKey) (Key, string, error) {
-	if err := n.check(time.Now()); err != nil {
-		return Key{}, "", err
-	}
-	var key storedKey
-	var plaintext string
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		t, err := living(tx, tenant)
-		if err != nil {
-			return err
-		}
-		key, plaintext = makeKey(t, tx.Now(), n)
-		return insertKey(tx, key)
-	})
-	if err != nil {
-		return Key{}, "", err
-	}
-	return key.Key, plaintext, nil
-}
-
-// ListKeys returns a page of a tenant's keys, revoked and expired ones too, and
-// the After of the next page: zero if there is none.
-func (s *Service) ListKeys(ctx context.Context, tenant id.ID, page Page) ([]Key, id.ID, error) {
-	var read []storedKey
-	err := s.db.Read(ctx, func(q db.Queryer) error {
-		if _, err := living(q, tenant); err != nil {
-			return err
-		}
-		var err error
-		read, err = keysAfter(q, tenant, page.After, page.limit()+1)
-		return err
-	})
-	if err != nil {
-		return nil, id.ID{}, err
-	}
-	stored, next := cut(page, read, func(k storedKey) id.ID { return k.ID })
-	keys := make([]Key, len(stored))
-	for i, k := range stored {
-		keys[i] = k.Key
-	}
-	return keys, next, nil
-}
-
-// RevokeKey ends a key: once it has returned, the key is refused. Revoking a
-// key again does nothing.
-func (s *Service) RevokeKey(ctx context.Context, tenant, key id.ID) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
-		if _, err := ownKey(tx, tenant, key); err != nil {
-			return err
-		}
-		tx.After(func() { s.principals.drop(tenant) })
-		return revokeKey(tx, key)
-	})
-}
-
-// RollKey replaces a key by a new one with the same name and scopes, which does
-// not expire. The old one goes on for the overlap, 0 to 7 days, but never longer
-// than it would have. RollKey returns the new key and its plaintext, which can't
-// be had again, or problem.Invalid for the overlap, or problem.Conflict for a
-// key that has ended already.
-func (s *Service) RollKey(ctx context.Context, tenant, key id.ID, overlap time.Duration) (Key, string, error) {
-	if overlap < 0 || overlap > maxOverlap {
-		return Key{}, "", problem.InvalidField("overlap", "must be 0 to 7 days")
-	}
-	var rolled storedKey
-	var plaintext string
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		old, err := ownKey(tx, tenant, key)
-		if err != nil {
-			return err
-		}
-		if !old.RevokedAt.IsZero() || expired(old.ExpiresAt, tx.Now()) {
-			return problem.Conflict.New("the key is revoked or expired: create another one")
-		}
-		t, err := living(tx, tenant)
-		if err != nil {
-			return err
-		}
-		rolled, plaintext = makeKey(t, tx.Now(), NewKey{Name: old.Name, Scopes: old.Scopes})
-		if err := insertKey(tx, rolled); err != nil {
-			return err
-		}
-		end := tx.Now().Add(overlap)
-		if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(end) {
-			return nil
-		}
-		tx.After(func() { s.principals.drop(tenant) })
-		return expireKey(tx, key, end)
-	})
-	if err != nil {
-		return Key{}, "", err
-	}
-	return rolled.Key, plaintext, nil
-}
-
-// makeKey returns a key for the tenant, and its plaintext.
-func makeKey(t Tenant, now time.Time, n NewKey) (storedKey, string) {
-	prefix := prefixOf(t)
-	plaintext := newPlaintext(prefix)
-	key := Key{
-		ID:        id.New(now),
-		TenantID:  t.ID,
-		Name:      n.Name,
-		Scopes:    newScopes(n.Scopes),
-		Hint:      hintOf(plaintext, prefix),
-		CreatedAt: now,
-	}
-	if n.ExpiresAt != nil {
-		key.ExpiresAt = db.FromMicro(db.Micro(*n.ExpiresAt))
-	}
-	return storedKey{Key: key, hash: hashOf(plaintext)}, plaintext
-}
-
 // living returns a tenant that is not deleted.
 func living(q db.Queryer, tenant id.ID) (Tenant, error) {
 	t, err := tenantByID(q, tenant)
 	return t, noTenant(err)
-}
-
-// ownKey returns the key of a tenant that is not deleted.
-func ownKey(q db.Queryer, tenant, key id.ID) (Key, error) {
-	if _, err := living(q, tenant); err != nil {
-		return Key{}, err
-	}
-	k, err := keyByID(q, tenant, key)
-	if errors.Is(err, db.ErrNoRows) {
-		return Key{}, problem.NotFound.New("there is no such key")
-	}
-	return k, err
 }
 
 func noTenant(err error) error {

@@ -2,23 +2,27 @@ package tenant
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
-const tenantColumns = `id, alias, live, created_at, updated_at`
+const tenantColumns = `id, alias, live, dialects, created_at, updated_at`
 
 // scanner is a row or the current one of several.
 type scanner interface{ Scan(dest ...any) error }
 
 func scanTenant(row scanner) (Tenant, error) {
 	var t Tenant
+	var dialects string
 	var created, updated int64
-	if err := row.Scan(&t.ID, &t.Alias, &t.Live, &created, &updated); err != nil {
+	if err := row.Scan(&t.ID, &t.Alias, &t.Live, &dialects, &created, &updated); err != nil {
 		return Tenant{}, fmt.Errorf("tenant: read a tenant: %w", err)
 	}
+	t.Dialects = strings.Fields(dialects)
 	t.CreatedAt, t.UpdatedAt = db.FromMicro(created), db.FromMicro(updated)
 	return t, nil
 }
@@ -40,33 +44,38 @@ func tenantsAfter(q db.Queryer, after id.ID, limit int) ([]Tenant, error) {
 }
 
 func insertTenant(tx *db.Tx, t Tenant) error {
-	_, err := tx.Exec(`INSERT INTO tenant (id, alias, live, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
-		t.ID, t.Alias, t.Live, db.Micro(t.CreatedAt), db.Micro(t.UpdatedAt))
+	_, err := tx.Exec(`INSERT INTO tenant (id, alias, live, dialects, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		t.ID, t.Alias, t.Live, strings.Join(t.Dialects, " "), db.Micro(t.CreatedAt), db.Micro(t.UpdatedAt))
 	return wrapped("store a tenant", err)
 }
 
-func updateAlias(tx *db.Tx, t Tenant) error {
-	_, err := tx.Exec(`UPDATE tenant SET alias = $2, updated_at = $3 WHERE id = $1 AND deleted_at IS NULL`,
-		t.ID, t.Alias, db.Micro(t.UpdatedAt))
-	return wrapped("rename a tenant", err)
+func updateTenant(tx *db.Tx, t Tenant) error {
+	_, err := tx.Exec(`UPDATE tenant SET alias = $2, dialects = $3, updated_at = $4 WHERE id = $1 AND deleted_at IS NULL`,
+		t.ID, t.Alias, strings.Join(t.Dialects, " "), db.Micro(t.UpdatedAt))
+	return wrapped("change a tenant", err)
 }
 
-// buryTenant marks a living tenant as deleted and its keys as revoked.
+// buryTenant marks a living tenant as deleted and its keys as revoked, and drops
+// its settings.
 func buryTenant(tx *db.Tx, tenant id.ID) error {
 	now := db.Micro(tx.Now())
 	if _, err := tx.Exec(`UPDATE tenant SET deleted_at = $2, updated_at = $2 WHERE id = $1 AND deleted_at IS NULL`, tenant, now); err != nil {
 		return wrapped("delete a tenant", err)
 	}
-	_, err := tx.Exec(`UPDATE api_key SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL`, tenant, now)
+	if _, err := tx.Exec(`DELETE FROM dialect_setting WHERE tenant_id = $1`, tenant); err != nil {
+		return wrapped("drop a tenant's settings", err)
+	}
+	_, err := tx.Exec(`UPDATE api_key SET revoked_at = $2, sealed = NULL WHERE tenant_id = $1 AND revoked_at IS NULL`, tenant, now)
 	return wrapped("revoke a tenant's keys", err)
 }
 
-const keyColumns = `id, tenant_id, name, scopes, hint, hash, created_at, expires_at, revoked_at`
+const keyColumns = `id, tenant_id, dialect, name, scopes, hint, hash, sealed, created_at, expires_at, revoked_at`
 
 // storedKey is a row of api_key.
 type storedKey struct {
 	Key
-	hash hash
+	hash   hash
+	sealed []byte // nil unless its dialect signs with it
 }
 
 func scanKey(row scanner) (storedKey, error) {
@@ -75,7 +84,7 @@ func scanKey(row scanner) (storedKey, error) {
 	var sum []byte
 	var created int64
 	var expires, revoked db.NullMicro
-	err := row.Scan(&k.ID, &k.TenantID, &k.Name, &scopes, &k.Hint, &sum, &created, &expires, &revoked)
+	err := row.Scan(&k.ID, &k.TenantID, &k.Dialect, &k.Name, &scopes, &k.Hint, &sum, &k.sealed, &created, &expires, &revoked)
 	if err != nil {
 		return storedKey{}, fmt.Errorf("tenant: read a key: %w", err)
 	}
@@ -93,9 +102,35 @@ func keyByID(q db.Queryer, tenant, key id.ID) (Key, error) {
 	return k.Key, err
 }
 
-// keyByHash returns any tenant's key, or an error that matches db.ErrNoRows.
-func keyByHash(q db.Queryer, h hash) (storedKey, error) {
-	return scanKey(q.QueryRow(`SELECT `+keyColumns+` FROM api_key WHERE hash = $1`, h[:]))
+// keyByHash returns any tenant's key of the dialect that is not revoked, or an
+// error that matches db.ErrNoRows.
+func keyByHash(q db.Queryer, dialect string, h hash) (storedKey, error) {
+	return scanKey(q.QueryRow(`SELECT `+keyColumns+` FROM api_key
+		WHERE hash = $1 AND dialect = $2 AND revoked_at IS NULL`, h[:], dialect))
+}
+
+// hashTaken reports whether any tenant's key that is not revoked has the hash.
+func hashTaken(q db.Queryer, h hash) (bool, error) {
+	var n int
+	err := q.QueryRow(`SELECT count(*) FROM api_key WHERE hash = $1 AND revoked_at IS NULL`, h[:]).Scan(&n)
+	return n > 0, wrapped("look for a key", err)
+}
+
+// signingKeyAt returns the newest of the keys that are kept and that are neither
+// revoked nor expired at now, or an error that matches db.ErrNoRows.
+func signingKeyAt(q db.Queryer, of speaking, now time.Time) (storedKey, error) {
+	return scanKey(q.QueryRow(`SELECT `+keyColumns+` FROM api_key
+		WHERE tenant_id = $1 AND dialect = $2 AND sealed IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
+		ORDER BY created_at DESC LIMIT 1`, of.tenant, of.dialect, db.Micro(now)))
+}
+
+// newestSigning returns when the newest of these keys was made that is not
+// revoked; the zero time if there is none.
+func newestSigning(q db.Queryer, of speaking) (time.Time, error) {
+	var at db.NullMicro
+	err := q.QueryRow(`SELECT max(created_at) FROM api_key
+		WHERE tenant_id = $1 AND dialect = $2 AND sealed IS NOT NULL AND revoked_at IS NULL`, of.tenant, of.dialect).Scan(&at)
+	return at.Time, wrapped("read when a key was made", err)
 }
 
 // keysAfter returns up to limit keys of the tenant, by id.
@@ -105,20 +140,51 @@ func keysAfter(q db.Queryer, tenant, after id.ID, limit int) ([]storedKey, error
 }
 
 func insertKey(tx *db.Tx, k storedKey) error {
-	_, err := tx.Exec(`INSERT INTO api_key (id, tenant_id, name, scopes, hint, hash, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		k.ID, k.TenantID, k.Name, k.Scopes.String(), k.Hint, k.hash[:], db.Micro(k.CreatedAt), db.NullMicro{Time: k.ExpiresAt})
+	_, err := tx.Exec(`INSERT INTO api_key (id, tenant_id, dialect, name, scopes, hint, hash, sealed, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		k.ID, k.TenantID, k.Dialect, k.Name, k.Scopes.String(), k.Hint, k.hash[:], k.sealed, db.Micro(k.CreatedAt), db.NullMicro{Time: k.ExpiresAt})
 	return wrapped("store a key", err)
 }
 
 func revokeKey(tx *db.Tx, key id.ID) error {
-	_, err := tx.Exec(`UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL`, key, db.Micro(tx.Now()))
+	_, err := tx.Exec(`UPDATE api_key SET revoked_at = $2, sealed = NULL WHERE id = $1 AND revoked_at IS NULL`, key, db.Micro(tx.Now()))
 	return wrapped("revoke a key", err)
 }
 
 func expireKey(tx *db.Tx, key id.ID, at time.Time) error {
 	_, err := tx.Exec(`UPDATE api_key SET expires_at = $2 WHERE id = $1`, key, db.Micro(at))
 	return wrapped("let a key expire", err)
+}
+
+// settingsOf returns what the tenant chose of the dialect's settings.
+func settingsOf(q db.Queryer, of speaking) (wire.Settings, error) {
+	type choice struct{ name, value string }
+	scan := func(row scanner) (choice, error) {
+		var c choice
+		return c, wrapped("read a setting", row.Scan(&c.name, &c.value))
+	}
+	choices, err := collect(q, scan, `SELECT name, value FROM dialect_setting WHERE tenant_id = $1 AND dialect = $2`, of.tenant, of.dialect)
+	if err != nil {
+		return nil, err
+	}
+	chosen := make(wire.Settings, len(choices))
+	for _, c := range choices {
+		chosen[c.name] = c.value
+	}
+	return chosen, nil
+}
+
+func replaceSettings(tx *db.Tx, of speaking, chosen wire.Settings) error {
+	if _, err := tx.Exec(`DELETE FROM dialect_setting WHERE tenant_id = $1 AND dialect = $2`, of.tenant, of.dialect); err != nil {
+		return wrapped("drop settings", err)
+	}
+	for name, value := range chosen {
+		_, err := tx.Exec(`INSERT INTO dialect_setting (tenant_id, dialect, name, value) VALUES ($1, $2, $3, $4)`, of.tenant, of.dialect, name, value)
+		if err != nil {
+			return wrapped("store a setting", err)
+		}
+	}
+	return nil
 }
 
 // adminHash returns the hash of the admin key that was made here, or an error

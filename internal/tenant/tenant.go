@@ -19,6 +19,14 @@
 //
 // The operator's key is accepted by the service that [Service.EnsureAdminKey]
 // was called on. It belongs to no tenant and may do everything.
+//
+// Besides the native one a tenant speaks the dialects of package wire, all or
+// those that it was made with, and chooses their settings. The clients of a
+// dialect's API have keys in the form of that product, which open nothing else;
+// such a key can be created with a given value, so that a company that moves here
+// keeps its own, and is then as hard to guess as that company made it. A key that
+// a dialect signs with is stored encrypted besides, until it is revoked.
+// [Service.Identity] is all of that as a sender of webhooks needs it.
 package tenant
 
 import (
@@ -35,19 +43,26 @@ import (
 // Tenant is an account's environment.
 type Tenant struct {
 	ID        id.ID
-	Alias     string // see NewTenant
-	Live      bool   // false: a test tenant; never changes, since its keys show it
+	Alias     string   // see NewTenant
+	Live      bool     // false: a test tenant; never changes, since its keys show it
+	Dialects  []string // that it speaks, in the server's order; empty: all. Not to be changed
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// Speaks reports whether the tenant speaks the dialect, if the server does.
+func (t Tenant) Speaks(dialect string) bool {
+	return len(t.Dialects) == 0 || slices.Contains(t.Dialects, dialect)
 }
 
 // Key is what is known of a tenant's key; the key itself is not.
 type Key struct {
 	ID        id.ID
 	TenantID  id.ID
+	Dialect   string // whose API it opens; "": the native one
 	Name      string // for people; need not be unique
 	Scopes    Scopes
-	Hint      string // the first characters of the key, to recognise it by
+	Hint      string // how the key begins, to recognise it by
 	CreatedAt time.Time
 	ExpiresAt time.Time // from then on the key is refused; zero: it does not expire
 	RevokedAt time.Time // zero: it was not revoked
@@ -97,6 +112,7 @@ func parseScopes(text string) Scopes {
 // Principal is who is asking. The zero Principal may do nothing.
 type Principal struct {
 	Admin     bool      // the operator
+	Dialect   string    // whose API the key opens; "": the native one
 	KeyID     id.ID     // zero for the operator
 	Tenant    Tenant    // zero for the operator
 	Scopes    Scopes    // shared by all who ask with the key: not to be changed; nil for the operator
@@ -111,17 +127,23 @@ func (p Principal) Can(scope Scope) bool {
 
 // NewTenant is what a tenant is made of.
 type NewTenant struct {
-	Alias string // 1 to 64 of a-z, 0-9, "_" and "-", first a letter or digit; unique among the living
-	Live  bool
+	Alias    string // 1 to 64 of a-z, 0-9, "_" and "-", first a letter or digit; unique among the living
+	Live     bool
+	Dialects []string // that it speaks, in any order; empty: all that the server does
 }
 
 // Patch is what can change about a tenant; nil keeps what is there.
 type Patch struct {
-	Alias *string // see NewTenant
+	Alias    *string   // see NewTenant
+	Dialects *[]string // see NewTenant
 }
 
 // NewKey is what a further key is made of.
 type NewKey struct {
+	Dialect string // whose API it opens; "": the native one. The tenant has to speak it
+	// Value is the key; "": one is made. Only a dialect's key can be given. What
+	// it may be stands in the table of forms (form.go).
+	Value     string
 	Name      string     // at most 100 characters, no control characters; may be empty
 	Scopes    []Scope    // at least one; repetitions count once
 	ExpiresAt *time.Time // later than now and before the year 10000; nil: it does not expire
@@ -174,9 +196,9 @@ func checkAlias(c *problem.Checks, alias string) {
 	}
 }
 
-// check names everything that is wrong with the key at now.
-func (k NewKey) check(now time.Time) error {
-	var c problem.Checks
+// check names everything that is wrong with the key at now, but for its dialect
+// and its value.
+func (k NewKey) check(c *problem.Checks, now time.Time) {
 	switch {
 	case !utf8.ValidString(k.Name):
 		c.Add("name", "must be valid UTF-8")
@@ -199,5 +221,4 @@ func (k NewKey) check(now time.Time) error {
 	case k.ExpiresAt.UTC().Year() > 9999:
 		c.Add("expires_at", "must lie before the year 10000")
 	}
-	return c.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // Sender is the sending half of a server on a network in memory, with a tenant.
@@ -27,6 +29,7 @@ type Sender struct {
 	Dispatcher *dispatch.Dispatcher
 	Attempter  *dispatch.Attempter
 	Tenant     id.ID
+	Identity   atomic.Pointer[wire.Identity] // of the tenant in every dialect
 
 	key  secret.Key
 	link *link
@@ -50,6 +53,7 @@ type SenderOptions struct {
 func NewSender(t testing.TB, opts SenderOptions) *Sender {
 	t.Helper()
 	s := &Sender{Path: filepath.Join(t.TempDir(), "grapevine.db"), Net: NewNet(), Tenant: id.New(time.Now()), key: secret.NewKey()}
+	s.Identity.Store(identity)
 	s.MustStart(t, opts)
 	t.Cleanup(func() { s.Stop(context.WithoutCancel(t.Context())) })
 	return s
@@ -73,8 +77,8 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	}
 	client := guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128})
 	s.idle = client.CloseIdleConnections
-	s.Attempter = dispatch.NewAttempter(client, "test")
-	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Attempter: s.Attempter, Logger: opts.Logger})
+	s.Attempter = dispatch.NewAttempter(client, s.identify, "test")
+	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: s.Attempter, Logger: opts.Logger})
 	dispatching := dispatch.Options{
 		Store: s.Webhooks, Attempter: s.Attempter, Logger: opts.Logger,
 		MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,
@@ -168,3 +172,13 @@ func (s *Sender) MustDelivery(t testing.TB, event id.ID, sub *webhook.Subscripti
 	}
 	return d, attempts
 }
+
+func (s *Sender) identify(context.Context, id.ID, string) (*wire.Identity, error) {
+	return s.Identity.Load(), nil
+}
+
+// Identify takes every tenant for a test tenant that speaks every dialect and has
+// a key of it.
+func Identify(context.Context, id.ID, string) (*wire.Identity, error) { return identity, nil }
+
+var identity = &wire.Identity{Tenant: wire.Tenant{Alias: "test_tenant"}, Key: "key_of_the_test_tenant"}

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -59,7 +60,7 @@ func (s stuck) Attempt(context.Context, *webhook.Subscription, wire.Message, str
 func TestTestsUnderWayAreBoundedForEachTenant(t *testing.T) {
 	s := stuck{make(chan struct{}), make(chan struct{})}
 	w := mustWorld(t)
-	w.Service = webhook.New(webhook.Options{DB: w.db, CheckURL: checkURL, Attempter: s})
+	w.Service = webhook.New(webhook.Options{DB: w.db, CheckURL: checkURL, Identify: testkit.Identify, Attempter: s})
 	done := make(chan error, webhook.MaxTestsPerTenant)
 	for range webhook.MaxTestsPerTenant {
 		go func() {

@@ -19,6 +19,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -69,7 +70,7 @@ func (w *world) mustOpen() {
 	}
 	w.db, w.sent = d, &recorder{}
 	w.Service = webhook.New(webhook.Options{
-		DB: d, Box: box, CheckURL: checkURL, Attempter: w.tries, MaxEventBytes: w.max,
+		DB: d, Box: box, CheckURL: checkURL, Identify: testkit.Identify, Attempter: w.tries, MaxEventBytes: w.max,
 		Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 	})
 }

@@ -18,6 +18,7 @@ import (
 type Patch struct {
 	URL         *string
 	EventTypes  *[]string
+	Filter      **Filter // to nil: every event of the types
 	Description *string
 	Headers     *map[string]string
 	Auth        *Auth
@@ -41,7 +42,7 @@ func (confirm ConfirmFunc) ask(ctx context.Context) error {
 // CreateSubscription stores a subscription. Events that are published after it
 // returned reach it.
 func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Draft) (*Subscription, error) {
-	sub, err := s.prepare(ctx, draft)
+	sub, err := s.prepare(ctx, tenant, draft)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +67,15 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 	return sub, nil
 }
 
-// prepare checks a draft and where its URL leads.
-func (s *Service) prepare(ctx context.Context, draft Draft) (*Subscription, error) {
+// prepare checks a draft, whether the tenant speaks its dialect, and where its URL
+// leads.
+func (s *Service) prepare(ctx context.Context, tenant id.ID, draft Draft) (*Subscription, error) {
 	sub, err := draft.build()
+	if sub != nil {
+		if _, err := s.identify(ctx, tenant, sub.Dialect.Name()); err != nil {
+			return nil, err
+		}
+	}
 	var checks problem.Checks
 	checks.AddError("", err)
 	if err := urlProblem(s.checkURL(ctx, draft.URL)); err != nil {
@@ -134,6 +141,9 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 		if patch.EventTypes != nil {
 			draft.EventTypes = *patch.EventTypes
 		}
+		if patch.Filter != nil {
+			draft.Filter = *patch.Filter
+		}
 		if patch.Description != nil {
 			draft.Description = *patch.Description
 		}
@@ -161,8 +171,8 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 // draft is what the subscription would have been created from.
 func (s *Subscription) draft() Draft {
 	d := Draft{
-		Dialect: s.Dialect.Name(), URL: s.URL, EventTypes: s.EventTypes, Description: s.Description,
-		Headers: make(map[string]string, len(s.Headers)), Auth: s.Auth, Policy: s.Policy, Secret: s.Secrets[0].Value,
+		Dialect: s.Dialect.Name(), URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter, Description: s.Description,
+		Headers: make(map[string]string, len(s.Headers)), Auth: s.Auth, Policy: s.Policy, Secret: s.CurrentSecret(),
 	}
 	for _, h := range s.Headers {
 		d.Headers[h.Name] = h.Value
@@ -170,10 +180,19 @@ func (s *Subscription) draft() Draft {
 	return d
 }
 
+// CurrentSecret returns the secret that signs, whatever others do as well; empty
+// where the dialect does not sign with secrets.
+func (s *Subscription) CurrentSecret() string {
+	if len(s.Secrets) == 0 {
+		return ""
+	}
+	return s.Secrets[0].Value
+}
+
 // with returns a copy to change.
 func (s *Subscription) with() *Subscription {
 	return &Subscription{
-		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes,
+		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter,
 		Description: s.Description, Headers: s.Headers, Auth: s.Auth, Secrets: s.Secrets, Policy: s.Policy,
 		Enabled: s.Enabled, Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: s.DeletedAt,
 	}
@@ -303,6 +322,9 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, sub id.ID, secret st
 		return nil, problem.InvalidField("overlap", "must be between 0 and %d seconds", int(maxOverlap.Seconds()))
 	}
 	return s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
+		if old.Dialect.Signing() != wire.BySecret {
+			return nil, problem.Conflict.New("subscriptions of this dialect have no secret to rotate")
+		}
 		fresh, err := rotated(old, secret)
 		if err != nil {
 			return nil, err
@@ -327,13 +349,13 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, sub id.ID, secret st
 
 func rotated(old *Subscription, given string) (string, error) {
 	if given != "" {
-		secret, err := chooseSecret(old.Dialect, given, "")
+		secrets, err := chooseSecrets(old.Dialect, given, "")
 		if err != nil {
 			return "", problem.InvalidField("secret", "%s", err)
 		}
-		return secret, nil
+		return secrets[0].Value, nil
 	}
-	return old.Dialect.NewSecretLike(old.Secrets[0].Value)
+	return old.Dialect.NewSecretLike(old.CurrentSecret())
 }
 
 // RevealSecrets returns the secrets that sign at now, the newest first, and
@@ -350,9 +372,13 @@ func (s *Service) RevealSecrets(ctx context.Context, tenant, sub id.ID, now time
 	return valid, keys, err
 }
 
-// PublicKeys returns what receivers verify asymmetric signatures with.
+// PublicKeys returns what receivers verify asymmetric signatures with, where the
+// subscription has keys of its own.
 func (s *Subscription) PublicKeys(now time.Time) ([]string, error) {
-	signer, err := s.Signer(now)
+	if s.Dialect.Signing() != wire.BySecret {
+		return nil, nil
+	}
+	signer, err := s.Signer(now, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +387,7 @@ func (s *Subscription) PublicKeys(now time.Time) ([]string, error) {
 
 // TestDraft sends the dialect's test event to a subscription that is not saved.
 func (s *Service) TestDraft(ctx context.Context, tenant id.ID, draft Draft) (Attempt, error) {
-	sub, err := s.prepare(ctx, draft)
+	sub, err := s.prepare(ctx, tenant, draft)
 	if err != nil {
 		return Attempt{}, err
 	}
@@ -418,16 +444,14 @@ func (s *Service) test(ctx context.Context, sub *Subscription) (Attempt, error) 
 		return Attempt{}, err
 	}
 	defer end()
+	as, err := s.identify(ctx, sub.TenantID, sub.Dialect.Name())
+	if err != nil {
+		return Attempt{}, err
+	}
 	now := time.Now()
-	eventType, data := sub.Dialect.TestEvent()
-	eventID := id.New(now)
-	return s.attempter.Attempt(ctx, sub, wire.Message{
-		EventID: eventID,
-		Type:    eventType,
-		Body:    sub.Dialect.Encode(wire.Event{ID: eventID, Type: eventType, OccurredAt: now, Data: data}),
-		SentAt:  now,
-		Attempt: 1,
-	}, ""), nil
+	e := sub.Dialect.TestEvent(wire.Endpoint{URL: sub.URL, Name: sub.Description})
+	e.ID, e.OccurredAt, e.Tenant = id.New(now), now, as.Tenant
+	return s.attempter.Attempt(ctx, sub, wire.Message{EventID: e.ID, Type: e.Type, Body: sub.Dialect.Encode(e), SentAt: now, Attempt: 1}, ""), nil
 }
 
 // sweepStep is how many deliveries one transaction cancels. More would keep

@@ -7,8 +7,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,8 +36,12 @@ const (
 type Publication struct {
 	Dialect    string // "": the default dialect
 	Type       string
-	Data       []byte    // a JSON object
-	OccurredAt time.Time // zero: now
+	Data       []byte            // a JSON object
+	OccurredAt time.Time         // zero: now
+	Fields     map[string]string // of the dialect's envelope, by name
+	// SubjectVersion counts the changes of what the event is about, so that a
+	// receiver can tell which of two events is the later; zero: it has none.
+	SubjectVersion int64
 }
 
 // Publishing is a request to publish.
@@ -61,13 +67,14 @@ type prepared struct {
 	event   Event
 	dialect wire.Dialect
 	data    []byte // compact
+	fields  map[string]string
 }
 
 // Publish stores events with a delivery for each matching subscription, all of
 // them or none. When it returns they are on disk. It reports whether the answer
 // is that of an earlier request with the same idempotency key.
 func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Published, bool, error) {
-	events, err := s.prepareEvents(p, time.Now())
+	events, err := s.prepareEvents(ctx, tenant, p, time.Now())
 	if err != nil {
 		return nil, false, err
 	}
@@ -171,10 +178,13 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]P
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
-			answers[i].Deliveries += len(subs)
 			for _, sub := range subs {
+				if !sub.Filter.accepts(e.fields) {
+					continue
+				}
+				answers[i].Deliveries++
 				job := Job{
-					TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type,
+					TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type, Version: e.event.SubjectVersion,
 					Traceparent: what.traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
 				}
 				if err := insertDelivery(tx, &job); err != nil {
@@ -208,7 +218,7 @@ func checkFanOut(m *matcher, events []prepared) error {
 
 // prepareEvents checks the publications and encodes them, with ids in their
 // order.
-func (s *Service) prepareEvents(p Publishing, now time.Time) ([]prepared, error) {
+func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing, now time.Time) ([]prepared, error) {
 	var checks problem.Checks
 	events := make([]prepared, len(p.Publications))
 	ids := make([]id.ID, len(events))
@@ -221,14 +231,18 @@ func (s *Service) prepareEvents(p Publishing, now time.Time) ([]prepared, error)
 		return nil, problem.InvalidField("events", "must be 1 to %d events", MaxBatch)
 	}
 	for i, pub := range p.Publications {
-		prefix := ""
+		of := publishing{checks: &checks, id: ids[i], now: now}
 		if p.Batch {
-			prefix = fmt.Sprintf("events[%d].", i)
+			of.prefix = fmt.Sprintf("events[%d].", i)
 		}
 		if len(pub.Data) > s.maxBytes {
-			return nil, dataTooLarge(prefix+"data", s.maxBytes)
+			return nil, dataTooLarge(of.prefix+"data", s.maxBytes)
 		}
-		events[i] = s.prepareEvent(&checks, prefix, pub, ids[i], now)
+		prepared, err := s.prepareEvent(ctx, tenant, pub, of)
+		if err != nil {
+			return nil, err
+		}
+		events[i] = prepared
 	}
 	return events, checks.Err()
 }
@@ -239,40 +253,94 @@ func dataTooLarge(field string, most int) error {
 	return e
 }
 
-func (s *Service) prepareEvent(checks *problem.Checks, prefix string, pub Publication, eventID id.ID, now time.Time) prepared {
-	dialect := dialects.All[0]
+// publishing is where a publication stands in its request, and what it gets.
+type publishing struct {
+	checks *problem.Checks
+	prefix string // of the names of its fields
+	id     id.ID
+	now    time.Time
+}
+
+// prepareEvent checks a publication and encodes it. What is wrong with it goes to
+// the checks; the error is of everything else.
+func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publication, of publishing) (prepared, error) {
+	dialect, known := dialects.All[0], true
 	if pub.Dialect != "" {
-		known, ok := dialects.Get(pub.Dialect)
-		if !ok {
-			checks.Add(prefix+"dialect", "is not a dialect that is spoken here")
-			return prepared{}
-		}
-		dialect = known
+		dialect, known = dialects.Get(pub.Dialect)
 	}
-	checks.AddError(prefix+"type", dialect.CheckType(pub.Type))
+	if !known {
+		of.checks.Add(of.prefix+"dialect", "is not a dialect that is spoken here")
+		return prepared{}, nil
+	}
+	as, err := s.identify(ctx, tenant, dialect.Name())
+	if err != nil {
+		return prepared{}, err
+	}
+	eventType, err := dialect.Resolve(pub.Type)
+	of.checks.AddError(of.prefix+"type", err)
 	if pub.OccurredAt.IsZero() {
-		pub.OccurredAt = now.Truncate(time.Millisecond) // as exact as the id
+		pub.OccurredAt = of.now.Truncate(time.Millisecond) // as exact as the id
 	}
 	pub.OccurredAt = pub.OccurredAt.UTC().Truncate(time.Microsecond)
-	if pub.OccurredAt.After(now.Add(maxAhead)) || pub.OccurredAt.Year() < 1970 {
-		checks.Add(prefix+"timestamp", "must not be before 1970 or more than a day in the future; check the clock")
+	if pub.OccurredAt.After(of.now.Add(maxAhead)) || pub.OccurredAt.Year() < 1970 {
+		of.checks.Add(of.prefix+"timestamp", "must not be before 1970 or more than a day in the future; check the clock")
 	}
-	data, err := wire.Compact(pub.Data)
-	switch {
-	case len(pub.Data) == 0:
-		checks.Add(prefix+"data", "is required")
-		return prepared{}
-	case err != nil:
-		checks.AddError(prefix+"data", err)
-		return prepared{}
-	case data[0] != '{':
-		checks.Add(prefix+"data", "must be a JSON object")
-		return prepared{}
+	if pub.SubjectVersion < 0 {
+		of.checks.Add(of.prefix+"subject_version", "must not be negative")
 	}
-	return prepared{dialect: dialect, data: data, event: Event{
-		ID: eventID, Dialect: dialect.Name(), Type: pub.Type, OccurredAt: pub.OccurredAt,
-		Body: dialect.Encode(wire.Event{ID: eventID, Type: pub.Type, OccurredAt: pub.OccurredAt, Data: data}),
-	}}
+	checkFields(of, dialect, pub.Fields)
+	data, ok := s.checkData(of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
+	if !ok {
+		return prepared{}, nil
+	}
+	e := wire.Event{ID: of.id, Type: eventType, OccurredAt: pub.OccurredAt, Data: data, Fields: pub.Fields, Tenant: as.Tenant}
+	return prepared{dialect: dialect, data: data, fields: pub.Fields, event: Event{
+		ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, SubjectVersion: pub.SubjectVersion,
+		Body: dialect.Encode(e),
+	}}, nil
+}
+
+// checkFields checks what belongs to the envelope.
+func checkFields(of publishing, dialect wire.Dialect, given map[string]string) {
+	known := dialect.Fields()
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !slices.ContainsFunc(known, func(f wire.Field) bool { return f.Name == name }) {
+			of.checks.Add(of.prefix+name, "does not belong to events of this dialect")
+		}
+	}
+	for _, field := range known {
+		value, ok := given[field.Name]
+		switch {
+		case ok:
+			of.checks.AddError(of.prefix+field.Name, field.Check(value))
+		case field.Required:
+			of.checks.Add(of.prefix+field.Name, "is required")
+		}
+	}
+}
+
+// checkData returns an event's data as bodies have it, and whether there is
+// nothing wrong with it.
+func (s *Service) checkData(of publishing, dialect wire.Dialect, e wire.Event) ([]byte, bool) {
+	if len(e.Data) == 0 {
+		of.checks.Add(of.prefix+"data", "is required")
+		return nil, false
+	}
+	data, err := dialect.Compact(e.Data)
+	if err != nil {
+		of.checks.AddError(of.prefix+"data", err)
+		return nil, false
+	}
+	if data[0] != '{' {
+		of.checks.Add(of.prefix+"data", "must be a JSON object")
+		return nil, false
+	}
+	e.Data = data
+	mistakes := s.schemas.check(dialect, e)
+	for _, m := range mistakes {
+		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
+	}
+	return data, len(mistakes) == 0
 }
 
 func checkIdempotencyKey(checks *problem.Checks, key string) {
@@ -310,6 +378,13 @@ func fingerprint(p Publishing, events []prepared) []byte {
 		part([]byte(events[i].dialect.Name()))
 		part([]byte(pub.Type))
 		part(events[i].data)
+		for _, name := range slices.Sorted(maps.Keys(pub.Fields)) {
+			part([]byte(name))
+			part([]byte(pub.Fields[name]))
+		}
+		if pub.SubjectVersion != 0 {
+			part(strconv.AppendInt([]byte("subject_version "), pub.SubjectVersion, 10))
+		}
 		part([]byte(pub.OccurredAt.UTC().Format(time.RFC3339Nano)))
 	}
 	return h.Sum(nil)

@@ -386,7 +386,7 @@ func TestOnlyEnabledSubscriptionsWithSomethingPendingWait(t *testing.T) {
 		got := make(map[id.ID]bool)
 		for _, sub := range waiting {
 			got[sub.ID] = true
-			if _, err := sub.Signer(time.Now()); err != nil {
+			if _, err := sub.Signer(time.Now(), nil); err != nil {
 				t.Errorf("it can't sign: %v", err)
 			}
 		}

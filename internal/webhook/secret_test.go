@@ -13,6 +13,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
@@ -26,7 +27,7 @@ const (
 // signatures returns the signatures of a message at now, one for each secret.
 func signatures(t testing.TB, sub *webhook.Subscription, now time.Time) []string {
 	t.Helper()
-	signer, err := sub.Signer(now)
+	signer, err := sub.Signer(now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +243,7 @@ func TestAnotherMasterKeyOpensNoSubscription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Service = webhook.New(webhook.Options{DB: d, Box: box, CheckURL: checkURL, Attempter: w.tries})
+	w.Service = webhook.New(webhook.Options{DB: d, Box: box, CheckURL: checkURL, Identify: testkit.Identify, Attempter: w.tries})
 	if _, err := w.Subscription(t.Context(), w.tenant, sub.ID); err == nil || problem.NotFound.Has(err) {
 		t.Errorf("got %v", err)
 	}

@@ -16,10 +16,10 @@ import (
 // insertEvent stores an event if the tenant's subscriptions still have the
 // version; it reports whether they do.
 func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) (bool, error) {
-	n, err := tx.Exec(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body)
-		SELECT $1, $2, $3, $4, $5, $6, $7
-		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $8`,
-		tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, version)
+	n, err := tx.Exec(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body, subject_version)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8
+		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`,
+		tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion, version)
 	return n == 1, err
 }
 
@@ -77,8 +77,8 @@ func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, ans
 func selectEvent(q db.Queryer, tenant, event id.ID) (Event, error) {
 	e := Event{ID: event}
 	var occurred int64
-	err := q.QueryRow(`SELECT dialect, type, occurred_at, body FROM event WHERE tenant_id = $1 AND id = $2`,
-		tenant[:], event[:]).Scan(&e.Dialect, &e.Type, &occurred, &e.Body)
+	err := q.QueryRow(`SELECT dialect, type, occurred_at, subject_version, body FROM event WHERE tenant_id = $1 AND id = $2`,
+		tenant[:], event[:]).Scan(&e.Dialect, &e.Type, &occurred, &e.SubjectVersion, &e.Body)
 	if errors.Is(err, db.ErrNoRows) {
 		return Event{}, problem.NotFound.New("there is no such event")
 	}
@@ -326,8 +326,8 @@ func selectDue(q db.Queryer, query DueQuery) ([]Job, error) {
 
 // selectMessage reads what a job sends.
 func selectMessage(q db.Queryer, j *Job) error {
-	err := q.QueryRow(`SELECT type, traceparent, body FROM event WHERE tenant_id = $1 AND id = $2`, j.TenantID[:], j.EventID[:]).
-		Scan(&j.Type, &j.Traceparent, &j.Body)
+	err := q.QueryRow(`SELECT type, traceparent, subject_version, body FROM event WHERE tenant_id = $1 AND id = $2`, j.TenantID[:], j.EventID[:]).
+		Scan(&j.Type, &j.Traceparent, &j.Version, &j.Body)
 	if err != nil {
 		return fmt.Errorf("webhook: read the event %s: %w", j.EventID, err)
 	}

@@ -26,11 +26,15 @@ type sealed struct {
 	Auth    Auth          `json:"auth,omitzero"`
 }
 
-const subscriptionColumns = `id, tenant_id, dialect, url, event_types, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
+const subscriptionColumns = `id, tenant_id, dialect, url, event_types, filter, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
 
 // columns returns the values of all columns but the last, deleted_at.
 func (s *Service) columns(sub *Subscription) ([]any, error) {
 	types, err := json.Marshal(sub.EventTypes)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := sub.Filter.stored()
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +55,7 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 		status = enabled
 	}
 	return []any{
-		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), sub.Description, string(policy),
+		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), filter, sub.Description, string(policy),
 		box, status, sub.Reason, db.Micro(sub.CreatedAt), db.Micro(sub.UpdatedAt),
 	}, nil
 }
@@ -62,7 +66,7 @@ func (s *Service) insertSubscription(tx *db.Tx, sub *Subscription) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, $13)`, append(values, false)...)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14)`, append(values, false)...)
 	return err
 }
 
@@ -75,8 +79,8 @@ func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 	if !sub.DeletedAt.IsZero() {
 		deleted = db.Micro(sub.DeletedAt)
 	}
-	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, description = $6, policy = $7,
-		sealed = $8, status = $9, reason = $10, created_at = $11, updated_at = $12, deleted_at = $13
+	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, filter = $6, description = $7, policy = $8,
+		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14
 		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted)...)
 	return err
 }
@@ -127,11 +131,11 @@ type scanner interface{ Scan(dest ...any) error }
 
 func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	var sub Subscription
-	var dialect, types, policy, status string
+	var dialect, types, filter, policy, status string
 	var box []byte
 	var created, updated int64
 	var deleted db.NullMicro
-	err := row.Scan(&sub.ID, &sub.TenantID, &dialect, &sub.URL, &types, &sub.Description, &policy, &box, &status,
+	err := row.Scan(&sub.ID, &sub.TenantID, &dialect, &sub.URL, &types, &filter, &sub.Description, &policy, &box, &status,
 		&sub.Reason, &created, &updated, &deleted)
 	if err != nil {
 		return nil, err
@@ -148,6 +152,9 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	if json.Unmarshal([]byte(types), &sub.EventTypes) != nil || json.Unmarshal([]byte(policy), &sub.Policy) != nil ||
 		json.Unmarshal(plain, &opened) != nil {
 		return nil, fmt.Errorf("webhook: read subscription %s: a stored document is damaged", sub.ID)
+	}
+	if sub.Filter, err = readFilter(filter); err != nil {
+		return nil, fmt.Errorf("webhook: read the filter of subscription %s: %w", sub.ID, err)
 	}
 	sub.Dialect, sub.Secrets, sub.Headers, sub.Auth = known, opened.Secrets, opened.Headers, opened.Auth
 	sub.Enabled, sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = status == enabled, db.FromMicro(created), db.FromMicro(updated), deleted.Time

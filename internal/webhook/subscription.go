@@ -44,6 +44,7 @@ type Subscription struct {
 	Dialect     wire.Dialect
 	URL         string
 	EventTypes  []string // or AllTypes alone
+	Filter      *Filter  // nil: every event of these types
 	Description string
 	Headers     []wire.Header // sent with every request; values are secrets
 	Auth        Auth
@@ -92,6 +93,22 @@ type Policy struct {
 	Timeout     time.Duration   `json:"timeout,omitempty"`       // zero: the dialect's
 	MaxInFlight int             `json:"max_in_flight,omitempty"` // zero: adaptive
 	Rate        float64         `json:"rate,omitempty"`          // attempts a second; zero: no limit
+	// NativeRules lets answers pause or end the subscription as in the standard
+	// dialect, where the subscription's own dialect has them fail the attempt only.
+	NativeRules bool `json:"native_rules,omitempty"`
+}
+
+// Judge says what an answer means for its delivery.
+func (s *Subscription) Judge(a wire.Answer) wire.Judgement {
+	judged := s.Dialect.Judge(a)
+	if !s.Policy.NativeRules || judged.Verdict == wire.Delivered {
+		return judged
+	}
+	native := dialects.All[0].Judge(a)
+	if native.Verdict == wire.Gone || native.Verdict == wire.Throttled || native.Verdict == wire.Busy {
+		return native
+	}
+	return judged
 }
 
 // Schedule is when this subscription's deliveries are tried again.
@@ -138,13 +155,15 @@ func (s *Subscription) Credentials() []string {
 
 // signing is a signer with the time until which its secrets are the valid ones.
 type signing struct {
-	signer wire.Signer
-	until  time.Time // zero: for ever
+	signer   wire.Signer
+	identity *wire.Identity
+	until    time.Time // zero: for ever
 }
 
-// Signer returns the signer with the secrets that are valid at now.
-func (s *Subscription) Signer(now time.Time) (wire.Signer, error) {
-	if c := s.signing.Load(); c != nil && (c.until.IsZero() || now.Before(c.until)) {
+// Signer returns the signer with the secrets that are valid at now, for a tenant
+// that speaks the dialect like this; see [Identify].
+func (s *Subscription) Signer(now time.Time, as *wire.Identity) (wire.Signer, error) {
+	if c := s.signing.Load(); c != nil && c.identity == as && (c.until.IsZero() || now.Before(c.until)) {
 		return c.signer, nil
 	}
 	var valid []string
@@ -161,11 +180,11 @@ func (s *Subscription) Signer(now time.Time) (wire.Signer, error) {
 			}
 		}
 	}
-	signer, err := s.Dialect.NewSigner(valid)
+	signer, err := s.Dialect.NewSigner(wire.Keys{Secrets: valid, Identity: as})
 	if err != nil {
 		return nil, err
 	}
-	s.signing.Store(&signing{signer, until})
+	s.signing.Store(&signing{signer, as, until})
 	return signer, nil
 }
 
@@ -174,6 +193,7 @@ type Draft struct {
 	Dialect     string // "": the default dialect
 	URL         string
 	EventTypes  []string
+	Filter      *Filter
 	Description string
 	Headers     map[string]string
 	Auth        Auth
@@ -199,73 +219,86 @@ func (d Draft) build() (*Subscription, error) {
 	s := &Subscription{
 		Dialect:     dialect,
 		URL:         d.URL,
-		EventTypes:  d.EventTypes,
+		Filter:      d.Filter,
 		Description: d.Description,
 		Auth:        d.Auth,
 		Policy:      d.Policy,
 		Enabled:     true,
 	}
-	checkEventTypes(&checks, dialect, d.EventTypes)
+	s.EventTypes = resolveTypes(&checks, dialect, d.EventTypes)
+	d.Filter.check(&checks, dialect)
 	checkText(&checks, "description", d.Description, 500)
 	s.Headers = checkHeaders(&checks, dialect, d.Headers, d.Auth)
 	checkAuth(&checks, d.Auth)
 	checkPolicy(&checks, d.Policy)
-	if secret, err := chooseSecret(dialect, d.Secret, d.Signature); err != nil {
-		checks.AddError("secret", err)
-	} else {
-		s.Secrets = []Secret{{Value: secret}}
-	}
+	secrets, err := chooseSecrets(dialect, d.Secret, d.Signature)
+	checks.AddError("secret", err)
+	s.Secrets = secrets
 	return s, checks.Err()
 }
 
-// chooseSecret returns the secret given, if it is a valid one, or makes one.
-func chooseSecret(dialect wire.Dialect, given, kind string) (string, error) {
-	if given == "" {
+// chooseSecrets returns the secret given, if it is a valid one, or makes one; and
+// none where the dialect does not sign with secrets.
+func chooseSecrets(dialect wire.Dialect, given, kind string) ([]Secret, error) {
+	switch {
+	case dialect.Signing() != wire.BySecret && given != "":
+		return nil, problem.InvalidField("secret", "can't be given: subscriptions of this dialect have none")
+	case dialect.Signing() != wire.BySecret && kind != "":
+		return nil, problem.InvalidField("signature", "can't be given: subscriptions of this dialect have no secret")
+	case dialect.Signing() != wire.BySecret:
+		return nil, nil
+	case given == "":
 		secret, err := dialect.NewSecret(kind)
 		if err != nil {
-			return "", problem.InvalidField("signature", "%s", err)
+			return nil, problem.InvalidField("signature", "%s", err)
 		}
-		return secret, nil
+		return []Secret{{Value: secret}}, nil
+	case kind != "":
+		return nil, problem.InvalidField("signature", "can't be given together with a secret, which says it already")
 	}
-	if kind != "" {
-		return "", problem.InvalidField("signature", "can't be given together with a secret, which says it already")
+	if _, err := dialect.NewSigner(wire.Keys{Secrets: []string{given}}); err != nil {
+		return nil, err
 	}
-	if _, err := dialect.NewSigner([]string{given}); err != nil {
-		return "", err
-	}
-	return given, nil
+	return []Secret{{Value: given}}, nil
 }
 
-func checkEventTypes(checks *problem.Checks, dialect wire.Dialect, types []string) {
+// resolveTypes returns the event types under their one name each.
+func resolveTypes(checks *problem.Checks, dialect wire.Dialect, types []string) []string {
 	switch {
 	case len(types) == 0:
 		checks.Add("event_types", "must name at least one event type, or be [\"*\"] for all")
-		return
+		return nil
 	case len(types) > maxEventTypes:
 		checks.Add("event_types", "must name at most %d event types, or be [\"*\"] for all", maxEventTypes)
-		return
+		return nil
 	case len(types) == 1 && types[0] == AllTypes:
-		return
+		return types
 	}
-	seen := make(map[string]bool, len(types))
+	resolved := make([]string, 0, len(types))
 	for i, t := range types {
 		name := fmt.Sprintf("event_types[%d]", i)
+		known, err := resolveType(dialect, t)
 		switch {
 		case t == AllTypes:
 			checks.Add(name, "stands for all types and must be the only one")
 		case strings.Contains(t, "*"):
 			checks.Add(name, "is a pattern: name each type, or [\"*\"] alone for all")
-		case seen[t]:
+		case err != nil:
+			checks.AddError(name, err)
+		case slices.Contains(resolved, known):
 			checks.Add(name, "is there twice")
-		case !inCatalogue(dialect, t):
-			checks.AddError(name, dialect.CheckType(t))
 		}
-		seen[t] = true
+		resolved = append(resolved, known)
 	}
+	return resolved
 }
 
-func inCatalogue(dialect wire.Dialect, eventType string) bool {
-	return slices.ContainsFunc(dialect.Catalogue(), func(t wire.EventType) bool { return t.Name == eventType })
+// resolveType accepts what may be published and what only Grapevine sends.
+func resolveType(dialect wire.Dialect, eventType string) (string, error) {
+	if slices.ContainsFunc(dialect.Catalogue(nil), func(t wire.EventType) bool { return t.Name == eventType }) {
+		return eventType, nil
+	}
+	return dialect.Resolve(eventType)
 }
 
 func checkText(checks *problem.Checks, name, text string, most int) {

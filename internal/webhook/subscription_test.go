@@ -346,7 +346,7 @@ func TestATestSendsTheDialectsTestEventAndIsNoDelivery(t *testing.T) {
 		if err != nil || cmp.Diff(w.tries.answer, got) != "" {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		eventType, _ := sub.Dialect.TestEvent()
+		eventType := sub.Dialect.TestEvent(wire.Endpoint{}).Type
 		if s, m := w.tries.sub, w.tries.msg; s == nil || s.URL != sub.URL || s.TenantID != w.tenant || len(s.Headers) != 2 || s.Auth != sub.Auth ||
 			m.Type != eventType || m.EventID.IsZero() || m.Attempt != 1 || m.SentAt.IsZero() || len(m.Body) == 0 {
 			t.Errorf("%s: attempted %+v to %+v", name, m, s)

@@ -44,6 +44,11 @@ type Sender interface {
 	Intervened(sub *Subscription, event id.ID)
 }
 
+// IdentifyFunc returns how a tenant speaks a dialect, as it is now: the same
+// pointer until something about it changes. The error is a problem where the
+// tenant does not speak the dialect.
+type IdentifyFunc func(ctx context.Context, tenant id.ID, dialect string) (*wire.Identity, error)
+
 // Attempter makes one request.
 type Attempter interface {
 	// Attempt sends a message to the subscription's endpoint and says what
@@ -57,6 +62,7 @@ type Options struct {
 	DB        *db.DB
 	Box       *secret.Box
 	CheckURL  func(ctx context.Context, raw string) error // see netguard.Guard.CheckURL
+	Identify  IdentifyFunc
 	Attempter Attempter
 	Logger    *slog.Logger          // nil: nothing is logged
 	Metrics   prometheus.Registerer // nil: nothing is measured
@@ -72,10 +78,13 @@ type Service struct {
 	db        *db.DB
 	box       *secret.Box
 	checkURL  func(ctx context.Context, raw string) error
+	identify  IdentifyFunc
 	attempter Attempter
 	log       *slog.Logger
 	metrics   *metrics
 	maxBytes  int
+
+	schemas schemas
 
 	index  index
 	sender Sender
@@ -99,6 +108,7 @@ func New(opts Options) *Service {
 		db:        opts.DB,
 		box:       opts.Box,
 		checkURL:  opts.CheckURL,
+		identify:  opts.Identify,
 		attempter: opts.Attempter,
 		log:       opts.Logger,
 		maxBytes:  opts.MaxEventBytes,
@@ -189,11 +199,12 @@ const (
 
 // Event is a published event.
 type Event struct {
-	ID         id.ID
-	Dialect    string
-	Type       string
-	OccurredAt time.Time
-	Body       []byte // as it is sent; nil once expunged, and in lists
+	ID             id.ID
+	Dialect        string
+	Type           string
+	OccurredAt     time.Time
+	SubjectVersion int64  // see Publication
+	Body           []byte // as it is sent; nil once expunged, and in lists
 }
 
 // Delivery is one event on its way to one subscription.
@@ -236,6 +247,7 @@ type Job struct {
 	Sub         *Subscription // as it was when the job was made
 	Type        string
 	Traceparent string
+	Version     int64 // of its subject; see Publication
 	Body        []byte
 	Status      Status // Pending or Retrying
 	Attempts    int    // made so far

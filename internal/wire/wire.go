@@ -10,6 +10,7 @@
 package wire
 
 import (
+	"crypto/rsa"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -21,29 +22,46 @@ type Dialect interface {
 	// Name is the dialect's name in the API and in the database.
 	Name() string
 
-	// Catalogue lists the event types that the dialect itself defines.
-	Catalogue() []EventType
+	// Settings lists what a tenant may choose about the dialect.
+	Settings() []Setting
 
-	// CheckType returns an error that a person understands unless events of
-	// this type may be published.
-	CheckType(eventType string) error
+	// Catalogue lists the event types that the dialect itself defines, in the
+	// order of its source page, as they are for a tenant with these settings.
+	// Nobody changes what it returns.
+	Catalogue(s Settings) []EventType
 
-	// TestEvent returns the type and the data of the event that tests a
-	// subscription.
-	TestEvent() (eventType string, data []byte)
+	// Resolve returns the one name of an event type that may be published or
+	// subscribed to, which may be known by several, or an error that a person
+	// understands.
+	Resolve(eventType string) (string, error)
 
-	// Encode returns the body of an event. Data has been checked by [Compact].
+	// Fields lists what a publisher says of an event beside its type and data.
+	Fields() []Field
+
+	// Compact returns an event's data in the spelling of bodies. The error says
+	// what is wrong with it and does not repeat it.
+	Compact(data []byte) ([]byte, error)
+
+	// TestEvent returns the event that tests an endpoint. Its ID, OccurredAt
+	// and Tenant are the caller's to set.
+	TestEvent(to Endpoint) Event
+
+	// Encode returns the body of an event whose data Compact returned.
 	Encode(e Event) []byte
 
-	// NewSecret makes a signing secret of the kind; "" stands for the default.
+	// Signing says what requests are signed with.
+	Signing() Signing
+
+	// NewSecret makes a subscription's secret of the kind; "" stands for the
+	// default. It is called only where Signing is BySecret, as NewSecretLike.
 	NewSecret(kind string) (string, error)
 
 	// NewSecretLike makes a secret of the same kind as the one given.
 	NewSecretLike(secret string) (string, error)
 
-	// NewSigner reads the secrets that are valid now, the newest first. The
-	// error never repeats a secret.
-	NewSigner(secrets []string) (Signer, error)
+	// NewSigner reads the keys that are valid now. The error never repeats a
+	// secret.
+	NewSigner(keys Keys) (Signer, error)
 
 	// ReservedHeaders lists, in lower case, the header names that the dialect
 	// sets itself or reserves.
@@ -61,20 +79,96 @@ type Dialect interface {
 	Timeout() time.Duration
 }
 
+// Setting is something that a tenant may choose about a dialect.
+type Setting struct {
+	Name        string
+	Description string
+	Values      []string // the default first
+}
+
+// Settings are what a tenant chose, by the setting's name; what is missing has
+// its default.
+type Settings map[string]string
+
+// Of returns what was chosen of a setting.
+func (s Settings) Of(setting Setting) string {
+	if chosen, ok := s[setting.Name]; ok {
+		return chosen
+	}
+	return setting.Values[0]
+}
+
 // EventType is an entry of a catalogue.
 type EventType struct {
 	Name        string
+	Description string   // when it is sent
+	Source      string   // where that is written, and its sample
+	Schema      []byte   // JSON Schema (2020-12) of the event's data
+	Sample      []byte   // an example of the event's data, compact JSON
+	Variants    []Sample // further examples, of the other forms that the schema accepts
+	Remarks     []Remark // how it differs from its source
+}
+
+// Sample is an example of an event's data.
+type Sample struct {
+	Name string // of the form that it has
+	Data []byte // compact JSON
+}
+
+// Remark is a difference between an event type and its source.
+type Remark struct {
+	Kind RemarkKind
+	Text string
+}
+
+// RemarkKind is why there is a difference.
+type RemarkKind string
+
+// The kinds of remarks.
+const (
+	Corrected RemarkKind = "corrected" // the source has a slip
+	Added     RemarkKind = "added"     // the source leaves something out
+	Ours      RemarkKind = "ours"      // the source shows no sample
+)
+
+// Field is a part of the envelope that a publisher gives, and that a
+// subscription can be restricted by.
+type Field struct {
+	Name        string
 	Description string
-	Schema      []byte // JSON Schema of the event's data
-	Sample      []byte // an example of the event's data, JSON
+	Required    bool
+	Check       func(value string) error // never nil; the error does not repeat the value
+}
+
+// Tenant is in whose name an event is sent.
+type Tenant struct {
+	Alias    string
+	Live     bool
+	Settings Settings // of the dialect
+}
+
+// Identity is how a tenant speaks a dialect now. It does not change; what changes
+// is another Identity.
+type Identity struct {
+	Tenant Tenant
+	Key    string  // by which the tenant calls the dialect's API; empty: it has none
+	RSA    *RSAKey // the server's own; nil where no setting wants it
+}
+
+// Endpoint is what a test event may say of where it goes.
+type Endpoint struct {
+	URL  string
+	Name string
 }
 
 // Event is what a publisher said.
 type Event struct {
 	ID         id.ID
-	Type       string
+	Type       string // as Resolve returned it
 	OccurredAt time.Time
-	Data       []byte // compact JSON
+	Data       []byte            // as Compact returned it
+	Fields     map[string]string // by the field's name
+	Tenant     Tenant
 }
 
 // Message is one attempt to deliver an event.
@@ -83,7 +177,30 @@ type Message struct {
 	Type    string
 	Body    []byte
 	SentAt  time.Time
-	Attempt int // from 1
+	Attempt int   // from 1
+	Version int64 // of the event's subject; zero: it has none
+}
+
+// Signing is what requests are signed with.
+type Signing string
+
+// What requests are signed with.
+const (
+	BySecret Signing = "secret" // one that each subscription has for itself
+	ByKey    Signing = "key"    // the key by which the tenant calls the dialect's API
+	Unsigned Signing = "none"
+)
+
+// Keys are what a signer may need, as they are at the attempt.
+type Keys struct {
+	Secrets  []string  // of the subscription, the newest first
+	Identity *Identity // of its tenant; nil where the dialect signs by secret
+}
+
+// RSAKey is a private key whose public half receivers find under its id.
+type RSAKey struct {
+	ID      string
+	Private *rsa.PrivateKey
 }
 
 // Header is a line of a request's head.
@@ -133,6 +250,7 @@ type Reason string
 // The reasons that an answer gives.
 const (
 	ReasonOK          Reason = "ok"
+	ReasonUnexpected  Reason = "unexpected_status" // a success, but not the one that the dialect asks for
 	ReasonRedirect    Reason = "redirect"
 	ReasonClientError Reason = "client_error"
 	ReasonServerError Reason = "server_error"

@@ -6,12 +6,20 @@ import (
 	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/partnerstack"
+	"github.com/grapevine-hq/grapevine/internal/wire/referralloop"
+	"github.com/grapevine-hq/grapevine/internal/wire/rehook"
+	"github.com/grapevine-hq/grapevine/internal/wire/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
 // All lists the dialects that Grapevine speaks, the default first.
 var All = []wire.Dialect{
 	standard.Dialect{},
+	saasquatch.Dialect{},
+	referralloop.Dialect{},
+	rehook.Dialect{},
+	partnerstack.Dialect{},
 }
 
 // Get returns the dialect of that name.

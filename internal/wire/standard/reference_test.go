@@ -43,7 +43,7 @@ func mustSecret(t testing.TB, kind string) string {
 // mustSign returns the headers of a message that is sent now.
 func mustSign(t testing.TB, body string, secrets ...string) map[string]string {
 	t.Helper()
-	signer, err := standard.Dialect{}.NewSigner(secrets)
+	signer, err := standard.Dialect{}.NewSigner(wire.Keys{Secrets: secrets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestAKeyPairsSignatureIsEd25519OverIDTimeAndBody(t *testing.T) {
 	seed := "whsk_" + base64.StdEncoding.EncodeToString(private.Seed())
 	const body = `{"type":"a"}`
 	for name, secrets := range map[string][]string{"whole": {whole}, "seed": {seed}, "beside a secret": {mustSecret(t, ""), whole}} {
-		signer, err := standard.Dialect{}.NewSigner(secrets)
+		signer, err := standard.Dialect{}.NewSigner(wire.Keys{Secrets: secrets})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,9 @@ const (
 	publicPrefix  = "whpk_"
 )
 
+// Signing is by a secret of the subscription's own.
+func (Dialect) Signing() wire.Signing { return wire.BySecret }
+
 // NewSecret makes a secret "whsec_…" of 32 bytes, or a key "whsk_…".
 func (Dialect) NewSecret(kind string) (string, error) {
 	switch kind {
@@ -57,12 +60,12 @@ func (d Dialect) NewSecretLike(secret string) (string, error) {
 
 // NewSigner accepts "whsec_" with 24 to 64 bytes, and "whsk_" with a seed of 32
 // or a private key of 64, in base64.
-func (Dialect) NewSigner(secrets []string) (wire.Signer, error) {
-	if len(secrets) == 0 {
+func (Dialect) NewSigner(keys wire.Keys) (wire.Signer, error) {
+	if len(keys.Secrets) == 0 {
 		return nil, errors.New("standard: a signer needs a secret")
 	}
 	s := &signer{}
-	for _, secret := range secrets {
+	for _, secret := range keys.Secrets {
 		key, err := parseKey(secret)
 		if err != nil {
 			return nil, err

@@ -25,16 +25,20 @@ var _ wire.Dialect = Dialect{}
 // Name returns "standard".
 func (Dialect) Name() string { return "standard" }
 
+// Settings is empty: the standard leaves nothing to choose.
+func (Dialect) Settings() []wire.Setting { return nil }
+
 // Catalogue lists the types that Grapevine itself sends. Everything else is the
 // publisher's own.
-func (Dialect) Catalogue() []wire.EventType {
-	return []wire.EventType{{
-		Name:        testType,
-		Description: "Sent to a subscription, saved or not, that somebody tests.",
-		Schema:      []byte(`{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}`),
-		Sample:      []byte(testData),
-	}}
-}
+func (Dialect) Catalogue(wire.Settings) []wire.EventType { return catalogue }
+
+var catalogue = []wire.EventType{{
+	Name:        testType,
+	Description: "Sent to a subscription, saved or not, that somebody tests.",
+	Source:      "Grapevine",
+	Schema:      []byte(`{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}`),
+	Sample:      []byte(testData),
+}}
 
 const (
 	testType = "webhook.test"
@@ -45,24 +49,33 @@ const (
 
 var typeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
-// CheckType accepts words of letters, digits, '_' and '-', joined by full stops,
+// Resolve accepts words of letters, digits, '_' and '-', joined by full stops,
 // 128 characters at most, that don't begin with "webhook.".
-func (Dialect) CheckType(eventType string) error {
+func (Dialect) Resolve(eventType string) (string, error) {
 	switch {
 	case eventType == "":
-		return errors.New("is required")
+		return "", errors.New("is required")
 	case len(eventType) > 128:
-		return errors.New("has more than 128 characters")
+		return "", errors.New("has more than 128 characters")
 	case !typeName.MatchString(eventType):
-		return errors.New("must be words of letters, digits, '_' or '-', joined by full stops, such as invoice.paid")
+		return "", errors.New("must be words of letters, digits, '_' or '-', joined by full stops, such as invoice.paid")
 	case strings.HasPrefix(eventType, reserved):
-		return errors.New("begins with \"webhook.\", which is kept for Grapevine's own events")
+		return "", errors.New("begins with \"webhook.\", which is kept for Grapevine's own events")
 	}
-	return nil
+	return eventType, nil
 }
 
+// Fields is empty: type, timestamp and data are all that there is.
+func (Dialect) Fields() []wire.Field { return nil }
+
+// Compact keeps the order of keys and the spelling of numbers: receivers verify
+// the bytes that they were sent.
+func (Dialect) Compact(data []byte) ([]byte, error) { return wire.Compact(data) }
+
 // TestEvent returns the event "webhook.test".
-func (Dialect) TestEvent() (string, []byte) { return testType, []byte(testData) }
+func (Dialect) TestEvent(wire.Endpoint) wire.Event {
+	return wire.Event{Type: testType, Data: []byte(testData)}
+}
 
 // Encode writes {"type","timestamp","data"}, the time in RFC 3339 and UTC.
 func (Dialect) Encode(e wire.Event) []byte {

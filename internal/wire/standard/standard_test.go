@@ -16,7 +16,7 @@ import (
 )
 
 func TestASignatureIsTheOneThatOpenSSLComputes(t *testing.T) {
-	signer, err := standard.Dialect{}.NewSigner([]string{"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="})
+	signer, err := standard.Dialect{}.NewSigner(wire.Keys{Secrets: []string{"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +49,12 @@ func TestABodyHasTypeTimeAndData(t *testing.T) {
 
 func TestEventTypesAreWordsJoinedByFullStops(t *testing.T) {
 	for _, good := range []string{"a", "invoice.paid", "A-1_b.C", strings.Repeat("x", 128), "webhooks.sent", "webhook"} {
-		if err := (standard.Dialect{}).CheckType(good); err != nil {
+		if _, err := (standard.Dialect{}).Resolve(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", ".", "a.", ".a", "a..b", "a b", "a/b", "ä", "a\n", strings.Repeat("x", 129), "webhook.test", "webhook.x"} {
-		if err := (standard.Dialect{}).CheckType(bad); err == nil {
+		if _, err := (standard.Dialect{}).Resolve(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
@@ -85,7 +85,7 @@ func TestOnlySecretsOfTheStandardsFormsAreAccepted(t *testing.T) {
 		"whpk_" + encode(key[32:]):          false,
 		"":                                  false,
 	} {
-		_, err := standard.Dialect{}.NewSigner([]string{secret})
+		_, err := standard.Dialect{}.NewSigner(wire.Keys{Secrets: []string{secret}})
 		if (err == nil) != good {
 			t.Errorf("%q: %v", secret, err)
 		}
@@ -164,7 +164,7 @@ func TestTheScheduleIsTenAttemptsInAboutThreeDays(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	signer, err := standard.Dialect{}.NewSigner([]string{mustSecret(b, "")})
+	signer, err := standard.Dialect{}.NewSigner(wire.Keys{Secrets: []string{mustSecret(b, "")}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,117 +1,82 @@
 package wiretest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"reflect"
-	"slices"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// validate returns what is wrong with a value by a JSON Schema, both as
-// encoding/json reads them. It knows type, properties, required,
-// additionalProperties, items, enum, const and the words that only describe; any
-// other keyword is a mistake, so that no schema is taken for checked that is not.
-func validate(path string, schema, value any) []string {
-	if all, ok := schema.(bool); ok {
-		if all {
-			return nil
-		}
-		return []string{path + " is not allowed"}
-	}
-	s, ok := schema.(map[string]any)
-	if !ok {
-		return []string{path + " has a schema that is none"}
-	}
-	var mistakes []string
-	wrong := func(format string, args ...any) { mistakes = append(mistakes, path+" "+fmt.Sprintf(format, args...)) }
-	for _, keyword := range slices.Sorted(maps.Keys(s)) {
-		switch of := s[keyword]; keyword {
-		case "type":
-			if !isType(of, value) {
-				wrong("is not of type %v", of)
-			}
-		case "enum":
-			if options, ok := of.([]any); !ok || !slices.ContainsFunc(options, func(o any) bool { return reflect.DeepEqual(o, value) }) {
-				wrong("is none of %v", of)
-			}
-		case "const":
-			if !reflect.DeepEqual(of, value) {
-				wrong("is not %v", of)
-			}
-		case "items":
-			if list, ok := value.([]any); ok {
-				for i, item := range list {
-					mistakes = append(mistakes, validate(fmt.Sprintf("%s[%d]", path, i), of, item)...)
-				}
-			}
-		case "required":
-			mistakes = append(mistakes, missing(path, of, value)...)
-		case "properties", "additionalProperties":
-		case "$schema", "$id", "title", "description", "examples", "default", "format", "deprecated":
-		default:
-			wrong("uses %q, which this suite does not know", keyword)
-		}
-	}
-	return append(mistakes, properties(path, s, value)...)
+// strictText is the metaschema of JSON Schema 2020-12 without room for keywords
+// that it does not know, which JSON Schema itself passes over: a schema with a
+// misspelt one would check less than it seems to.
+const strictText = `{
+	"$schema": "https://json-schema.org/draft/2020-12/schema",
+	"$id": "https://grapevine.invalid/strict",
+	"$dynamicAnchor": "meta",
+	"$ref": "https://json-schema.org/draft/2020-12/schema",
+	"unevaluatedProperties": false
+}`
+
+var strict = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile([]byte(strictText)) })
+
+// mustStandAlone refuses every schema that stands elsewhere.
+type mustStandAlone struct{}
+
+func (mustStandAlone) Load(string) (any, error) {
+	return nil, errors.New("a schema refers to nothing outside of itself")
 }
 
-func isType(want, value any) bool {
-	if options, ok := want.([]any); ok {
-		return slices.ContainsFunc(options, func(o any) bool { return isType(o, value) })
+// compile reads a JSON Schema, of the draft 2020-12 unless it says otherwise, and
+// holds it against the metaschema of its draft. Formats are checked.
+func compile(text []byte) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
 	}
-	switch v := value.(type) {
-	case nil:
-		return want == "null"
-	case bool:
-		return want == "boolean"
-	case string:
-		return want == "string"
-	case float64:
-		return want == "number" || want == "integer" && v == math.Trunc(v)
-	case []any:
-		return want == "array"
-	case map[string]any:
-		return want == "object"
-	default:
-		return false
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(mustStandAlone{})
+	c.AssertFormat()
+	const name = "https://grapevine.invalid/schema"
+	if err := c.AddResource(name, doc); err != nil {
+		return nil, err
 	}
+	return c.Compile(name)
 }
 
-func missing(path string, required, value any) []string {
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil
+// compileData reads a schema of events' data: draft 2020-12 and no other, known
+// keywords only, and objects only.
+func compileData(text []byte) (*jsonschema.Schema, error) {
+	schema, err := compile(text)
+	if err != nil {
+		return nil, err
 	}
-	names, ok := required.([]any)
-	if !ok {
-		return []string{path + " requires what is no list"}
+	if schema.DraftVersion != 2020 {
+		return nil, fmt.Errorf("it is of draft %d", schema.DraftVersion)
 	}
-	var mistakes []string
-	for _, name := range names {
-		if _, there := object[fmt.Sprint(name)]; !there {
-			mistakes = append(mistakes, fmt.Sprintf("%s lacks %v", path, name))
+	meta, err := strict()
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(meta, text); err != nil {
+		return nil, err
+	}
+	for _, other := range []string{`null`, `[]`, `"text"`, `1`} {
+		if validate(schema, []byte(other)) == nil {
+			return nil, fmt.Errorf("it accepts %s, which is no object", other)
 		}
 	}
-	return mistakes
+	return schema, nil
 }
 
-func properties(path string, schema map[string]any, value any) []string {
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil
+// validate returns what is wrong with a value by a schema, and where.
+func validate(schema *jsonschema.Schema, value []byte) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+	if err != nil {
+		return err
 	}
-	known, _ := schema["properties"].(map[string]any)
-	others, restricted := schema["additionalProperties"]
-	var mistakes []string
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		of, ok := known[name]
-		if !ok && restricted {
-			of, ok = others, true
-		}
-		if ok {
-			mistakes = append(mistakes, validate(path+"."+name, of, object[name])...)
-		}
-	}
-	return mistakes
+	return schema.Validate(v)
 }

@@ -1,0 +1,76 @@
+package tenant
+
+import (
+	"maps"
+	"sync"
+)
+
+// cache keeps what was read of late. It holds at most limit entries and forgets
+// all of them when it is full, which costs each one in use one more read.
+//
+// An entry that is loaded while something changes could be of before the change
+// and be kept after it. So each change begins a new generation, and an entry is
+// kept only if none began since its loading did.
+type cache[K, V comparable] struct {
+	limit int
+
+	mu         sync.RWMutex
+	entries    map[K]V
+	generation uint64
+}
+
+func newCache[K, V comparable](limit int) *cache[K, V] {
+	return &cache[K, V]{limit: limit, entries: make(map[K]V)}
+}
+
+// get returns the entry under the key, or the zero one.
+func (c *cache[K, V]) get(key K) V {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[key]
+}
+
+// load calls read and keeps what it returns, unless drop was called meanwhile.
+// Of several that load the same all get the one that is kept.
+func (c *cache[K, V]) load(key K, read func() (V, error)) (V, error) {
+	c.mu.RLock()
+	began := c.generation
+	c.mu.RUnlock()
+
+	e, err := read()
+	if err != nil {
+		return *new(V), err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation != began {
+		return e, nil // right when it was read, and that is all that is known
+	}
+	if kept, ok := c.entries[key]; ok {
+		return kept, nil
+	}
+	if len(c.entries) >= c.limit {
+		clear(c.entries)
+	}
+	c.entries[key] = e
+	return e, nil
+}
+
+// drop forgets the entries that have changed.
+func (c *cache[K, V]) drop(changed func(K, V) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	maps.DeleteFunc(c.entries, changed)
+}
+
+// end forgets an entry that has come to its end by itself, unless another one
+// has taken its place.
+func (c *cache[K, V]) end(key K, e V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries[key] == e {
+		delete(c.entries, key)
+	}
+}

@@ -1,0 +1,154 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+// schemas checks events' data against the schemas of the catalogues, each of
+// which is compiled once. The zero value is ready.
+type schemas struct {
+	compiled sync.Map // of *compiledSchema, by the address of the catalogue's bytes
+}
+
+type compiledSchema struct {
+	once   sync.Once
+	schema *jsonschema.Schema
+	err    error
+}
+
+// mistake is one thing that is wrong with an event's data.
+type mistake struct {
+	path    string // such as .cart[0].price; empty: the data itself
+	message string // does not repeat what was given
+}
+
+// maxMistakes is how many are told of at once.
+const maxMistakes = 10
+
+// check returns what is wrong with the data, in its own order. A type that the
+// catalogue does not have is the publisher's own and has no schema.
+func (s *schemas) check(dialect wire.Dialect, e wire.Event) []mistake {
+	catalogue := dialect.Catalogue(e.Tenant.Settings)
+	i := slices.IndexFunc(catalogue, func(t wire.EventType) bool { return t.Name == e.Type })
+	if i < 0 {
+		return nil
+	}
+	schema, err := s.compile(catalogue[i].Schema)
+	if err != nil { // the conformance suite compiles every schema
+		return []mistake{{message: "can't be checked: the schema of " + e.Type + " is damaged"}}
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data))
+	if err != nil {
+		return []mistake{{message: "is not valid JSON"}}
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(value))
+	if !ok {
+		return nil
+	}
+	mistakes := mistakesOf(invalid, nil)
+	return mistakes[:min(len(mistakes), maxMistakes)]
+}
+
+func (s *schemas) compile(source []byte) (*jsonschema.Schema, error) {
+	found, _ := s.compiled.LoadOrStore(&source[0], &compiledSchema{})
+	c := found.(*compiledSchema) //nolint:forcetypeassert // nothing else is stored
+	c.once.Do(func() {
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
+		if err != nil {
+			c.err = err
+			return
+		}
+		const name = "schema.json"
+		compiler := jsonschema.NewCompiler()
+		if c.err = compiler.AddResource(name, document); c.err == nil {
+			c.schema, c.err = compiler.Compile(name)
+		}
+	})
+	return c.schema, c.err
+}
+
+// mistakesOf appends the mistakes that lie at the bottom of an error.
+func mistakesOf(e *jsonschema.ValidationError, found []mistake) []mistake {
+	path := pathOf(e.InstanceLocation)
+	add := func(path, format string, args ...any) {
+		found = append(found, mistake{path, fmt.Sprintf(format, args...)})
+	}
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		for _, name := range k.Missing {
+			add(path+step(name), "is required")
+		}
+	case *kind.AdditionalProperties:
+		for _, name := range k.Properties {
+			add(path+step(name), "does not belong there")
+		}
+	case *kind.Type:
+		add(path, "must be %s", strings.Join(k.Want, " or "))
+	case *kind.Enum:
+		add(path, "must be one of %s", listed(k.Want))
+	case *kind.Const:
+		add(path, "must be %s", listed([]any{k.Want}))
+	case *kind.Pattern:
+		add(path, "must match %s", k.Want)
+	case *kind.OneOf, *kind.AnyOf:
+		add(path, "has none of the forms that it may have; the catalogue shows them")
+	default:
+		if len(e.Causes) == 0 {
+			add(path, "does not fit the schema: %s", strings.Join(e.ErrorKind.KeywordPath(), " "))
+		}
+		for _, cause := range e.Causes {
+			found = mistakesOf(cause, found)
+		}
+	}
+	return found
+}
+
+// pathOf writes where a value stands.
+func pathOf(location []string) string {
+	var b strings.Builder
+	for _, token := range location {
+		if _, err := strconv.Atoi(token); err == nil {
+			b.WriteString("[" + token + "]")
+			continue
+		}
+		b.WriteString(step(token))
+	}
+	return b.String()
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
+
+// step is a member in a path. A name that is no plain word was made up by the
+// publisher, and is not repeated.
+func step(name string) string {
+	if plainName.MatchString(name) {
+		return "." + name
+	}
+	return ".…"
+}
+
+// listed writes values of a schema.
+func listed(values []any) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			text = fmt.Append(nil, v)
+		}
+		words[i] = string(text)
+	}
+	return strings.Join(words, ", ")
+}
