@@ -13,6 +13,7 @@ func (r *rig) direct() *target {
 	return &target{
 		url: r.receiver.endpoint(0), header: http.Header{"Content-Type": {"application/json"}},
 		head: []byte(`{"type":"` + eventType + `","timestamp":"2026-01-31T15:04:05.123456Z","data":`),
+		tail: []byte{'}'},
 		id:   func(n int) string { return fmt.Sprintf("evt_%024x", n) },
 	}
 }

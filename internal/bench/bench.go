@@ -73,6 +73,7 @@ func scenarios() []scenario {
 		{"backlog", (*bench).backlog},
 		{"slow-disk", (*bench).slowDisk},
 		{"idle", (*bench).idle},
+		{"dialects", (*bench).dialects},
 		{crashName, (*bench).crash},
 	}
 }

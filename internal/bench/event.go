@@ -49,12 +49,29 @@ var (
 	beforeData = []byte(`","data":`)
 )
 
+// quote writes data as the inside of a JSON string.
+func quote(data []byte) []byte { return bytes.ReplaceAll(data, []byte{'"'}, []byte(`\"`)) }
+
+// unquoted returns the data that stands in some string of a body.
+func unquoted(body []byte) ([]byte, bool) {
+	start := bytes.Index(body, []byte(`{\"n\":`))
+	if start < 0 {
+		return nil, false
+	}
+	data, _, found := bytes.Cut(body[start:], []byte(`\"}`))
+	return bytes.ReplaceAll(append(bytes.Clone(data), `\"}`...), []byte(`\"`), []byte{'"'}), found
+}
+
 // parseBody returns the number and the checksum of the data in a body that
 // Grapevine has sent. The number is -1 where the body is not of that shape.
 func parseBody(body []byte) (int, uint32) {
 	envelope, found := bytes.CutPrefix(body, beforeTime)
 	if !found {
-		return -1, 0
+		data, found := unquoted(body)
+		if !found {
+			return -1, 0
+		}
+		return parseData(data)
 	}
 	_, data, found := bytes.Cut(envelope, beforeData)
 	if !found {
@@ -64,6 +81,10 @@ func parseBody(body []byte) (int, uint32) {
 	if !found {
 		return -1, 0
 	}
+	return parseData(data)
+}
+
+func parseData(data []byte) (int, uint32) {
 	digits, found := bytes.CutPrefix(data, []byte(`{"n":`))
 	if !found {
 		return -1, 0

@@ -37,20 +37,29 @@ func newLoad() *load {
 // take reserves n numbers and returns the first.
 func (l *load) take(n int) int { return int(l.next.Add(int64(n))) - n }
 
+// idHeader names the event in every dialect.
+const idHeader = "X-Grapevine-Event-Id"
+
 // target is where the load posts to, and how.
 type target struct {
 	url    string
 	header http.Header
 	head   []byte                    // of each body, up to the data
+	tail   []byte                    // of each body, after the data
+	quoted bool                      // the data stands inside of a string
 	id     func(n int) (name string) // names the event where the receiver is posted to directly; nil: the answer has the id
 }
 
 // body returns the body of the event n.
 func (t *target) body(n int) []byte {
-	b := make([]byte, 0, len(t.head)+dataBytes+1)
+	b := make([]byte, 0, len(t.head)+dataBytes+len(t.tail)+8)
 	b = append(b, t.head...)
-	b = appendData(b, n)
-	return append(b, '}')
+	if t.quoted {
+		b = append(b, quote(appendData(nil, n))...)
+	} else {
+		b = appendData(b, n)
+	}
+	return append(b, t.tail...)
 }
 
 // publication is one event that the load has posted, and what came of it. Times
@@ -85,7 +94,7 @@ func (l *load) exchange(ctx context.Context, t *target, n int) (string, error) {
 	}
 	req.Header = t.header.Clone()
 	if t.id != nil {
-		req.Header.Set("Webhook-Id", t.id(n))
+		req.Header.Set(idHeader, t.id(n))
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {

@@ -171,7 +171,7 @@ func (r *receiver) turnAway(w http.ResponseWriter, req *http.Request, b Behaviou
 }
 
 func (r *receiver) note(endpoint int, req *http.Request, body []byte) {
-	a := Arrival{Endpoint: endpoint, ID: req.Header.Get("Webhook-Id"), At: time.Now().UnixNano()}
+	a := Arrival{Endpoint: endpoint, ID: req.Header.Get(idHeader), At: time.Now().UnixNano()}
 	a.N, a.Sum = parseBody(body)
 	r.check(req.Header, body)
 	s := &r.shards[uint(a.N)%uint(len(r.shards))] // any will do

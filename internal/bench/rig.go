@@ -25,10 +25,12 @@ type rig struct {
 	receiver *remote
 	server   *server
 
-	tenant *client.Client
-	secret string  // that all subscriptions sign with
-	events *target // publishes events that the endpoints are subscribed to
-	begun  usage
+	operator *client.Client
+	tenantID string
+	tenant   *client.Client
+	secret   string  // that all subscriptions sign with
+	events   *target // publishes events that the endpoints are subscribed to
+	begun    usage
 }
 
 // newRig starts a receiver and prepares a server, which serve starts.
@@ -78,19 +80,20 @@ func (r *rig) serve(ctx context.Context, endpoints int) error {
 	if _, err := r.server.start(ctx); err != nil {
 		return err
 	}
-	operator, err := client.New(r.server.url(), r.server.adminKey)
-	if err != nil {
+	var err error
+	if r.operator, err = client.New(r.server.url(), r.server.adminKey); err != nil {
 		return err
 	}
-	tenant, err := operator.CreateTenant(ctx, client.NewTenant{Alias: "bench"})
+	tenant, err := r.operator.CreateTenant(ctx, client.NewTenant{Alias: "bench"})
 	if err != nil {
 		return err
 	}
 	if r.tenant, err = client.New(r.server.url(), tenant.APIKey); err != nil {
 		return err
 	}
+	r.tenantID = tenant.ID
 	r.events = &target{
-		url: r.server.url() + "/v1/events", head: []byte(`{"type":"` + eventType + `","data":`),
+		url: r.server.url() + "/v1/events", head: []byte(`{"type":"` + eventType + `","data":`), tail: []byte{'}'},
 		header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + tenant.APIKey}},
 	}
 	return r.subscribe(ctx, eventType, 0, endpoints)
