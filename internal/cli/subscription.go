@@ -35,6 +35,7 @@ type draftFlags struct {
 	Endpoint    string   `arg:"" optional:"" help:"The URL that events are sent to."`
 	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Every type that the tenant publishes, unless one is given."`
 	Dialect     string   `placeholder:"NAME" help:"Whose events are sent, in whose shape; standard unless said otherwise."`
+	Filter      string   `placeholder:"FIELD=VALUE" help:"Only events in whose envelope the field has the value, such as waitlist_id=…"`
 	Description string   `placeholder:"TEXT" help:"For people."`
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. For one that is secret use --file."`
 	Signature   string   `enum:",v1,v1a" default:"" placeholder:"KIND" help:"The kind of secret to make: v1 (HMAC-SHA256, unless said otherwise) or v1a (ed25519)."`
@@ -48,6 +49,7 @@ type policyFlags struct {
 	Timeout     *time.Duration `placeholder:"TIME" help:"How long an attempt may take in all: 1s to 60s; 0: the dialect's."`
 	MaxInFlight *int           `placeholder:"N" help:"Attempts at the same time: 1 to 128; 0: as many as the endpoint keeps up with."`
 	Rate        *float64       `placeholder:"N" help:"Attempts a second; 0: no limit."`
+	NativeRules *bool          `negatable:"" help:"Let answers pause or end the subscription as in the standard dialect, also where its own dialect has them fail the attempt only."`
 }
 
 // given reports whether there is such a flag.
@@ -63,6 +65,9 @@ func (f policyFlags) apply(p *client.Policy) error {
 	}
 	if f.Rate != nil {
 		p.Rate = *f.Rate
+	}
+	if f.NativeRules != nil {
+		p.NativeRules = *f.NativeRules
 	}
 	if f.Schedule == nil {
 		return nil
@@ -105,6 +110,13 @@ func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
 		n.EventTypes = []string{"*"}
 	}
 	n.Dialect, n.Description, n.Signature = cmp.Or(f.Dialect, n.Dialect), cmp.Or(f.Description, n.Description), cmp.Or(f.Signature, n.Signature)
+	if f.Filter != "" {
+		filter, err := readFilter(f.Filter)
+		if err != nil {
+			return n, err
+		}
+		n.Filter = filter
+	}
 	headers, err := readHeaders(f.Header)
 	if err != nil {
 		return n, err
@@ -120,6 +132,15 @@ func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
 		n.Policy = &client.Policy{}
 	}
 	return n, f.apply(n.Policy)
+}
+
+// readFilter reads "field=value".
+func readFilter(text string) (*client.Filter, error) {
+	field, value, found := strings.Cut(text, "=")
+	if !found || field == "" {
+		return nil, usagef("--filter must be a field of the dialect's envelope and a value, as in --filter waitlist_id=VALUE")
+	}
+	return &client.Filter{Eq: []string{field, value}}, nil
 }
 
 // decodeFile reads a JSON document from a file, or from the standard input.
@@ -183,6 +204,9 @@ func (o output) showWithSecret(e *env, made client.SubscriptionWithSecret) error
 		return e.document(made)
 	}
 	showSubscription(e, made.Subscription)
+	if made.Secret == "" { // its dialect signs otherwise
+		return nil
+	}
 	newSheet(e.out).painted("secret", cell{made.Secret, bold})
 	e.note("\nReceivers verify signatures with the secret. Keep it from everybody else; 'grapevine subscription secret %s' shows it again.", made.ID)
 	return nil
@@ -195,6 +219,9 @@ func showSubscription(e *env, sub client.Subscription) {
 	s.painted("status", subscriptionState(sub))
 	s.field("types", strings.Join(sub.EventTypes, ", "))
 	s.field("dialect", sub.Dialect)
+	if sub.Filter != nil {
+		s.field("filter", strings.Join(sub.Filter.Eq, "="))
+	}
 	s.field("description", sub.Description)
 	s.field("headers", strings.Join(slices.Sorted(maps.Keys(sub.Headers)), ", "))
 	if sub.Auth != nil {
@@ -209,6 +236,9 @@ func showSubscription(e *env, sub client.Subscription) {
 	}
 	if sub.Policy.Rate != 0 {
 		s.field("rate", strconv.FormatFloat(sub.Policy.Rate, 'g', -1, 64)+" a second")
+	}
+	if sub.Policy.NativeRules {
+		s.field("rules", "native")
 	}
 	s.field("public keys", strings.Join(sub.PublicKeys, " "))
 	s.field("created", when(sub.CreatedAt))
@@ -309,6 +339,7 @@ type subscriptionUpdate struct {
 	subscriptionArgument
 	Endpoint    string   `placeholder:"URL" help:"The URL that events are sent to."`
 	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Replaces all types."`
+	Filter      *string  `placeholder:"FIELD=VALUE" help:"Only events in whose envelope the field has the value; 'none': all."`
 	Description *string  `placeholder:"TEXT" help:"For people."`
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. Replaces all headers. For one that is secret use --file."`
 	File        string   `placeholder:"FILE" help:"Read the change from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`
@@ -346,11 +377,30 @@ func (c *subscriptionUpdate) Run(e *env) error {
 	return c.show(e, sub, err)
 }
 
+// filter reads what the file and the flag say of the filter.
+func (c *subscriptionUpdate) filter(file json.RawMessage, change *client.SubscriptionChange) error {
+	switch {
+	case c.Filter != nil && *c.Filter == "none", c.Filter == nil && string(file) == "null":
+		change.RemoveFilter = true
+	case c.Filter != nil:
+		filter, err := readFilter(*c.Filter)
+		change.Filter = filter
+		return err
+	case len(file) > 0:
+		change.Filter = &client.Filter{}
+		if err := decodeStrictly(file, change.Filter); err != nil {
+			return usagef("--file: filter: %v", err)
+		}
+	}
+	return nil
+}
+
 // change is what the file and the flags ask for, all but the policy's flags.
 func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
 	var file struct {
 		URL         *string            `json:"url"`
 		EventTypes  *[]string          `json:"event_types"`
+		Filter      json.RawMessage    `json:"filter"`
 		Description *string            `json:"description"`
 		Headers     *map[string]string `json:"headers"`
 		Auth        json.RawMessage    `json:"auth"`
@@ -373,6 +423,9 @@ func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
 		if err := decodeStrictly(file.Auth, change.Auth); err != nil {
 			return client.SubscriptionChange{}, usagef("--file: auth: %v", err)
 		}
+	}
+	if err := c.filter(file.Filter, &change); err != nil {
+		return client.SubscriptionChange{}, err
 	}
 	if c.Endpoint != "" {
 		change.URL = &c.Endpoint
