@@ -62,6 +62,13 @@ var plants = []plant{
 	{name: "the suite of the wires with its judges", file: "internal/wire/wiretest/c.go", imports: []string{"testing", "os/exec", "internal/wire", "internal/id", "github.com/santhosh-tekuri/jsonschema/v6"}},
 	{name: "a wire with the suite's library", file: "internal/wire/standard/m.go", imports: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, want: "depguard"},
 
+	{name: "the console with the database", file: "internal/console/a.go", imports: []string{"internal/db"}, want: "depguard"},
+	{name: "the console with SQL", file: "internal/console/b.go", imports: []string{"database/sql"}, want: "depguard"},
+	{name: "the console with the API", file: "internal/console/c.go", imports: []string{"internal/api"}, want: "depguard"},
+	{name: "the console with templates that don't escape", file: "internal/console/d.go", imports: []string{"text/template"}, want: "depguard"},
+	{name: "the console with a browser", file: "internal/console/e.go", imports: []string{"github.com/chromedp/chromedp"}, want: "depguard"},
+	{name: "the console with services", file: "internal/console/f.go", imports: []string{"html/template", "internal/tenant", "internal/webhook", "internal/wire", "internal/problem"}},
+
 	{name: "db with a package above it", file: "internal/db/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "db with a driver", file: "internal/db/b.go", imports: []string{"modernc.org/sqlite", "database/sql"}},
 	{name: "secret with tenant", file: "internal/secret/a.go", imports: []string{"internal/tenant"}, want: "depguard"},
@@ -139,6 +146,7 @@ var plants = []plant{
 var libraries = []string{
 	"code.dny.dev/ssrf",
 	"example.com/third",
+	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
 	"github.com/santhosh-tekuri/jsonschema/v6",
 	"github.com/standard-webhooks/standard-webhooks/libraries",
