@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need: scripts/tools.sh [compiler|linter|judge|shells]…,
+# Installs what the tests need: scripts/tools.sh [compiler|linter|judge|browser|shells]…,
 # by default all of it.
 #
 #   compiler   gcc, for the race detector           a package of the system
 #   linter     golangci-lint, built from source     .tools/bin
 #   judge      the npm package standardwebhooks,    .tools/node_modules
 #              and node to run it                   a package of the system
+#   browser    Chromium, to walk the console in      a package of the system
 #   shells     zsh and fish, to try completion in   packages of the system
 #
 # Packages of the system are installed with apt-get, as root only. What can't be
@@ -64,13 +65,17 @@ judge() {
   fi
 }
 
+browser() {
+  command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core || missing chromium "the console is not tried in a browser"
+}
+
 shells() {
   if ! command -v zsh >/dev/null || ! command -v fish >/dev/null; then
     apt_install zsh fish || echo "Missing: zsh, fish (completion is not tried in them). As root: apt-get install -y zsh fish"
   fi
 }
 
-[[ $# != 0 ]] || set -- compiler linter judge shells
+[[ $# != 0 ]] || set -- compiler linter judge browser shells
 for tool; do
   "$tool"
 done

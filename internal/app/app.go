@@ -24,6 +24,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/api"
 	"github.com/grapevine-hq/grapevine/internal/config"
+	"github.com/grapevine-hq/grapevine/internal/console"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -52,6 +53,7 @@ type App struct {
 	db         *db.DB
 	webhooks   *webhook.Service
 	dispatcher *dispatch.Dispatcher
+	console    *console.Console
 	server     *http.Server
 	listener   net.Listener
 	debug      *http.Server // nil: there is none
@@ -131,13 +133,17 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.dispatcher.Start(ctx); err != nil {
 		return err
 	}
-	handler := api.New(api.Options{
+	native := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
 	a.ready.ping = a.db.Ping
+	handler, err := a.withConsole(cfg, tenants, native)
+	if err != nil {
+		return err
+	}
 	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ func (c *serveCommand) Run(e *env) error {
 		fmt.Fprintf(e.err, "\nThe operator's key, made now and shown this once. Keep it, or start with one of your own as %s:\n\n    %s\n\n",
 			config.AdminKeyVariable, a.NewAdminKey)
 	}
+	if isTerminal(e.err) {
+		fmt.Fprintf(e.err, "\nThe console, for whoever opens this link first, within a quarter of an hour:\n\n    %s\n\n", a.SignInLink())
+	}
 	var failure error
 	select {
 	case <-e.ctx.Done():

@@ -30,6 +30,7 @@ const (
 type Server struct {
 	Database        string         `default:"sqlite:grapevine.db" placeholder:"URL" help:"Where everything is stored: sqlite: and a file's path."`
 	Listen          string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API is served. Port 0 takes a free one."`
+	PublicURL       string         `placeholder:"URL" help:"Where browsers reach the server, such as https://hooks.example.com: what the console's links begin with, and whether its cookies need https. Absent: the address that it listens on."`
 	AllowNetwork    []netip.Prefix `placeholder:"CIDR" help:"A network that webhooks may be sent to although it is not public, such as 10.1.0.0/16. Repeatable."`
 	AllowHTTP       bool           `name:"allow-http" help:"Accept endpoints with http:// beside https://."`
 	ForwardProxy    string         `placeholder:"URL" help:"Send webhooks through this proxy, which then has to keep them from private networks as well."`
@@ -65,6 +66,9 @@ func (s *Server) Validate() error {
 	if _, port, err := net.SplitHostPort(s.DebugListen); s.DebugListen != "" && (err != nil || !isPort(port)) {
 		refuse("--debug-listen must be HOST:PORT, such as 127.0.0.1:6060")
 	}
+	if s.PublicURL != "" && !isBase(s.PublicURL) {
+		refuse("--public-url must be http:// or https:// and a host, without a path, such as https://hooks.example.com")
+	}
 	if s.ForwardProxy != "" {
 		u, err := url.Parse(s.ForwardProxy)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -87,6 +91,13 @@ func (s *Server) Validate() error {
 		refuse("--commit-delay must be between 0s and 1s; it is for measurements only")
 	}
 	return errors.Join(errs...)
+}
+
+// isBase reports whether text is a URL of nothing but a scheme and a host.
+func isBase(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+		(*u == url.URL{Scheme: u.Scheme, Host: u.Host} || *u == url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"})
 }
 
 func isPort(text string) bool {
@@ -114,6 +125,7 @@ func (s *Server) Effective() []Setting {
 	return []Setting{
 		{"database", s.Database},
 		{"listen", s.Listen},
+		{"public-url", s.PublicURL},
 		{"allow-network", networks},
 		{"allow-http", s.AllowHTTP},
 		{"forward-proxy", proxy},

@@ -1,0 +1,83 @@
+package console
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+)
+
+func TestADurationIsSaidAsAPersonWould(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 ms", 0: "0 µs", 850 * time.Microsecond: "850 µs", 34 * time.Millisecond: "34 ms", 1234 * time.Millisecond: "1.2 s",
+		59 * time.Second: "59 s", time.Minute: "1 min", 5*time.Minute + 3*time.Second: "5 min 3 s", 2 * time.Hour: "2 h",
+		26*time.Hour + 5*time.Minute: "26 h 5 min", 75 * time.Hour: "3 d 3 h", 72 * time.Hour: "3 d",
+	} {
+		if got := spell(d); got != want {
+			t.Errorf("%d is said as %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestNothingHidesInATextFromOutside(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                 "plain",
+		"two\nlines\tand a tab": "two\nlines\tand a tab",
+		"\xff\xfe":              "\uFFFD",
+		"nul\x00bell\a":         "nul⟨U+0000⟩bell⟨U+0007⟩",
+		"gpj.\u202Eexe":         "gpj.⟨U+202E⟩exe",
+		"zero\u200Bwidth\uFEFF": "zero⟨U+200B⟩width⟨U+FEFF⟩",
+		"carriage\rreturn":      "carriage⟨U+000D⟩return",
+		"line\u2028separator":   "line⟨U+2028⟩separator",
+		"C1 \u0085":             "C1 ⟨U+0085⟩",
+		"👩\u200d🚀 <b>&amp;</b>": "👩\u200d🚀 <b>&amp;</b>",
+		"عربي and עברית":        "عربي and עברית",
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestABarIsAsLongAsTheAttemptAndLeavesNoPartOut(t *testing.T) {
+	ms := time.Millisecond
+	for name, timing := range map[string]webhook.Timing{
+		"all parts":               {DNS: 5 * ms, Connect: 10 * ms, TLS: 20 * ms, FirstByte: 100 * ms, Total: 120 * ms},
+		"a connection used again": {FirstByte: 10 * ms, Total: 10 * ms},
+		"no answer":               {DNS: 5 * ms, Total: 15 * time.Second},
+		"parts beyond the whole":  {DNS: 5 * ms, Connect: 50 * ms, Total: 10 * ms},
+		"tiny parts":              {DNS: 1, Connect: 1, TLS: 1, FirstByte: 4, Total: time.Minute},
+	} {
+		end := 0
+		for _, s := range bar(timing) {
+			if s.X < end-4 || s.W < 1 || s.Name == "" || s.Took == "" {
+				t.Errorf("%s: part %+v begins before %d ends, or shows nothing", name, s, end)
+			}
+			end = s.X + s.W
+		}
+		if end < barWidth-1 || end > barWidth+4 {
+			t.Errorf("%s: the bar ends at %d of %d", name, end, barWidth)
+		}
+	}
+	if bar(webhook.Timing{}) != nil {
+		t.Error("an attempt that was not made has a bar")
+	}
+}
+
+func TestEventTypesAreGroupedByTheirFirstWord(t *testing.T) {
+	catalogue := []wire.EventType{
+		{Name: "signup"}, {Name: "customer.created"}, {Name: "coupon.created"}, {Name: "customer.updated"}, {Name: "coupon.redeemed"}, {Name: "order_success"},
+	}
+	got := familiesOf(catalogue, map[string]bool{"coupon.redeemed": true})
+	want := []family{
+		{"Customer", []eventChoice{{Name: "customer.created"}, {Name: "customer.updated"}}},
+		{"Coupon", []eventChoice{{Name: "coupon.created"}, {Name: "coupon.redeemed", Chosen: true}}},
+		{"Other events", []eventChoice{{Name: "signup"}, {Name: "order_success"}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("families (-want +got):\n%s", diff)
+	}
+}
