@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grapevine-hq/grapevine/internal/edge"
 )
 
 // openAnswers lets answers have fields that the document does not know, so that
@@ -72,7 +74,7 @@ func (s *server) headers() {
 	}
 	document := s.huma.OpenAPI()
 	document.Components.Headers = map[string]*huma.Header{
-		requestIDHeader:       text(huma.TypeString, "The id of the request, under which errors are logged: the caller's own, if it sent one of at most 64 letters, digits and ._-"),
+		edge.RequestIDHeader:  text(huma.TypeString, "The id of the request, under which errors are logged: the caller's own, if it sent one of at most 64 letters, digits and ._-"),
 		"Retry-After":         text(huma.TypeInteger, "How many seconds to wait before trying again."),
 		"RateLimit-Limit":     text(huma.TypeInteger, "How many requests the key may make at once. Where requests are limited, every answer to a valid key has it."),
 		"RateLimit-Remaining": text(huma.TypeInteger, "How many it may make now. Where requests are limited, every answer to a valid key has it."),
@@ -97,7 +99,7 @@ func (s *server) headers() {
 
 // headersOf names the headers that an answer has besides those of its content.
 func headersOf(op *huma.Operation, status string) []string {
-	names := []string{requestIDHeader}
+	names := []string{edge.RequestIDHeader}
 	switch status {
 	case "200":
 		if op.Responses["202"] != nil { // it repeats the answer to a publication

@@ -28,6 +28,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
@@ -62,8 +63,8 @@ type server struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 	huma    huma.API
-	limiter *limiter // nil: no limit
-	metrics *metrics
+	limiter *edge.Limiter
+	metrics *edge.Metrics
 }
 
 // New returns the handler of the whole API. It reads bodies with no deadline of
@@ -81,10 +82,7 @@ func New(opts Options) http.Handler {
 	if opts.MaxEventBytes == 0 {
 		opts.MaxEventBytes = 256 << 10
 	}
-	s := &server{opts: opts, log: opts.Logger, mux: http.NewServeMux(), metrics: newMetrics(opts.Registry)}
-	if opts.RateLimit > 0 {
-		s.limiter = newLimiter(opts.RateLimit)
-	}
+	s := &server{opts: opts, log: opts.Logger, mux: http.NewServeMux(), metrics: edge.NewMetrics(opts.Registry), limiter: edge.NewLimiter(opts.RateLimit)}
 	s.huma = humago.New(s.mux, s.config())
 	s.huma.UseMiddleware(s.enter)
 	s.tenantRoutes()

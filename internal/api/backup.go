@@ -16,6 +16,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
@@ -105,7 +106,7 @@ func (b *backups) serve(w http.ResponseWriter, r *http.Request) error {
 	made := time.Since(started)
 	err = sendFile(w, copied)
 	attrs := []slog.Attr{
-		slog.Int64("bytes", size), slog.Float64("making_ms", milliseconds(made)), slog.Float64("sending_ms", milliseconds(time.Since(started)-made)),
+		slog.Int64("bytes", size), slog.Float64("making_ms", edge.Milliseconds(made)), slog.Float64("sending_ms", edge.Milliseconds(time.Since(started)-made)),
 		slog.String("request_id", c.requestID),
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
@@ -119,7 +120,7 @@ func (s *server) write(w http.ResponseWriter, p *problemJSON) {
 	h := w.Header()
 	maps.Copy(h, p.GetHeaders())
 	h.Set("Content-Type", p.ContentType(""))
-	body, err := marshal(p)
+	body, err := edge.Marshal(p)
 	if err != nil { // strings and numbers can always be written
 		w.WriteHeader(http.StatusInternalServerError)
 		return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -69,7 +70,7 @@ func (s *server) publishRoutes() {
 		example:     `{"type":"invoice.paid","data":{"invoice":"inv_1","amount":4200}}`,
 		answer:      `{"id":"evt_019a9c1d2f3b5e8d7c6a4f10","type":"invoice.paid","timestamp":"2026-01-31T15:04:05.123456Z","deliveries":1}`,
 	}, publishing{
-		limit: sizeLimit{s.opts.MaxEventBytes + maxEnvelope, dataTooLarge("data", s.opts.MaxEventBytes)},
+		limit: edge.SizeLimit{Bytes: s.opts.MaxEventBytes + maxEnvelope, Refuse: dataTooLarge("data", s.opts.MaxEventBytes)},
 		read:  readEvent, write: appendEvent,
 		body: reflect.TypeFor[publicationJSON](), answer: reflect.TypeFor[publishedJSON](),
 	})
@@ -79,7 +80,7 @@ func (s *server) publishRoutes() {
 		description: "All of them or none." + replay,
 		example:     `{"events":[{"type":"invoice.paid","data":{"invoice":"inv_1"}},{"type":"invoice.paid","data":{"invoice":"inv_2"}}]}`,
 	}, publishing{
-		limit: sizeLimit{bytes: max(maxBatch, s.opts.MaxEventBytes+maxEnvelope)},
+		limit: edge.SizeLimit{Bytes: max(maxBatch, s.opts.MaxEventBytes+maxEnvelope)},
 		read:  readBatch, write: appendBatch,
 		body: reflect.TypeFor[batchJSON](), answer: reflect.TypeFor[publishedBatchJSON](),
 	})
@@ -87,7 +88,7 @@ func (s *server) publishRoutes() {
 
 // publishing is how events are read and answered for.
 type publishing struct {
-	limit        sizeLimit
+	limit        edge.SizeLimit
 	read         func(body []byte, errs *fieldErrors) webhook.Publishing
 	write        func(b []byte, published []webhook.Published) []byte
 	body, answer reflect.Type // what documents the two

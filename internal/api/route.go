@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
@@ -244,7 +245,7 @@ func (s *server) prepare(w http.ResponseWriter, r *http.Request, rt route) error
 		return nil
 	}
 	var err error
-	c.body, err = s.readBody(w, r, sizeLimit{bytes: maxBody})
+	c.body, err = s.readBody(w, r, edge.SizeLimit{Bytes: edge.MaxBody})
 	return err
 }
 

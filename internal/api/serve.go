@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
@@ -41,13 +42,13 @@ func callOf(ctx context.Context) *call {
 // ServeHTTP answers one request, whatever happens meanwhile.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &call{requestID: requestID(r)}
-	a := &answerWriter{ResponseWriter: w}
+	c := &call{requestID: edge.RequestID(r)}
+	a := &edge.Writer{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	defer s.finish(a, r, c, started)
 
 	h := w.Header()
-	h.Set(requestIDHeader, c.requestID)
+	h.Set(edge.RequestIDHeader, c.requestID)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if err := s.admit(a, r, c); err != nil {
@@ -97,23 +98,9 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, problem.MethodNotAllowed.New("this path takes %s only", strings.Join(allowed, ", ")))
 }
 
-const requestIDHeader = "X-Request-Id"
-
-// requestID returns the caller's id of the request if it is a sane one, else a
-// new one.
-func requestID(r *http.Request) string {
-	given := r.Header.Get(requestIDHeader)
-	if given == "" || len(given) > 64 || strings.ContainsFunc(given, func(c rune) bool {
-		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != '-'
-	}) {
-		return id.New(time.Now()).String()
-	}
-	return given
-}
-
 // finish ends every request: it answers for a handler that panicked, then
 // measures and logs.
-func (s *server) finish(w *answerWriter, r *http.Request, c *call, started time.Time) {
+func (s *server) finish(w *edge.Writer, r *http.Request, c *call, started time.Time) {
 	if v := recover(); v != nil {
 		s.recovered(w, r, v)
 	}
@@ -122,7 +109,7 @@ func (s *server) finish(w *answerWriter, r *http.Request, c *call, started time.
 	if route == "" || route == "/" {
 		route = "none"
 	}
-	s.metrics.observe(route, w.status, took)
+	s.metrics.Observe(route, w.Status, took)
 	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
@@ -136,67 +123,26 @@ func (s *server) finish(w *answerWriter, r *http.Request, c *call, started time.
 	if !c.tenant.ID.IsZero() {
 		owner = id.Tenant.Format(c.tenant.ID)
 	}
-	s.log.DebugContext(r.Context(), "request", "method", methodLabel(r.Method), "route", route, "status", w.status,
-		"took_ms", milliseconds(took), "request_id", c.requestID, "key_id", key, "tenant_id", owner)
+	s.log.DebugContext(r.Context(), "request", "method", edge.MethodLabel(r.Method), "route", route, "status", w.Status,
+		"took_ms", edge.Milliseconds(took), "request_id", c.requestID, "key_id", key, "tenant_id", owner)
 }
-
-// milliseconds is how the log shows durations.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // recovered answers for a handler that panicked with v. An answer that has
 // begun can only be broken off, so that nobody takes it for a whole one.
-func (s *server) recovered(w *answerWriter, r *http.Request, v any) {
+func (s *server) recovered(w *edge.Writer, r *http.Request, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
-	if w.failed { // the caller has hung up, and what wrote to it gave up
+	if w.Failed { // the caller has hung up, and what wrote to it gave up
 		return
 	}
 	s.log.ErrorContext(r.Context(), "request_panicked", "route", r.Pattern, "request_id", callOf(r.Context()).requestID,
 		"panic", v, "stack", string(debug.Stack()))
-	if w.status != 0 {
+	if w.Status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	s.write(w, s.show(r.Context(), errInternal))
 }
-
-// methodLabel bounds what a caller can put into the log.
-func methodLabel(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return method
-	default:
-		return "other"
-	}
-}
-
-// answerWriter remembers what became of an answer.
-type answerWriter struct {
-	http.ResponseWriter
-	status int  // zero: not begun
-	failed bool // a write failed: the caller has gone
-}
-
-// WriteHeader begins the answer.
-func (w *answerWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write writes a part of the answer.
-func (w *answerWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	n, err := w.ResponseWriter.Write(b)
-	w.failed = w.failed || err != nil && !errors.Is(err, http.ErrBodyNotAllowed)
-	return n, err
-}
-
-// Unwrap is for http.ResponseController.
-func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // writeJSON answers with a value.
 func writeJSON(w http.ResponseWriter, status int, v any) {

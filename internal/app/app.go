@@ -54,9 +54,9 @@ type App struct {
 	webhooks   *webhook.Service
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console
-	server     *http.Server
-	listener   net.Listener
-	debug      *http.Server // nil: there is none
+	listeners  []net.Listener // of the whole API, and then of dialects alone, as the settings list them
+	servers    []*http.Server // one for each listener, once it serves
+	debug      *http.Server   // nil: there is none
 	serving    sync.WaitGroup
 	failed     chan error
 	stop       sync.Once
@@ -72,6 +72,9 @@ func New(ctx context.Context, cfg config.Server, opts Options) (*App, error) {
 		opts.Version = "dev"
 	}
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := checkDialects(cfg); err != nil {
 		return nil, err
 	}
 	a := &App{log: opts.Logger, failed: make(chan error, 1)}
@@ -90,8 +93,8 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err != nil {
 		return err
 	}
-	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
-		return fmt.Errorf("app: listen: %w (choose another address with --listen)", err)
+	if err := a.listen(ctx, cfg); err != nil {
+		return err
 	}
 	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay}); err != nil {
 		return err
@@ -147,7 +150,11 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {
 		return err
 	}
-	a.serve(handler)
+	mount := a.mount(cfg, handler, tenants, registry)
+	a.serve(a.listeners[0], mount.Handler())
+	for i, dialect := range cfg.DialectListen {
+		a.serve(a.listeners[i+1], mount.Rooted(dialect.Dialect))
+	}
 	a.announce(ctx, cfg, opts.Version)
 	return nil
 }
@@ -163,6 +170,9 @@ func (a *App) announce(ctx context.Context, cfg config.Server, version string) {
 	}
 	a.log.InfoContext(ctx, "listening", slog.String("address", a.Address()), slog.String("version", version),
 		slog.String("database", cfg.Database), slog.String("admin_key", adminKey), slog.String("master_key", masterKey))
+	for i, address := range a.DialectAddresses() {
+		a.log.InfoContext(ctx, "dialect_listening", slog.String("dialect", cfg.DialectListen[i].Dialect), slog.String("address", address))
+	}
 	if cfg.AllowHTTP || len(cfg.AllowNetwork) > 0 {
 		a.log.WarnContext(ctx, "egress_guard_opened", slog.Bool("allow_http", cfg.AllowHTTP), slog.Any("allow_network", cfg.AllowNetwork))
 	}
@@ -188,8 +198,29 @@ func (r *readiness) check(ctx context.Context) error {
 	return r.err
 }
 
-func (a *App) serve(handler http.Handler) {
-	a.server = &http.Server{
+// listen opens the addresses that the settings name.
+func (a *App) listen(ctx context.Context, cfg config.Server) error {
+	open := func(address, setting string) error {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("app: listen: %w (choose another address with %s)", err, setting)
+		}
+		a.listeners = append(a.listeners, listener)
+		return nil
+	}
+	if err := open(cfg.Listen, "--listen"); err != nil {
+		return err
+	}
+	for _, dialect := range cfg.DialectListen {
+		if err := open(dialect.Name, "--dialect-listen"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
@@ -198,15 +229,28 @@ func (a *App) serve(handler http.Handler) {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	a.servers = append(a.servers, server)
 	a.serving.Go(func() {
-		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			a.failed <- fmt.Errorf("app: serve: %w", err)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case a.failed <- fmt.Errorf("app: serve: %w", err):
+			default: // another one has failed already
+			}
 		}
 	})
 }
 
 // Address is where the server listens.
-func (a *App) Address() string { return a.listener.Addr().String() }
+func (a *App) Address() string { return a.listeners[0].Addr().String() }
+
+// DialectAddresses are where dialects are served alone, as the settings list them.
+func (a *App) DialectAddresses() []string {
+	var addresses []string
+	for _, listener := range a.listeners[1:] {
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses
+}
 
 // URL is where the API is.
 func (a *App) URL() string { return "http://" + a.Address() }
@@ -230,15 +274,18 @@ func (a *App) Stop(ctx context.Context) {
 		if a.dispatcher != nil {
 			draining.Go(func() { a.dispatcher.Stop(ctx) })
 		}
-		if a.server != nil {
-			if err := a.server.Shutdown(ctx); err != nil {
-				_ = a.server.Close()
-			}
-			a.serving.Wait()
-		} else if a.listener != nil {
-			_ = a.listener.Close()
+		for _, server := range a.servers {
+			draining.Go(func() {
+				if err := server.Shutdown(ctx); err != nil {
+					_ = server.Close()
+				}
+			})
+		}
+		for _, listener := range a.listeners[len(a.servers):] { // the start failed
+			_ = listener.Close()
 		}
 		draining.Wait()
+		a.serving.Wait()
 		if a.webhooks != nil {
 			a.webhooks.Stop()
 		}
@@ -247,7 +294,7 @@ func (a *App) Stop(ctx context.Context) {
 				a.log.ErrorContext(ctx, "database_not_closed", slog.String("error", err.Error()))
 			}
 		}
-		if a.server != nil {
+		if len(a.servers) > 0 {
 			a.log.InfoContext(ctx, "stopped")
 		}
 	})

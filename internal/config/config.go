@@ -37,6 +37,8 @@ type Server struct {
 	MaxInFlight     int            `default:"1024" placeholder:"N" help:"Webhooks under way at once, over all endpoints."`
 	MaxEventBytes   int            `default:"262144" placeholder:"N" help:"The most bytes that the data of an event may have."`
 	RateLimit       float64        `default:"0" placeholder:"N" help:"API requests a second with one key; 0: no limit."`
+	DialectHost     []DialectName  `placeholder:"DIALECT=HOST" help:"Serve a dialect's API at the root of a host name as well, such as referralloop=hooks.example.com: for clients in which only the host can be set. Repeatable."`
+	DialectListen   []DialectName  `placeholder:"DIALECT=HOST:PORT" help:"Serve a dialect's API, and nothing else, at the root of an address of its own, such as partnerstack=127.0.0.1:9002. Repeatable."`
 	DebugListen     string         `placeholder:"HOST:PORT" help:"Where Go's profiles are served (/debug/pprof), for whoever looks for the cause of load. They show what is in memory: keep the address to yourself. Nowhere unless set."`
 	ShutdownTimeout time.Duration  `default:"20s" placeholder:"TIME" help:"How long a stop waits for requests and attempts under way."`
 	CommitDelay     time.Duration  `default:"0s" placeholder:"TIME" hidden:"" help:"For measurements: wait so long after every commit, as on a slower disk."`
@@ -69,6 +71,7 @@ func (s *Server) Validate() error {
 	if s.PublicURL != "" && !isBase(s.PublicURL) {
 		refuse("--public-url must be http:// or https:// and a host, without a path, such as https://hooks.example.com")
 	}
+	s.validateDialects(refuse)
 	if s.ForwardProxy != "" {
 		u, err := url.Parse(s.ForwardProxy)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -132,6 +135,8 @@ func (s *Server) Effective() []Setting {
 		{"max-in-flight", s.MaxInFlight},
 		{"max-event-bytes", s.MaxEventBytes},
 		{"rate-limit", s.RateLimit},
+		{"dialect-host", namesOf(s.DialectHost)},
+		{"dialect-listen", namesOf(s.DialectListen)},
 		{"debug-listen", s.DebugListen},
 		{"shutdown-timeout", s.ShutdownTimeout.String()},
 		{"commit-delay", s.CommitDelay.String()},

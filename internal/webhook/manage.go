@@ -40,14 +40,27 @@ func (confirm ConfirmFunc) ask(ctx context.Context) error {
 }
 
 // CreateSubscription stores a subscription. Events that are published after it
-// returned reach it.
+// returned reach it. See Draft.OncePerURL for when it returns one that is there
+// already.
 func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Draft) (*Subscription, error) {
 	sub, err := s.prepare(ctx, tenant, draft)
 	if err != nil {
 		return nil, err
 	}
 	sub.TenantID = tenant
+	var created *Subscription
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		created = sub
+		if draft.OncePerURL {
+			same, err := s.selectByURL(tx, sub)
+			if err == nil {
+				created, err = s.rename(tx, same, sub.Description)
+				return err
+			}
+			if !errors.Is(err, db.ErrNoRows) {
+				return err
+			}
+		}
 		n, err := countSubscriptions(tx, tenant)
 		if err != nil {
 			return err
@@ -64,7 +77,21 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 	if err != nil {
 		return nil, err
 	}
-	return sub, nil
+	return created, nil
+}
+
+// rename gives a subscription another description, unless that is empty or the
+// same, and returns what it then is.
+func (s *Service) rename(tx *db.Tx, sub *Subscription, description string) (*Subscription, error) {
+	if description == "" || description == sub.Description {
+		return sub, nil
+	}
+	renamed := sub.with()
+	renamed.Description, renamed.UpdatedAt = description, tx.Now()
+	if err := s.updateSubscription(tx, renamed); err != nil {
+		return nil, err
+	}
+	return renamed, s.changed(tx, renamed)
 }
 
 // prepare checks a draft, whether the tenant speaks its dialect, and where its URL
@@ -115,6 +142,18 @@ func (s *Service) Subscriptions(ctx context.Context, tenant id.ID, page Page) ([
 	})
 	subs, next := cut(subs, page, func(sub *Subscription) []id.ID { return []id.ID{sub.ID} })
 	return subs, next, err
+}
+
+// SubscriptionsOf lists the tenant's subscriptions of one dialect, the oldest
+// first: all of them, which are at most 2,000.
+func (s *Service) SubscriptionsOf(ctx context.Context, tenant id.ID, dialect string) ([]*Subscription, error) {
+	var subs []*Subscription
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		subs, err = s.listDialect(q, tenant, dialect)
+		return err
+	})
+	return subs, err
 }
 
 // UpdateSubscription changes a subscription. Attempts that begin after it

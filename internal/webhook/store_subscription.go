@@ -104,6 +104,19 @@ func (s *Service) listSubscriptions(q db.Queryer, tenant, after id.ID, limit int
 		WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3`, tenant[:], after[:], limit))
 }
 
+func (s *Service) listDialect(q db.Queryer, tenant id.ID, dialect string) ([]*Subscription, error) {
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionColumns+` FROM subscription
+		WHERE tenant_id = $1 AND dialect = $2 AND deleted_at IS NULL ORDER BY id`, tenant[:], dialect))
+}
+
+// selectByURL returns the oldest subscription with the tenant, the dialect and
+// the URL of another, or db.ErrNoRows.
+func (s *Service) selectByURL(q db.Queryer, like *Subscription) (*Subscription, error) {
+	return s.scanSubscription(q.QueryRow(`SELECT `+subscriptionColumns+` FROM subscription
+		WHERE tenant_id = $1 AND dialect = $2 AND url = $3 AND deleted_at IS NULL ORDER BY id LIMIT 1`,
+		like.TenantID[:], like.Dialect.Name(), like.URL))
+}
+
 func (s *Service) listWaiting(q db.Queryer) ([]*Subscription, error) {
 	return s.collectSubscriptions(q.Query(`SELECT ` + subscriptionColumns + ` FROM subscription s
 		WHERE deleted_at IS NULL AND status = 'enabled'

@@ -201,6 +201,11 @@ type Draft struct {
 	Signature   string // the kind of secret to make; "": the dialect's default
 	Policy      Policy
 
+	// OncePerURL creates nothing if the tenant has a subscription of the dialect
+	// with the URL already: the oldest of them is returned, under the description
+	// given if that is not empty, and is otherwise left as it is.
+	OncePerURL bool
+
 	Confirm ConfirmFunc
 }
 

@@ -1,0 +1,95 @@
+// Package saasquatch is the API by which SaaSquatch's clients manage webhook
+// subscriptions: the four calls below /api/v1/{tenant_alias}/subscription.
+//
+// A subscription gets every event and is known by its URL, of which a tenant has
+// one. Its URL stands in paths in one segment, encoded, or behind a proxy that
+// decodes paths as it is (see url.go). Clients send the tenant's API key by Basic
+// authentication, as the password or the user or both.
+//
+// Paths, bodies, statuses and the form of errors are the vendor's published API.
+// Ours, since no source says them: the words of errors other than an unknown
+// tenant's, and that the test of a subscription answers 204 whatever the endpoint
+// answered, as the vendor only says that the message was sent.
+package saasquatch
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+const name = "saasquatch"
+
+// api is SaaSquatch's API.
+type api struct {
+	tenants *tenant.Service
+	subs    dialect.Subscriptions
+}
+
+var _ dialect.API = (*api)(nil)
+
+// New returns the API over the services.
+func New(tenants *tenant.Service, webhooks *webhook.Service) dialect.API {
+	return &api{tenants, dialect.Subscriptions{Service: webhooks, Dialect: name}}
+}
+
+// Name returns "saasquatch".
+func (*api) Name() string { return name }
+
+// Routes lists the calls.
+func (a *api) Routes() []dialect.Route {
+	const all, one = "/api/v1/{tenant}/subscription", "/api/v1/{tenant}/subscription/{url...}"
+	return []dialect.Route{
+		{Method: http.MethodGet, Pattern: all, Scope: tenant.Read, Handle: a.list},
+		{Method: http.MethodPost, Pattern: all, Scope: tenant.Manage, Handle: a.create},
+		{Method: http.MethodDelete, Pattern: one, Scope: tenant.Manage, Handle: a.delete},
+		{Method: http.MethodPost, Pattern: one, Scope: tenant.Manage, Handle: a.test}, // of {url}/test
+	}
+}
+
+// Authenticate accepts the key in either place of the Basic scheme, or in both,
+// and "ApiKey" for a user. The tenant is the one in the path.
+func (a *api) Authenticate(ctx context.Context, c *dialect.Call) (tenant.Principal, error) {
+	alias := c.Path["tenant"]
+	key, err := a.key(c)
+	if err == nil {
+		var p tenant.Principal
+		p, err = a.tenants.AuthenticateDialect(ctx, tenant.Credential{Dialect: name, Alias: alias, Key: key}, time.Now())
+		if err == nil {
+			return p, nil
+		}
+	}
+	if !problem.Unauthenticated.Has(err) {
+		return tenant.Principal{}, err
+	}
+	_, missing := a.tenants.ByAlias(ctx, alias)
+	if problem.NotFound.Has(missing) {
+		return tenant.Principal{}, errNoTenant
+	}
+	return tenant.Principal{}, cmp.Or(missing, err)
+}
+
+// key returns the key in the request's head. Two different texts, one of which
+// may be a key, are no credential: nobody sends that.
+func (*api) key(c *dialect.Call) (string, error) {
+	user, password, ok := c.Basic()
+	switch {
+	case !ok || user == "" && password == "":
+		return "", problem.Unauthenticated.New("the request must have the tenant's API key, as the password of Basic authentication")
+	case password == "":
+		return user, nil
+	case user == "" || user == password || user == "ApiKey":
+		return password, nil
+	default:
+		return "", problem.Unauthenticated.New("user and password differ: the API key belongs into one of them, and the other stays empty")
+	}
+}
+
+// Challenge asks for a key by the Basic scheme.
+func (*api) Challenge() string { return `Basic realm="SaaSquatch API", charset="UTF-8"` }
