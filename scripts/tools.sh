@@ -4,8 +4,8 @@
 #
 #   compiler   gcc, for the race detector           a package of the system
 #   linter     golangci-lint, built from source     .tools/bin
-#   judge      the npm package standardwebhooks,    .tools/node_modules
-#              and node to run it                   a package of the system
+#   judge      the npm packages of tools/,          .tools/node_modules
+#              node to run them, and python3        packages of the system
 #   browser    Chromium, to walk the console in      a package of the system
 #   shells     zsh and fish, to try completion in   packages of the system
 #
@@ -53,8 +53,9 @@ judge() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     apt_install nodejs npm || { missing "nodejs npm" "the test with the JavaScript library is skipped"; return; }
   fi
+  command -v python3 >/dev/null || apt_install python3 || missing python3 "the Python code of docs/receiving.md is not tried"
   cmp -s tools/package-lock.json .tools/package-lock.json && [[ -d .tools/node_modules ]] && return
-  echo "Installing the npm package standardwebhooks into .tools/node_modules …"
+  echo "Installing npm packages into .tools/node_modules …"
   mkdir -p .tools
   rm -f .tools/package-lock.json
   cp tools/package.json .tools/

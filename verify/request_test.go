@@ -180,3 +180,10 @@ func TestRequestSaysWhatWentWrongInReading(t *testing.T) {
 		t.Errorf("error %v does not wrap %v", err, broken)
 	}
 }
+
+// answered returns the status by which a handler answers.
+func answered(h http.Handler, r *http.Request) int {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}

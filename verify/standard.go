@@ -2,6 +2,7 @@ package verify
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -129,8 +130,11 @@ func (s *Standard) Verify(header http.Header, body []byte) (Message, error) {
 	if !s.signed(sent, body) {
 		return Message{}, ErrSignature
 	}
-	m := Message{ID: sent.id, Timestamp: sent.at, Body: body}
-	m.addUnsigned(header)
+	m, err := newMessage(header, body)
+	if err != nil {
+		return Message{}, err
+	}
+	m.ID, m.Timestamp, m.Type = sent.id, sent.at, cmp.Or(member(body, "type"), m.Type)
 	return m, nil
 }
 
@@ -138,16 +142,7 @@ func (s *Standard) Verify(header http.Header, body []byte) (Message, error) {
 // [Standard.Verify] does. Besides those errors it returns [ErrTooLarge], and what
 // went wrong in reading. What the header alone rules out is refused without
 // reading. After a success r.Body holds the same bytes again.
-func (s *Standard) Request(r *http.Request) (Message, error) {
-	if _, err := s.parse(r.Header); err != nil {
-		return Message{}, err
-	}
-	body, err := readBody(r, s.MaxBody)
-	if err != nil {
-		return Message{}, err
-	}
-	return s.Verify(r.Header, body)
-}
+func (s *Standard) Request(r *http.Request) (Message, error) { return request(s, r, s.MaxBody) }
 
 // Handler returns a handler that calls next for verified requests only. It
 // answers the others itself, with the reason in plain text: 400 for headers that
@@ -158,14 +153,16 @@ func (s *Standard) Request(r *http.Request) (Message, error) {
 // writes nothing) means received; 410 means that nothing more is wanted here, and
 // ends the subscription; anything else means send it again later.
 func (s *Standard) Handler(next func(http.ResponseWriter, *http.Request, Message)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m, err := s.Request(r)
-		if err != nil {
-			refuse(w, err)
-			return
-		}
-		next(w, r, m)
-	})
+	return handler(s.Request, next)
+}
+
+func (s *Standard) checkHeader(header http.Header) error {
+	_, err := s.parse(header)
+	return err
+}
+
+func (s *Standard) verify(_ context.Context, header http.Header, body []byte) (Message, error) {
+	return s.Verify(header, body)
 }
 
 // standardHeader is what a request says of itself, with nothing yet proven.

@@ -41,11 +41,11 @@ type eventTypeList struct {
 func (s *server) eventTypeRoutes() {
 	register(s, route{
 		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagEventTypes, access: canRead,
-		summary: "List event types", description: "The types that the dialects define, dialect by dialect. The standard dialect takes any others besides.",
+		summary: "List event types", description: "The types that the dialects define, dialect by dialect, as the tenant's settings have them. The standard dialect takes any others besides.",
 	}, s.listEventTypes)
 }
 
-func (s *server) listEventTypes(_ context.Context, r request[eventTypeList, none]) (page[eventTypeJSON], error) {
+func (s *server) listEventTypes(ctx context.Context, r request[eventTypeList, none]) (page[eventTypeJSON], error) {
 	chosen := dialects.All
 	if r.params.Dialect != "" {
 		dialect, ok := dialects.Get(r.params.Dialect)
@@ -56,7 +56,11 @@ func (s *server) listEventTypes(_ context.Context, r request[eventTypeList, none
 	}
 	var types []eventTypeJSON
 	for _, dialect := range chosen {
-		for _, t := range dialect.Catalogue(nil) {
+		settings, err := s.opts.Tenants.Settings(ctx, r.tenant.ID, dialect.Name())
+		if err != nil {
+			return page[eventTypeJSON]{}, err
+		}
+		for _, t := range dialect.Catalogue(settings) {
 			types = append(types, showEventType(dialect.Name(), t))
 		}
 	}

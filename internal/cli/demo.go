@@ -49,7 +49,10 @@ func (c *demoCommand) Run(e *env) error {
 	}
 	defer receiver.server.Close()
 
-	s := &story{env: e, receiver: receiver, out: newTable(e.out, 12, 18, 9, 7, 9, 6)}
+	s := &story{env: e, receiver: receiver, out: newTable(e.out, 12, 18, 13, 7, 9, 6)}
+	if !c.Exit {
+		s.console = server.SignInLink()
+	}
 	fmt.Fprintf(e.out, "\nGrapevine %s serves %s, with its data in %s.\n", e.version, server.URL(), dir)
 	if err := c.play(e, server, s); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -63,7 +66,7 @@ func (c *demoCommand) play(e *env, server *app.App, s *story) error {
 	if err := s.begin(server.URL(), server.NewAdminKey); err != nil {
 		return err
 	}
-	keys, err := c.writeKeys(server, s.key)
+	keys, err := c.writeKeys(server, s)
 	if err != nil {
 		return err
 	}
@@ -81,11 +84,12 @@ func (c *demoCommand) play(e *env, server *app.App, s *story) error {
 type keysFile struct{ path, text string }
 
 // writeKeys writes a file that a shell can read, for its owner alone.
-func (c *demoCommand) writeKeys(server *app.App, key string) (keysFile, error) {
+func (c *demoCommand) writeKeys(server *app.App, s *story) (keysFile, error) {
 	text := fmt.Sprintf("# The demonstration's server and key. Read it with:  . %s\n"+
 		"export GRAPEVINE_URL=%s\nexport GRAPEVINE_KEY=%s\n"+
+		"# The tenant's key of SaaSquatch, for 'listen --dialect saasquatch'.\nexport GRAPEVINE_DIALECT_KEY=%s\n"+
 		"# The operator's key, for calls about tenants:  GRAPEVINE_ADMIN_KEY=%s\n",
-		c.shellPath(), server.URL(), key, server.NewAdminKey)
+		c.shellPath(), server.URL(), s.key, s.dialectKey, server.NewAdminKey)
 	f, err := os.CreateTemp(filepath.Dir(c.KeysFile), ".demo-*") // mode 0600
 	if err == nil {
 		_, err = f.WriteString(text)
@@ -126,6 +130,7 @@ The server stays up until you press Ctrl-C, and what you publish appears here. I
   . %[1]s
   %[2]s listen                        # in a terminal of its own: show events as they arrive
   %[2]s event publish invoice.paid '{"amount":4200}'
+  %[2]s trigger user.created          # a sample of another dialect: 'event types' lists them all
   %[2]s delivery list
 
   curl -sS "$GRAPEVINE_URL/v1/events" -H "Authorization: Bearer $GRAPEVINE_KEY" \

@@ -7,19 +7,24 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/client"
+	"github.com/grapevine-hq/grapevine/verify"
 )
 
-// story is what the demonstration does and shows: three endpoints, two events,
-// and every attempt as it happens. It uses the API as any program does.
+// story is what the demonstration does and shows: an event in each dialect, then
+// three endpoints, two events, and every attempt as it happens. It uses the API as
+// any program does.
 type story struct {
 	env      *env
 	receiver *demoReceiver
 	out      *table
+	console  string // where to look at all this in a browser; empty: nowhere
 
-	key       string // of the tenant
-	client    *client.Client
-	endpoints map[string]string // path by subscription
-	shown     map[string]int    // attempts by delivery
+	url        string // of the server
+	key        string // of the tenant
+	dialectKey string // the tenant's of SaaSquatch, which signs with it
+	client     *client.Client
+	endpoints  map[string]string // path by subscription
+	shown      map[string]int    // attempts by delivery
 }
 
 // demoSchedule is short, so that the story is: seconds between attempts.
@@ -35,15 +40,35 @@ func (s *story) begin(url, adminKey string) error {
 	if err != nil {
 		return err
 	}
-	s.key, s.endpoints, s.shown = tenant.APIKey, make(map[string]string), make(map[string]int)
+	key, err := operator.CreateKey(s.env.ctx, tenant.ID, client.NewKey{Dialect: "saasquatch", Scopes: []client.Scope{client.ScopeRead}})
+	if err != nil {
+		return err
+	}
+	s.url, s.key, s.dialectKey = url, tenant.APIKey, key.APIKey
+	s.endpoints, s.shown = make(map[string]string), make(map[string]int)
 	s.client, err = client.New(url, tenant.APIKey)
 	return err
 }
 
-// tell subscribes, publishes, and follows the deliveries until each has ended.
+// tell is the story.
 func (s *story) tell() error {
+	if err := s.tellOfDialects(); err != nil {
+		return err
+	}
+	if err := s.tellOfRetries(); err != nil {
+		return err
+	}
+	if s.console != "" {
+		fmt.Fprintf(s.env.out, "\nAll of this in a browser: %s\n", s.console)
+	}
+	return nil
+}
+
+// tellOfRetries subscribes, publishes, and follows the deliveries until each has
+// ended.
+func (s *story) tellOfRetries() error {
 	w := s.env.out
-	fmt.Fprintf(w, "\nA tenant 'demo' subscribes three endpoints of a receiver on this machine, which verifies every signature.\n"+
+	fmt.Fprintf(w, "\nIt also subscribes three endpoints for events of its own.\n"+
 		"Failed attempts are repeated after 1, 2 and 5 seconds here (by default after 5 s, 5 min, 30 min … over three days).\n\n")
 	for _, path := range []string{goodPath, flakyPath, gonePath} {
 		sub, err := s.client.CreateSubscription(s.env.ctx, client.NewSubscription{
@@ -52,9 +77,11 @@ func (s *story) tell() error {
 		if err != nil {
 			return err
 		}
-		if err := s.receiver.trust(path, sub.Secret); err != nil {
+		v, err := verify.NewStandard(sub.Secret)
+		if err != nil {
 			return err
 		}
+		s.receiver.trust(path, v)
 		s.endpoints[sub.ID] = path
 	}
 	s.out.row(cell{"TIME", bold}, cell{"EVENT", bold}, cell{"ENDPOINT", bold}, cell{"ATTEMPT", bold}, cell{"SIGNATURE", bold}, cell{"ANSWER", bold}, cell{"WHAT FOLLOWS", bold})
@@ -147,9 +174,9 @@ func (s *story) show(d client.FullDelivery, a client.Attempt) {
 		path = d.SubscriptionID
 	}
 	signature := cell{"-", dim}
-	if valid, arrived := s.receiver.verified(path, d.EventID, a.Number); arrived {
+	if came, arrived := s.receiver.received(path, d.EventID, a.Number); arrived {
 		signature = cell{"valid", green}
-		if !valid {
+		if came.refused != nil {
 			signature = cell{"INVALID", red}
 		}
 	}

@@ -21,12 +21,14 @@ import (
 )
 
 type listenCommand struct {
-	Type      []string `placeholder:"TYPE" help:"A type of event to listen to; repeatable. Every type that the tenant publishes, unless one is given."`
-	Forward   string   `placeholder:"URL" help:"Pass each verified event on to this URL, header and body unchanged, and answer what it answers."`
-	Listen    string   `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Where to receive. Port 0 takes a free one."`
-	PublicURL string   `name:"public-url" placeholder:"URL" help:"What to subscribe instead of the address here: that of a tunnel or proxy which leads here."`
-	Count     int      `placeholder:"N" help:"End after so many verified events."`
-	JSON      bool     `name:"json" help:"Write a line of JSON for each event."`
+	Type       []string `placeholder:"TYPE" help:"A type of event to listen to; repeatable. Every type that the tenant publishes in the dialect, unless one is given."`
+	Dialect    string   `default:"standard" enum:"standard,saasquatch,referralloop,rehook,partnerstack" placeholder:"NAME" help:"Whose events: standard, saasquatch, referralloop, rehook or partnerstack. Each is verified by the means of its dialect."`
+	DialectKey string   `placeholder:"@FILE" help:"With saasquatch, the tenant's key of that dialect, which signs: read it from a file, or from the standard input (-), instead of from GRAPEVINE_DIALECT_KEY."`
+	Forward    string   `placeholder:"URL" help:"Pass each verified event on to this URL, header and body unchanged, and answer what it answers."`
+	Listen     string   `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Where to receive. Port 0 takes a free one."`
+	PublicURL  string   `name:"public-url" placeholder:"URL" help:"What to subscribe instead of the address here: that of a tunnel or proxy which leads here."`
+	Count      int      `placeholder:"N" help:"End after so many verified events."`
+	JSON       bool     `name:"json" help:"Write a line of JSON for each event."`
 	tenantConnection
 }
 
@@ -35,6 +37,8 @@ func (listenCommand) Help() string {
 	return "A subscription is made for as long as this runs, and deleted when it ends: by Ctrl-C, by --count, or by an error. " +
 		"If the process is killed the subscription stays behind, and the next 'listen' on this machine names it, so that you can delete it. " +
 		"A server that runs on this machine has to allow what is meant for it: start it with --allow-http --allow-network 127.0.0.0/8, as the demonstration does.\n\n" +
+		"The dialects rehook and partnerstack sign nothing: there the subscription gets a password of this command's making, and an event is verified if it comes with it. " +
+		"A saasquatch event that has the header X-Hook-JWS-RFC-7797 is verified by the server's public key as well.\n\n" +
 		"With --json each line has received_at, verified, the id, type, attempt and body of the event, and the answer that it got; " +
 		"reason where it was not verified, duplicate where its id was seen before, and forward_error where it could not be passed on."
 }
@@ -55,7 +59,7 @@ func (c *listenCommand) Validate() error {
 	if c.Count < 0 {
 		return usagef("--count can't be negative")
 	}
-	return nil
+	return c.validateDialectKey()
 }
 
 const (
@@ -71,6 +75,10 @@ func (c *listenCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	how, err := receptions[c.Dialect](c, e)
+	if err != nil {
+		return err
+	}
 	// Who reads a pipe may go away; the subscription must not stay then.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := context.WithCancelCause(e.ctx)
@@ -80,7 +88,7 @@ func (c *listenCommand) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	r := &receiver{ready: make(chan struct{}), show: c.shower(e, stop)}
+	r := &receiver{how: how, ready: make(chan struct{}), show: c.shower(e, stop)}
 	if c.Forward != "" {
 		r.forward = newForwarder(c.Forward)
 	}
@@ -88,7 +96,7 @@ func (c *listenCommand) Run(e *env) error {
 	go func() { stop(server.Serve(listener)) }()
 	defer server.Close()
 
-	sub, err := c.subscribe(ctx, e, api, listener.Addr())
+	sub, err := c.subscribe(ctx, e, api, c.draft(how, listener.Addr()))
 	if err != nil {
 		return err
 	}
@@ -110,11 +118,10 @@ var errEnough = errors.New("there were enough events")
 
 // receive lets the receiver begin and waits for the end.
 func (c *listenCommand) receive(ctx context.Context, e *env, api *client.Client, r *receiver, sub client.SubscriptionWithSecret) error {
-	verifier, err := verify.NewStandard(sub.Secret)
+	verifier, err := r.how.verifier(sub.Secret)
 	if err != nil {
 		return err
 	}
-	verifier.MaxBody = maxReceived
 	r.begin(verifier)
 	if err := c.check(ctx, api, r, sub); err != nil {
 		return unlessMeant(e.ctx, err)
@@ -123,7 +130,7 @@ func (c *listenCommand) receive(ctx context.Context, e *env, api *client.Client,
 	if c.Forward != "" {
 		target = ", and goes on to " + c.Forward
 	}
-	e.note("Listening: %s arrives at %s%s. Ctrl-C ends it.\n", what(c.Type), sub.URL, target)
+	e.note("Listening: %s arrives at %s%s. Ctrl-C ends it.\n", c.what(), sub.URL, target)
 	<-ctx.Done()
 	return unlessMeant(e.ctx, context.Cause(ctx))
 }
@@ -138,33 +145,49 @@ func unlessMeant(signalled context.Context, cause error) error {
 	return cause
 }
 
-func what(types []string) string {
-	if len(types) == 0 {
-		return "every event"
+// what is what arrives, in words.
+func (c *listenCommand) what() string {
+	text := "every event"
+	if len(c.Type) > 0 {
+		text = strings.Join(c.Type, ", ")
 	}
-	return strings.Join(types, ", ")
+	if c.Dialect != standardDialect {
+		text += " of " + c.Dialect
+	}
+	return text
 }
 
-// subscribe makes the subscription.
-func (c *listenCommand) subscribe(ctx context.Context, e *env, api *client.Client, at net.Addr) (client.SubscriptionWithSecret, error) {
-	endpoint := c.PublicURL
-	if endpoint == "" {
-		if err := c.checkReachable(at); err != nil {
-			return client.SubscriptionWithSecret{}, err
-		}
-		endpoint = "http://" + at.String()
-	}
-	if err := noteLeftovers(ctx, e, api); err != nil {
-		return client.SubscriptionWithSecret{}, err
-	}
+// draft is the subscription to make. Its URL is empty where the address here is
+// meant.
+func (c *listenCommand) draft(how reception, at net.Addr) client.NewSubscription {
 	types := c.Type
 	if len(types) == 0 {
 		types = []string{"*"}
 	}
+	n := client.NewSubscription{URL: c.PublicURL, EventTypes: types, Auth: how.auth, Description: describeListener(at.String())}
+	if c.Dialect != standardDialect {
+		n.Dialect = c.Dialect
+	}
+	if n.URL == "" {
+		n.URL = "http://" + at.String()
+	}
+	return n
+}
+
+// subscribe makes the subscription.
+func (c *listenCommand) subscribe(ctx context.Context, e *env, api *client.Client, draft client.NewSubscription) (client.SubscriptionWithSecret, error) {
+	if c.PublicURL == "" {
+		if err := c.checkReachable(draft.URL); err != nil {
+			return client.SubscriptionWithSecret{}, err
+		}
+	}
+	if err := noteLeftovers(ctx, e, api); err != nil {
+		return client.SubscriptionWithSecret{}, err
+	}
 	// A signal must not come between the subscription and our knowing of it.
 	making, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
-	sub, err := api.CreateSubscription(making, client.NewSubscription{URL: endpoint, EventTypes: types, Description: describeListener(at.String())})
+	sub, err := api.CreateSubscription(making, draft)
 	if names(err, "url") && c.PublicURL == "" {
 		return sub, fmt.Errorf("%w\nTo receive on this machine, start the server with --allow-http --allow-network 127.0.0.0/8, or give the address of a tunnel that leads here: --public-url https://…", refusalText{err, e.server})
 	}
@@ -181,8 +204,9 @@ func (r refusalText) Error() string { return explain(r.err, r.asked) }
 
 // checkReachable refuses addresses that a server could not mean by the same
 // words: all addresses of a machine, or the loopback seen from another one.
-func (c *listenCommand) checkReachable(at net.Addr) error {
-	here, err := netip.ParseAddrPort(at.String())
+func (c *listenCommand) checkReachable(endpoint string) error {
+	at := strings.TrimPrefix(endpoint, "http://")
+	here, err := netip.ParseAddrPort(at)
 	if err != nil {
 		return err
 	}
@@ -213,6 +237,12 @@ func (c *listenCommand) check(ctx context.Context, api *client.Client, r *receiv
 	result, err := api.TestSubscription(ctx, sub.ID)
 	if err != nil || r.tested.Load() {
 		return err
+	}
+	if refusal := r.refusal(); refusal != nil {
+		return fmt.Errorf("the server's test event arrived, and can't be verified: %w\n%s", refusal, r.how.advice)
+	}
+	if result.Reason == "configuration" {
+		return fmt.Errorf("the server can't send in this dialect: %s\n%s", result.Error, r.how.advice)
 	}
 	came := answer(result.ResponseStatus, result.Reason)
 	if result.Error != "" {
@@ -298,6 +328,7 @@ func (c *listenCommand) shower(e *env, stop context.CancelCauseFunc) func(arriva
 // arrival is a request that arrived, and what was answered.
 type arrival struct {
 	at        time.Time
+	how       *reception
 	message   verify.Message
 	invalid   error // nil: it was verified
 	duplicate bool
@@ -307,17 +338,13 @@ type arrival struct {
 	failure   error         // of the forwarding
 }
 
-// content returns the event's type and its data, out of the body, which is
-// signed.
-func (a arrival) content() (string, string) {
-	var body struct {
-		Type string          `json:"type"`
-		Data json.RawMessage `json:"data"`
+// data returns the event's data, out of the body.
+func (a arrival) data() string {
+	var body map[string]json.RawMessage
+	if json.Unmarshal(a.message.Body, &body) != nil || body[a.how.data] == nil {
+		return string(a.message.Body)
 	}
-	if json.Unmarshal(a.message.Body, &body) != nil || body.Data == nil {
-		return body.Type, string(a.message.Body)
-	}
-	return body.Type, string(body.Data)
+	return string(body[a.how.data])
 }
 
 // arrivalJSON is the line of an arrival.
@@ -341,7 +368,7 @@ func (a arrival) json() arrivalJSON {
 		return shown
 	}
 	shown.ID, shown.Attempt, shown.Duplicate = a.message.ID, a.message.Attempt, a.duplicate
-	shown.Type, _ = a.content()
+	shown.Type = a.message.Type
 	if json.Valid(a.message.Body) {
 		shown.Body = a.message.Body
 	}
@@ -357,16 +384,15 @@ const maxShown = 1 << 10
 // row shows the arrival, below a header if it is the first.
 func (a arrival) row(t *table, first bool) {
 	if first {
-		t.row(cell{"TIME", bold}, cell{"ID", bold}, cell{"TYPE", bold}, cell{"ATTEMPT", bold}, cell{"SIGNATURE", bold}, cell{"ANSWER", bold})
+		t.row(cell{"TIME", bold}, cell{"ID", bold}, cell{"TYPE", bold}, cell{"ATTEMPT", bold}, cell{a.how.column(), bold}, cell{"ANSWER", bold})
 	}
 	at := cell{a.at.Local().Format("15:04:05.000"), dim}
 	if a.invalid != nil {
 		t.row(at, cell{"-", dim}, cell{"-", dim}, cell{"-", dim}, cell{"INVALID", red}, cell{fmt.Sprintf("%d, %v", a.answer, a.invalid), red})
 		return
 	}
-	eventType, data := a.content()
-	t.row(at, cell{a.message.ID, plain}, cell{eventType, plain}, cell{strconv.Itoa(a.message.Attempt), plain}, cell{"valid", green}, a.answerCell())
-	t.row(cell{}, cell{excerpt(data, maxShown), dim})
+	t.row(at, cell{a.message.ID, plain}, cell{a.message.Type, plain}, cell{strconv.Itoa(a.message.Attempt), plain}, cell{a.how.proof, green}, a.answerCell())
+	t.row(cell{}, cell{excerpt(a.data(), maxShown), dim})
 }
 
 func (a arrival) answerCell() cell {
@@ -374,7 +400,7 @@ func (a arrival) answerCell() cell {
 	switch {
 	case a.failure != nil:
 		return cell{fmt.Sprintf("%s, not forwarded: %v", text, a.failure), red}
-	case a.answer == http.StatusGone:
+	case a.answer == http.StatusGone && a.how.ends:
 		return cell{text + ": this ends the subscription, nothing more will arrive", red}
 	}
 	if a.forwarded {
@@ -383,7 +409,7 @@ func (a arrival) answerCell() cell {
 	if a.duplicate {
 		text += ", seen before"
 	}
-	if a.answer < 200 || a.answer > 299 {
+	if !a.how.accepts(a.answer) {
 		return cell{text, yellow}
 	}
 	return cell{text, green}

@@ -14,12 +14,14 @@ import (
 )
 
 type eventPublish struct {
-	Type           string  `arg:"" optional:"" help:"What has happened, such as invoice.paid."`
-	Data           string  `arg:"" optional:"" help:"The event's data: a JSON object, a file that has one (@FILE), or - for the standard input."`
-	Timestamp      *moment `placeholder:"TIME" help:"When it happened: a time, or how long ago; now, unless this is given."`
-	Dialect        string  `placeholder:"NAME" help:"Whose event it is; standard unless said otherwise."`
-	IdempotencyKey string  `placeholder:"KEY" help:"Publish once, however often this is repeated with the same key."`
-	Batch          string  `placeholder:"FILE" help:"Publish what a file has, an event a line, as JSON like the API takes it: {\"type\":…,\"data\":…}. - is the standard input."`
+	Type      string  `arg:"" optional:"" help:"What has happened, such as invoice.paid."`
+	Data      string  `arg:"" optional:"" help:"The event's data: a JSON object, a file that has one (@FILE), or - for the standard input."`
+	Timestamp *moment `placeholder:"TIME" help:"When it happened: a time, or how long ago; now, unless this is given."`
+	Dialect   string  `placeholder:"NAME" help:"Whose event it is; standard unless said otherwise."`
+	fieldFlags
+	SubjectVersion int64  `placeholder:"N" help:"How often what the event is about has changed: receivers can tell by it which of two events is the later."`
+	IdempotencyKey string `placeholder:"KEY" help:"Publish once, however often this is repeated with the same key."`
+	Batch          string `placeholder:"FILE" help:"Publish what a file has, an event a line, as JSON like the API takes it: {\"type\":…,\"data\":…}. - is the standard input."`
 	output
 	tenantConnection
 }
@@ -27,8 +29,10 @@ type eventPublish struct {
 // Validate checks that there is something to publish.
 func (c *eventPublish) Validate() error {
 	switch {
-	case c.Batch != "" && (c.Type != "" || c.Timestamp != nil || c.Dialect != ""):
-		return usagef("with --batch the file says what is published: give no type, data, time or dialect")
+	case c.Batch != "" && (c.Type != "" || c.Timestamp != nil || c.Dialect != "" || len(c.Field) > 0 || c.SubjectVersion != 0):
+		return usagef("with --batch the file says what is published: give no type, data, time, dialect, field or version")
+	case c.SubjectVersion < 0:
+		return usagef("--subject-version must be at least 1")
 	case c.Batch == "" && (c.Type == "" || c.Data == ""):
 		return usagef("give the event's type and its data, as in: grapevine event publish invoice.paid '{\"amount\":4200}'")
 	}
@@ -44,11 +48,17 @@ func (c *eventPublish) Run(e *env) error {
 	if c.Batch != "" {
 		return c.publishFile(e, api)
 	}
+	fields, err := c.fields()
+	if err != nil {
+		return err
+	}
 	data, err := e.readJSON("the data", c.Data)
 	if err != nil {
 		return err
 	}
-	p := client.Publication{Type: c.Type, Data: data, Dialect: c.Dialect, IdempotencyKey: c.IdempotencyKey}
+	p := client.Publication{
+		Type: c.Type, Data: data, Dialect: c.Dialect, Fields: fields, SubjectVersion: c.SubjectVersion, IdempotencyKey: c.IdempotencyKey,
+	}
 	if c.Timestamp != nil {
 		p.Timestamp = c.Timestamp.UTC()
 	}
@@ -207,12 +217,22 @@ func (r *batchReader) read() ([]byte, error) {
 }
 
 // readPublication reads an event as the API takes it. The data stays as it is.
+// In another dialect than standard the members that every event has stand beside
+// fields of the envelope; which ones there may be, the server knows.
 func readPublication(text []byte) (client.Publication, error) {
 	var p struct {
-		Type      string          `json:"type"`
-		Data      json.RawMessage `json:"data"`
-		Timestamp time.Time       `json:"timestamp"`
-		Dialect   string          `json:"dialect"`
+		Type           string          `json:"type"`
+		Data           json.RawMessage `json:"data"`
+		Timestamp      time.Time       `json:"timestamp"`
+		Dialect        string          `json:"dialect"`
+		SubjectVersion int64           `json:"subject_version"`
+	}
+	var fields map[string]string
+	if json.Unmarshal(text, &p) == nil && p.Dialect != "" && p.Dialect != standardDialect {
+		var err error
+		if text, fields, err = splitFields(text); err != nil {
+			return client.Publication{}, err
+		}
 	}
 	if err := decodeStrictly(text, &p); err != nil {
 		return client.Publication{}, err
@@ -220,5 +240,30 @@ func readPublication(text []byte) (client.Publication, error) {
 	if p.Type == "" || p.Data == nil {
 		return client.Publication{}, errors.New(`an event needs "type" and "data"`)
 	}
-	return client.Publication{Type: p.Type, Data: p.Data, Timestamp: p.Timestamp, Dialect: p.Dialect}, nil
+	return client.Publication{
+		Type: p.Type, Data: p.Data, Timestamp: p.Timestamp, Dialect: p.Dialect, Fields: fields, SubjectVersion: p.SubjectVersion,
+	}, nil
+}
+
+// splitFields parts the members that every event has from those of an envelope.
+func splitFields(text []byte) ([]byte, map[string]string, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, nil, err
+	}
+	fields := make(map[string]string)
+	for name, value := range members {
+		switch name {
+		case "type", "data", "timestamp", "dialect", "subject_version":
+			continue
+		}
+		var field string
+		if json.Unmarshal(value, &field) != nil {
+			return nil, nil, fmt.Errorf("the field %q must be text", name)
+		}
+		fields[name] = field
+		delete(members, name)
+	}
+	rest, err := json.Marshal(members)
+	return rest, fields, err
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"maps"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/grapevine-hq/grapevine/verify"
 )
 
 const (
@@ -24,20 +21,22 @@ const (
 
 // receiver verifies what arrives, forwards it or takes it, and shows it.
 type receiver struct {
+	how      reception
 	ready    chan struct{} // closed once there is a verifier
-	verifier *verify.Standard
+	verifier verifier
 	forward  *forwarder // nil: take everything
 	testing  atomic.Bool
 	tested   atomic.Bool // a test event has arrived
 
-	mu   sync.Mutex // serialises show, so that rows stay whole
-	show func(arrival)
-	seen map[string]bool
+	mu      sync.Mutex // serialises show, so that rows stay whole
+	show    func(arrival)
+	seen    map[string]bool
+	refused error // why the latest request that could not be verified was refused
 }
 
 // begin has requests verified. Those that arrived before wait for it, since an
 // event can be faster than the answer that has the secret.
-func (r *receiver) begin(v *verify.Standard) {
+func (r *receiver) begin(v verifier) {
 	r.verifier = v
 	close(r.ready)
 }
@@ -53,18 +52,18 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case <-req.Context().Done():
 		return
 	}
-	a := arrival{at: time.Now()}
+	a := arrival{at: time.Now(), how: &r.how}
 	a.message, a.invalid = r.verifier.Request(req)
 	switch {
 	case a.invalid != nil:
 		a.answer = http.StatusUnauthorized
 		http.Error(w, a.invalid.Error(), a.answer)
-	case r.isTest(a):
+	case r.testing.Load() && a.message.Type == r.how.test: // the one that listen asked for itself
 		r.tested.Store(true)
-		w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(r.how.taken)
 		return
 	case r.forward == nil:
-		a.answer = http.StatusNoContent
+		a.answer = r.how.taken
 		w.WriteHeader(a.answer)
 	default:
 		a.forwarded = true
@@ -74,24 +73,29 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.arrived(a)
 }
 
-// isTest reports whether this is the test event that listen asked for itself.
-func (r *receiver) isTest(a arrival) bool {
-	var body struct{ Type string }
-	return r.testing.Load() && json.Unmarshal(a.message.Body, &body) == nil && body.Type == testType
-}
-
 // arrived shows what arrived, one after the other.
 func (r *receiver) arrived(a arrival) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a.invalid == nil {
-		if len(r.seen) >= maxSeen || r.seen == nil {
-			r.seen = make(map[string]bool)
-		}
-		a.duplicate = r.seen[a.message.ID]
-		r.seen[a.message.ID] = true
+	if a.invalid != nil {
+		r.refused = a.invalid
+		r.show(a)
+		return
 	}
+	if len(r.seen) >= maxSeen || r.seen == nil {
+		r.seen = make(map[string]bool)
+	}
+	a.duplicate = r.seen[a.message.ID]
+	r.seen[a.message.ID] = true
 	r.show(a)
+}
+
+// refusal is why the latest request that could not be verified was refused; nil
+// if there was none.
+func (r *receiver) refusal() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // forwarder passes requests on to one URL.

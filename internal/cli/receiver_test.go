@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 	"github.com/grapevine-hq/grapevine/verify"
 )
 
@@ -39,7 +40,7 @@ func signed(id, body string) *http.Request {
 func newReceiver(t *testing.T, forward *forwarder) (*receiver, *[]arrival) {
 	t.Helper()
 	var shown []arrival
-	r := &receiver{ready: make(chan struct{}), forward: forward, show: func(a arrival) { shown = append(shown, a) }}
+	r := &receiver{how: standardReception(t), ready: make(chan struct{}), forward: forward, show: func(a arrival) { shown = append(shown, a) }}
 	verifier, err := verify.NewStandard(receiverSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func TestTheTestEventIsTakenQuietlyOnlyWhileItIsExpected(t *testing.T) {
 func TestAnEventThatIsFasterThanTheSecretWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var shown []arrival
-		r := &receiver{ready: make(chan struct{}), show: func(a arrival) { shown = append(shown, a) }}
+		r := &receiver{how: standardReception(t), ready: make(chan struct{}), show: func(a arrival) { shown = append(shown, a) }}
 		verifier, err := verify.NewStandard(receiverSecret)
 		if err != nil {
 			t.Fatal(err)
@@ -175,4 +176,21 @@ func TestAnEventThatIsFasterThanTheSecretWaitsForIt(t *testing.T) {
 			t.Errorf("shown %+v", shown)
 		}
 	})
+}
+
+func standardReception(t *testing.T) reception {
+	t.Helper()
+	how, err := receiveStandard(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return how
+}
+
+func TestEveryDialectCanBeListenedTo(t *testing.T) {
+	for _, d := range dialects.All {
+		if receptions[d.Name()] == nil {
+			t.Errorf("%s can't be received", d.Name())
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"server":     startServer,
 	"receiver":   startReceiver,
+	"post":       post,
 	"subscribed": awaitSubscriptions,
 	"exits":      exits,
 	"mask":       mask,
@@ -85,6 +87,27 @@ func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 		_ = received.Close()
 	})
 	ts.Setenv("RECEIVER", server.URL)
+}
+
+// post sends an event that nobody signed to the URL that a file has, as who is
+// named by "user:password" if that is given, demands the status of the answer,
+// and writes that into the file "answer".
+func post(ts *testscript.TestScript, _ bool, args []string) {
+	req, err := http.NewRequest(http.MethodPost, strings.TrimSpace(ts.ReadFile(args[1])), strings.NewReader("{}"))
+	ts.Check(err)
+	if len(args) > 2 {
+		user, password, _ := strings.Cut(args[2], ":")
+		req.SetBasicAuth(user, password)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("answered %d, want %s", resp.StatusCode, args[0])
+	}
 }
 
 // awaitSubscriptions waits until the tenant has so many subscriptions.

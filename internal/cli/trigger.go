@@ -13,9 +13,11 @@ import (
 )
 
 type triggerCommand struct {
-	Type         string        `arg:"" help:"The type of the event, such as invoice.paid, or webhook.test; 'grapevine event types' lists those that the dialects define."`
-	Data         string        `placeholder:"JSON" help:"The event's data instead of the sample: a JSON object, a file that has one (@FILE), or - for the standard input."`
-	Dialect      string        `default:"standard" placeholder:"NAME" help:"Whose event it is."`
+	Type    string `arg:"" help:"The type of the event, such as invoice.paid, or webhook.test; 'grapevine event types' lists those that the dialects define."`
+	Data    string `placeholder:"JSON" help:"The event's data instead of the sample: a JSON object, a file that has one (@FILE), or - for the standard input."`
+	Variant string `placeholder:"NAME" help:"Which sample, where the catalogue has several forms of the event."`
+	Dialect string `placeholder:"NAME" help:"Whose event it is. Unless this is given, that of the one catalogue that has the type, or standard where none has."`
+	fieldFlags
 	Subscription string        `placeholder:"ID" help:"With webhook.test: which subscription is tested; all that are enabled, unless this is given."`
 	Repeat       int           `default:"1" placeholder:"N" help:"How many to publish."`
 	Wait         bool          `help:"Follow the deliveries to their end, and fail if one does. What is held for a disabled subscription is only counted."`
@@ -24,9 +26,14 @@ type triggerCommand struct {
 	tenantConnection
 }
 
+// Help is shown below the summary.
+func (triggerCommand) Help() string {
+	return "Fields of the envelope that the dialect demands and --field does not give are made up, such as the waitlist of a referralloop event."
+}
+
 const (
 	// testType is sent by the call that tests a subscription, and can't be
-	// published.
+	// published. SaaSquatch has its own.
 	testType = "webhook.test"
 	// ownPrefix begins the types that only Grapevine itself sends.
 	ownPrefix = "webhook."
@@ -37,27 +44,44 @@ func (c *triggerCommand) Validate() error {
 	if c.Repeat < 1 {
 		return usagef("--repeat must be at least 1")
 	}
-	if c.Subscription != "" && c.Type != testType {
+	if c.Subscription != "" && !c.isTest() {
 		return usagef("--subscription goes with %s alone: an event goes to every subscription that takes its type", testType)
 	}
+	if c.Data != "" && c.Variant != "" {
+		return usagef("--data and --variant exclude each other")
+	}
 	return nil
+}
+
+// isTest reports whether the type tests subscriptions.
+func (c *triggerCommand) isTest() bool {
+	return strings.HasPrefix(c.Type, ownPrefix) || c.Dialect == "saasquatch" && c.Type == saasquatchTest
 }
 
 // Run publishes a sample, or tests subscriptions where the type is Grapevine's
 // own.
 func (c *triggerCommand) Run(e *env) error {
+	fields, err := c.fields()
+	if err != nil {
+		return err
+	}
 	api, err := c.dial(e)
 	if err != nil {
 		return err
 	}
-	if c.Dialect == standardDialect && strings.HasPrefix(c.Type, ownPrefix) {
+	if c.isTest() {
 		return c.test(e, api)
 	}
-	data, err := c.data(e, api)
-	if err != nil {
+	p := client.Publication{Type: c.Type, Fields: fields}
+	if p.Dialect, p.Data, err = c.find(e, api); err != nil {
 		return err
 	}
-	published, err := c.publish(e, api, data)
+	for name, value := range sampleFields[p.Dialect] {
+		if _, given := fields[name]; !given {
+			fields[name] = value
+		}
+	}
+	published, err := c.publish(e, api, p)
 	if err != nil || !c.Wait {
 		return err
 	}
@@ -67,35 +91,111 @@ func (c *triggerCommand) Run(e *env) error {
 // sampleData is what an event has that no catalogue knows and nobody gave data.
 const sampleData = `{"sample":true,"message":"Published by 'grapevine trigger'."}`
 
-// data is what was given, or the catalogue's sample, or a small object.
-func (c *triggerCommand) data(e *env, api *client.Client) (json.RawMessage, error) {
+// find returns whose event it is, and its data: what was given, or the
+// catalogue's sample, or a small object.
+func (c *triggerCommand) find(e *env, api *client.Client) (string, json.RawMessage, error) {
+	var data json.RawMessage
 	if c.Data != "" {
-		return e.readJSON("--data", c.Data)
+		var err error
+		if data, err = e.readJSON("--data", c.Data); err != nil || c.Dialect != "" {
+			return c.Dialect, data, err
+		}
 	}
+	known, err := c.lookUp(e, api)
+	if data != nil {
+		err = unlessForbidden(err) // a key that may not read can publish all the same
+	}
+	switch {
+	case err != nil:
+		return "", nil, err
+	case known != nil && data == nil:
+		data, err = c.sample(*known)
+		return known.Dialect, data, err
+	case known != nil:
+		return known.Dialect, data, nil
+	case c.Variant != "":
+		return "", nil, usagef("no catalogue has %s, so it has no variants; --data gives its data", c.Type)
+	case data == nil:
+		e.note("No catalogue has %s, so its data is a small sample; --data gives your own.", printable(c.Type))
+		data = json.RawMessage(sampleData)
+	}
+	return standardDialect, data, nil
+}
+
+// lookUp returns the type out of the catalogue that has it, or nil where it is
+// none but a type of one's own.
+func (c *triggerCommand) lookUp(e *env, api *client.Client) (*client.EventType, error) {
 	types, err := catalogue(e, api, c.Dialect)
 	if err != nil {
 		return nil, err
 	}
-	if i := slices.IndexFunc(types, func(t client.EventType) bool { return t.Name == c.Type }); i >= 0 {
-		return types[i].Sample, nil
+	named := slices.DeleteFunc(slices.Clone(types), func(t client.EventType) bool { return t.Name != c.Type })
+	switch {
+	case c.Dialect == "" && c.Type == saasquatchTest:
+		return nil, nil // one of your own: SaaSquatch's can't be published
+	case c.Dialect == "" && len(named) > 0:
+		return c.choose(e, api, named)
+	case len(named) > 0:
+		return &named[0], nil
+	case c.Dialect == "" || c.Dialect == standardDialect:
+		return nil, nil
 	}
-	if c.Dialect != standardDialect {
-		known := make([]string, len(types))
-		for i, t := range types {
-			known[i] = t.Name
-		}
-		return nil, usagef("the dialect %s has no event %q; it has: %s", c.Dialect, c.Type, strings.Join(known, ", "))
+	known := make([]string, len(types))
+	for i, t := range types {
+		known[i] = t.Name
 	}
-	e.note("No catalogue has %s, so its data is a small sample; --data gives your own.", printable(c.Type))
-	return json.RawMessage(sampleData), nil
+	return nil, usagef("the dialect %s has no event %q; it has: %s", c.Dialect, c.Type, strings.Join(known, ", "))
 }
 
-func (c *triggerCommand) publish(e *env, api *client.Client, data json.RawMessage) ([]client.Published, error) {
+// choose returns the one of several types of a name whose dialect the tenant
+// speaks, and says so.
+func (c *triggerCommand) choose(e *env, api *client.Client, named []client.EventType) (*client.EventType, error) {
+	dialects, err := api.Dialects(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	named = slices.DeleteFunc(named, func(t client.EventType) bool {
+		return !slices.ContainsFunc(dialects, func(d client.Dialect) bool { return d.Name == t.Dialect && d.Spoken })
+	})
+	var whose []string
+	for _, t := range named {
+		whose = append(whose, t.Dialect)
+	}
+	switch {
+	case len(named) == 0:
+		return nil, nil // one of the tenant's own that is called like another's
+	case len(named) > 1:
+		return nil, usagef("%s is an event of several dialects: say with --dialect which is meant, %s", c.Type, strings.Join(whose, " or "))
+	case named[0].Dialect != standardDialect:
+		e.note("%s is an event of %s and published as such; --dialect standard makes it one of your own.", printable(c.Type), whose[0])
+	}
+	return &named[0], nil
+}
+
+// sample returns the catalogue's sample of the form that was chosen.
+func (c *triggerCommand) sample(t client.EventType) (json.RawMessage, error) {
+	if c.Variant == "" {
+		return t.Sample, nil
+	}
+	forms := make([]string, len(t.Variants))
+	for i, v := range t.Variants {
+		if v.Name == c.Variant {
+			return v.Sample, nil
+		}
+		forms[i] = v.Name
+	}
+	if len(forms) == 0 {
+		return nil, usagef("%s has one form only: leave --variant out", c.Type)
+	}
+	return nil, usagef("%s has no variant %q; it has: %s", c.Type, c.Variant, strings.Join(forms, ", "))
+}
+
+func (c *triggerCommand) publish(e *env, api *client.Client, publication client.Publication) ([]client.Published, error) {
 	line := newProgress(e.err)
 	defer line.clear()
 	all := make([]client.Published, 0, min(c.Repeat, 1000))
 	for len(all) < c.Repeat {
-		p, err := api.Publish(e.ctx, client.Publication{Type: c.Type, Data: data, Dialect: c.Dialect})
+		p, err := api.Publish(e.ctx, publication)
 		if err != nil {
 			line.clear()
 			if len(all) > 0 {
@@ -209,11 +309,11 @@ type testedJSON struct {
 
 // test sends the test event to one subscription or to all that are enabled.
 func (c *triggerCommand) test(e *env, api *client.Client) error {
-	if c.Type != testType {
+	if c.Type != testType && c.Type != saasquatchTest {
 		return usagef("%s is sent by Grapevine itself when it happens; %s is the one that can be triggered", c.Type, testType)
 	}
-	if c.Data != "" || c.Repeat > 1 {
-		return usagef("a test is sent once, with its own data: --data and --repeat don't go with %s", testType)
+	if c.Data != "" || c.Variant != "" || len(c.Field) > 0 || c.Repeat > 1 {
+		return usagef("a test is sent once, with its own data: --data, --variant, --field and --repeat don't go with %s", c.Type)
 	}
 	tested, err := c.tested(e, api)
 	if err != nil {
@@ -254,7 +354,7 @@ func (c *triggerCommand) tested(e *env, api *client.Client) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sub.Status == client.Enabled && sub.Dialect == c.Dialect {
+		if sub.Status == client.Enabled && (c.Dialect == "" || sub.Dialect == c.Dialect) {
 			ids = append(ids, sub.ID)
 		}
 	}
