@@ -48,7 +48,7 @@ if ! scripts/has-compiler.sh; then
   CGO_ENABLED=0
   skipped+=("the race detector, for want of a C compiler")
 fi
-[[ -d .tools/node_modules/standardwebhooks ]] || skipped+=("the JavaScript library as a judge, for want of node and npm")
+[[ -d .tools/node_modules/express ]] || skipped+=("the JavaScript packages as judges, for want of node and npm")
 command -v chromium >/dev/null || skipped+=("the console in a browser, for want of Chromium")
 if [[ ${CI:-} == true && ${#skipped[@]} != 0 ]]; then
   step="a tool is missing, under CI=true"
