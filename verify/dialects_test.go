@@ -126,7 +126,7 @@ func schemes(t testing.TB, maxBody int64) []scheme {
 	own := mustSend(t, standard.Dialect{}, wire.Event{Type: "invoice.paid", Data: []byte(data)}, wire.Keys{Secrets: []string{"whsec_" + testSecret}})
 
 	native := newStandard(t, "whsec_"+testSecret)
-	mac, ring := must(verify.NewSaaSquatch(apiKey)), must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(t)))))
+	mac, ring := must(verify.NewSaaSquatch(apiKey)), must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(t))), ""))
 	referral := must(verify.NewReferralLoop(loopSecret))
 	credentials := must(verify.NewRehook(verify.Basic("hook", "pass"), verify.Header("x-team", "growth")))
 	partner := must(verify.NewPartnerStack())
@@ -407,7 +407,7 @@ func TestKeysThatNobodyCouldSignWithAreRefusedAndNotRepeated(t *testing.T) {
 		"no token":                 {second(verify.NewPartnerStack(verify.Bearer("t"), verify.Bearer(""))), "credential 2 of 2: has no token"},
 		"no header":                {second(verify.NewPartnerStack(verify.Header("", "kkkk"))), "has no header"},
 		"no value":                 {second(verify.NewPartnerStack(verify.Header("kkkk", ""))), "without a value"},
-		"no keys":                  {second(verify.NewSaaSquatchJWS(nil)), "no keys"},
+		"no keys":                  {second(verify.NewSaaSquatchJWS(nil, "acme")), "no keys"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || strings.Contains(c.err.Error(), "kk") {
 			t.Errorf("%s: %v, want %q in it", name, c.err, c.want)
@@ -437,7 +437,7 @@ func TestPrintingAVerifierShowsNoSecret(t *testing.T) {
 // signature over that body. Only the second may be accepted.
 func FuzzDialects(f *testing.F) {
 	squatch, loop := must(verify.NewSaaSquatch(apiKey)), must(verify.NewReferralLoop(loopSecret))
-	ring := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(f)))))
+	ring := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(f))), ""))
 	as := &wire.Identity{Tenant: wire.Tenant{Settings: wire.Settings{"jws": "on"}}, Key: apiKey, RSA: serverKey(f)}
 	squatchSigner := must(saasquatch.Dialect{}.NewSigner(wire.Keys{Identity: as}))
 	loopSigner := must(referralloop.Dialect{}.NewSigner(wire.Keys{Secrets: []string{loopSecret}}))

@@ -49,7 +49,7 @@ func ExampleFetchJWKS() {
 		fmt.Println(err)
 		return
 	}
-	webhooks, err := verify.NewSaaSquatchJWS(keys)
+	webhooks, err := verify.NewSaaSquatchJWS(keys, "acme")
 	if err != nil {
 		fmt.Println(err)
 		return

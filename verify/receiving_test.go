@@ -121,6 +121,9 @@ func trialSchemes(t *testing.T) []trialScheme {
 	event := wire.Event{Type: "user.created"}
 	rotating := sender(standard.Dialect{}, event, wire.Keys{Secrets: []string{current, old}})
 	headers, body := rotating(t, `{}`)
+	another := *as
+	another.Tenant.Alias = "other"
+	othersHeaders, othersBody := sender(saasquatch.Dialect{}, event, wire.Keys{Identity: &another})(t, `{}`)
 	two := parsed(t, set(publicJWK(otherKid, &other.PublicKey), publicJWK(serverKid, &key.PublicKey)))
 	jws := func(header string, sign func([]byte) []byte) func(map[string]string) {
 		return func(h map[string]string) {
@@ -153,7 +156,8 @@ func trialSchemes(t *testing.T) []trialScheme {
 		},
 		{
 			name: "SaaSquatchJWS", signature: "x-hook-jws-rfc-7797", key: two, otherKey: parsed(t, set(publicJWK(serverKid, &other.PublicKey))),
-			sign: sender(saasquatch.Dialect{}, event, wire.Keys{Identity: as}),
+			sign:    sender(saasquatch.Dialect{}, event, wire.Keys{Identity: as}),
+			further: []trial{{"another tenant's event", othersHeaders, othersBody, two, false}},
 			tampered: map[string]func(map[string]string){
 				"alg none":                  jws(`{"alg":"none",`+kid+`}`, func([]byte) []byte { return []byte("x") }),
 				"HS256 with the public key": jws(`{"alg":"HS256",`+kid+`}`, hs256(key.N.Bytes())),
@@ -223,22 +227,30 @@ func snake(scheme string) string {
 	}[scheme]
 }
 
+// alias is the further argument of the functions that take the tenant's.
+func alias(function string) string {
+	if strings.HasSuffix(strings.ToLower(function), "jws") {
+		return `, "acme"`
+	}
+	return ""
+}
+
 var languages = map[string]language{
 	"node": {"js", true, func(t *testing.T, code, function string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), "node", "-e", code+`
 const trials = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
-process.stdout.write(JSON.stringify(trials.map((t) => `+function+`(t.headers, Buffer.from(t.body ?? "", "base64"), t.key))));`)
+process.stdout.write(JSON.stringify(trials.map((t) => `+function+`(t.headers, Buffer.from(t.body ?? "", "base64"), t.key`+alias(function)+`))));`)
 	}, func(scheme string) string { return "verify" + scheme }},
 	"python3": {"python", true, func(t *testing.T, code, function string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), "python3", "-c", code+`
 import base64, json, sys
 trials = json.load(sys.stdin)
-json.dump([`+function+`(t["headers"], base64.b64decode(t["body"] or ""), t["key"]) for t in trials], sys.stdout)`)
+json.dump([`+function+`(t["headers"], base64.b64decode(t["body"] or ""), t["key"]`+alias(function)+`) for t in trials], sys.stdout)`)
 	}, snake},
 	"php": {"php", false, func(t *testing.T, code, function string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), "php", "-d", "error_reporting=-1", "-d", "display_errors=stderr", "-r", code+`
 $trials = json_decode(stream_get_contents(STDIN), true);
-echo json_encode(array_map(fn ($t) => `+function+`($t['headers'], base64_decode($t['body'] ?? ''), $t['key']), $trials));`)
+echo json_encode(array_map(fn ($t) => `+function+`($t['headers'], base64_decode($t['body'] ?? ''), $t['key']`+alias(function)+`), $trials));`)
 	}, snake},
 	"go": {"go", true, runGo, func(scheme string) string { return "verify" + scheme }},
 }
@@ -281,7 +293,7 @@ func main() {
 		for name, value := range t.Headers {
 			r.Header.Set(name, value)
 		}
-		_, err := ` + function + `(r, ` + key + `)
+		_, err := ` + function + `(r, ` + key + alias(function) + `)
 		genuine[i] = err == nil
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(genuine)

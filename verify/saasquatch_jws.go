@@ -34,6 +34,10 @@ const (
 //
 // Grapevine sends the header where the tenant has set jws to on.
 //
+// The key is the server's own and signs for all of its tenants, each of whom can
+// have what it publishes sent anywhere. So a signature says only that the server
+// has sent the body, and the tenantAlias in the body for whom.
+//
 // Make one with [NewSaaSquatchJWS]; the zero value has no key and refuses
 // everything. Set the field before the first use. It can then be used
 // concurrently.
@@ -42,16 +46,19 @@ type SaaSquatchJWS struct {
 	// [SaaSquatchJWS.Handler] read. Zero or less means 1 MiB.
 	MaxBody int64
 
-	keys *JWKS
+	keys        *JWKS
+	tenantAlias string
 }
 
 // NewSaaSquatchJWS returns a verifier for requests signed with any of the keys,
-// which come from [ParseJWKS] or [FetchJWKS].
-func NewSaaSquatchJWS(keys *JWKS) (*SaaSquatchJWS, error) {
+// which come from [ParseJWKS] or [FetchJWKS], in the name of the tenant with the
+// alias: events of others are refused with [ErrTenant]. An empty alias accepts
+// every tenant's, for who verifies in another way as well whose they are.
+func NewSaaSquatchJWS(keys *JWKS, tenantAlias string) (*SaaSquatchJWS, error) {
 	if keys == nil {
 		return nil, errors.New("verify: no keys given")
 	}
-	return &SaaSquatchJWS{keys: keys}, nil
+	return &SaaSquatchJWS{keys: keys, tenantAlias: tenantAlias}, nil
 }
 
 // Verify checks that the body, byte for byte as received, was signed with the key
@@ -59,8 +66,8 @@ func NewSaaSquatchJWS(keys *JWKS) (*SaaSquatchJWS, error) {
 // context bounds how long it waits for keys to be fetched.
 //
 // Its errors are [ErrMissingHeader], [ErrInvalidHeader], [ErrSignature], also for
-// a key that the set does not have, and [ErrKeys]. The keys of header have to be
-// canonical ([http.CanonicalHeaderKey]), as net/http makes them.
+// a key that the set does not have, [ErrTenant] and [ErrKeys]. The keys of header
+// have to be canonical ([http.CanonicalHeaderKey]), as net/http makes them.
 func (s *SaaSquatchJWS) Verify(ctx context.Context, header http.Header, body []byte) (Message, error) {
 	sent, err := detachedJWS(header)
 	if err != nil {
@@ -75,6 +82,9 @@ func (s *SaaSquatchJWS) Verify(ctx context.Context, header http.Header, body []b
 	}
 	if rsa.VerifyPKCS1v15(key, crypto.SHA256, sent.digest(body), sent.signature) != nil {
 		return Message{}, ErrSignature
+	}
+	if s.tenantAlias != "" && member(body, "tenantAlias") != s.tenantAlias {
+		return Message{}, ErrTenant
 	}
 	return saasquatchMessage(header, body)
 }

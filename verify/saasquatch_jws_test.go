@@ -160,7 +160,7 @@ func TestAJWSOfAnyOtherKindIsRefused(t *testing.T) {
 		{"a header that is no JSON", signJWS(`{`, jwsBody, rs256(key)), verify.ErrInvalidHeader},
 		{"a header that is too long", signJWS(`{"alg":"RS256","x":"`+strings.Repeat("x", 4<<10)+`"}`, jwsBody, rs256(key)), verify.ErrInvalidHeader},
 	}
-	v := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(t)))))
+	v := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(t))), ""))
 	for _, test := range tests {
 		if _, err := v.Verify(t.Context(), http.Header{"X-Hook-Jws-Rfc-7797": {test.jws}}, []byte(jwsBody)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
@@ -170,7 +170,7 @@ func TestAJWSOfAnyOtherKindIsRefused(t *testing.T) {
 
 func TestWhereThereAreSeveralKeysTheJWSHasToNameOne(t *testing.T) {
 	key, other := must(makeServerKey()), must(makeOtherKey())
-	v := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(set(publicJWK(serverKid, &key.PublicKey), publicJWK(otherKid, &other.PublicKey))))))
+	v := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(set(publicJWK(serverKid, &key.PublicKey), publicJWK(otherKid, &other.PublicKey)))), ""))
 	for _, test := range []struct {
 		name, kid string
 		key       *rsa.PrivateKey
@@ -183,6 +183,22 @@ func TestWhereThereAreSeveralKeysTheJWSHasToNameOne(t *testing.T) {
 	} {
 		if _, err := v.Verify(t.Context(), jwsHeader(test.kid, test.key), []byte(jwsBody)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+func TestTheServersSignatureOverAnotherTenantsEventIsRefused(t *testing.T) {
+	v := must(verify.NewSaaSquatchJWS(must(verify.ParseJWKS(serverSet(t))), "acme"))
+	for body, want := range map[string]error{
+		`{"id":"1","type":"test","tenantAlias":"acme","data":{}}`:                      nil,
+		`{"id":"1","type":"test","tenantAlias":"other","data":{"tenantAlias":"acme"}}`: verify.ErrTenant,
+		`{"id":"1","type":"test","tenantAlias":"Acme","TenantAlias":"acme","data":{}}`: verify.ErrTenant,
+		`{"id":"1","type":"test","tenantAlias":["acme"],"data":{}}`:                    verify.ErrTenant,
+		`{"id":"1","type":"test","data":{}}`:                                           verify.ErrTenant,
+	} {
+		jws := signJWS(`{"alg":"RS256","kid":"`+serverKid+`"}`, body, rs256(must(makeServerKey())))
+		if _, err := v.Verify(t.Context(), http.Header{"X-Hook-Jws-Rfc-7797": {jws}}, []byte(body)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", body, err, want)
 		}
 	}
 }
@@ -266,7 +282,7 @@ func (k *keyServer) publish(status int, text []byte) {
 // fetching returns a verifier that asks the server for keys.
 func fetching(k *keyServer) *verify.SaaSquatchJWS {
 	client := &http.Client{Transport: k, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return must(verify.NewSaaSquatchJWS(must(verify.FetchJWKS("https://grapevine.example.com/.well-known/jwks.json", client))))
+	return must(verify.NewSaaSquatchJWS(must(verify.FetchJWKS("https://grapevine.example.com/.well-known/jwks.json", client)), ""))
 }
 
 func TestKeysAreFetchedOnceAndAgainForANewOne(t *testing.T) {

@@ -78,6 +78,9 @@ var (
 	// ErrCredentials is returned where the request, of a dialect that signs
 	// nothing, has other credentials than those expected.
 	ErrCredentials = errors.New("verify: wrong credentials")
+	// ErrTenant is returned where the signature is the server's, and the event
+	// another tenant's than the one expected.
+	ErrTenant = errors.New("verify: the event of another tenant")
 	// ErrKeys is returned where the sender's public keys could not be had. It says
 	// nothing of the request, which is worth another attempt.
 	ErrKeys = errors.New("verify: the sender's public keys could not be fetched")
@@ -254,7 +257,7 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
-	case errors.Is(err, ErrSignature), errors.Is(err, ErrTimestamp), errors.Is(err, ErrCredentials):
+	case errors.Is(err, ErrSignature), errors.Is(err, ErrTimestamp), errors.Is(err, ErrCredentials), errors.Is(err, ErrTenant):
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 	case errors.Is(err, ErrMissingHeader), errors.Is(err, ErrInvalidHeader):
 		http.Error(w, err.Error(), http.StatusBadRequest)

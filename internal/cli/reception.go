@@ -124,7 +124,7 @@ func newSaaSquatchVerifier(key, server string) (*saasquatchVerifier, error) {
 	if err != nil {
 		return &saasquatchVerifier{mac: mac}, nil //nolint:nilerr // the other signature is verified
 	}
-	jws, err := verify.NewSaaSquatchJWS(keys)
+	jws, err := verify.NewSaaSquatchJWS(keys, "") // the other signature says whose it is
 	if err != nil {
 		return nil, err
 	}

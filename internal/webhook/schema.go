@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,22 @@ import (
 // which is compiled once. The zero value is ready.
 type schemas struct {
 	compiled sync.Map // of *compiledSchema, by the address of the catalogue's bytes
+	checking checking
+}
+
+// checking bounds how much is checked at once. The library notes everything that
+// is wrong, which for data of nothing but mistakes takes hundreds of times the
+// memory of the data. More checks than processors would not be done any sooner.
+type checking struct {
+	once  sync.Once
+	turns chan struct{}
+}
+
+// begin waits for a turn and returns the function that ends it.
+func (c *checking) begin() func() {
+	c.once.Do(func() { c.turns = make(chan struct{}, runtime.GOMAXPROCS(0)) })
+	c.turns <- struct{}{}
+	return func() { <-c.turns }
 }
 
 type compiledSchema struct {
@@ -50,6 +67,7 @@ func (s *schemas) check(dialect wire.Dialect, e wire.Event) []mistake {
 	if err != nil { // the conformance suite compiles every schema
 		return []mistake{{message: "can't be checked: the schema of " + e.Type + " is damaged"}}
 	}
+	defer s.checking.begin()()
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data))
 	if err != nil {
 		return []mistake{{message: "is not valid JSON"}}
@@ -80,8 +98,12 @@ func (s *schemas) compile(source []byte) (*jsonschema.Schema, error) {
 	return c.schema, c.err
 }
 
-// mistakesOf appends the mistakes that lie at the bottom of an error.
+// mistakesOf appends the mistakes that lie at the bottom of an error, unless there
+// are enough.
 func mistakesOf(e *jsonschema.ValidationError, found []mistake) []mistake {
+	if len(found) >= maxMistakes {
+		return found
+	}
 	path := pathOf(e.InstanceLocation)
 	add := func(path, format string, args ...any) {
 		found = append(found, mistake{path, fmt.Sprintf(format, args...)})

@@ -22,7 +22,8 @@ import (
 // Besides what Compact refuses, it refuses what would not come out of there as it
 // went in: two members of one name, of which JSON.parse keeps one; an integer,
 // in digits alone, that JavaScript can't hold and would write as another; and a
-// number that is too large for JavaScript. Numbers with a fraction or an exponent
+// number that is too large for JavaScript. It also refuses more than a few numbers
+// that are subnormal, below 2.3e-308, since they are slow to read. Numbers with a fraction or an exponent
 // are rounded, as they are in every program that reads them as float64.
 //
 // The error says what is wrong and where, and does not repeat the value.
@@ -51,6 +52,7 @@ type speller struct {
 	compactor
 	members []member // of the objects that are open, the outermost first
 	moved   []object // whose members JavaScript has in another order
+	tiny    int      // how many numbers were close to zero
 	loss    loss     // what JavaScript would lose; zero where the JSON itself is wrong
 	place   []string // where, as steps from the innermost
 }
@@ -245,6 +247,12 @@ func (s *speller) number() bool {
 		s.loss = loss{"has a number", " that is too large for JavaScript: send it as text"}
 		return false
 	}
+	if f != 0 && math.Abs(f) < leastNormal {
+		if s.tiny++; s.tiny > maxTiny {
+			s.loss = loss{"has a number", " that is, like others before it, too close to zero: send it as text"}
+			return false
+		}
+	}
 	if isInteger && !survives(text, f) {
 		s.loss = loss{"has an integer", " that JavaScript can't hold: send it as text"}
 		return false
@@ -252,6 +260,14 @@ func (s *speller) number() bool {
 	s.dst = appendNumber(s.dst[:start], f)
 	return true
 }
+
+// Numbers closer to zero than leastNormal have fewer digits than others, and take a
+// thousand times as long to read: a megabyte of them, seconds. Nobody means them, so
+// few are let through.
+const (
+	leastNormal = 0x1p-1022
+	maxTiny     = 32
+)
 
 // survives reports whether an integer is what JavaScript writes for its nearest
 // float64 f: the fewest digits that identify f, and zeros. Up to 2^53 they all are.

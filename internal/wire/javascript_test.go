@@ -96,17 +96,18 @@ func TestJavaScriptRefusesWhatWouldBeLostAndSaysWhere(t *testing.T) {
 		`[36028797018963968]`:                      `has an integer at [0] that JavaScript can't hold: send it as text`, // as above
 		`{"a\u202eb\"":[9007199254740993]}`:        `has an integer at ["a\u202eb\""][0] that JavaScript can't hold: send it as text`,
 
-		`{"a":{"b":1e309}}`:              `has a number at a.b that is too large for JavaScript: send it as text`,
-		`[-1e99999999999999999999]`:      `has a number at [0] that is too large for JavaScript: send it as text`,
-		`1` + strings.Repeat("0", 400):   `has a number that is too large for JavaScript: send it as text`,
-		`{"a":1e400,"b":hunter2}`:        `has a number at a that is too large for JavaScript: send it as text`,
-		`{"a":hunter2}`:                  `is not valid JSON`,
-		`{"a":{"b":[01]}}`:               `is not valid JSON`,
-		`[{"a":1}}`:                      `is not valid JSON`,
-		`{"a":1}{"a":1}`:                 `is not valid JSON`,
-		``:                               `is not valid JSON`,
-		strings.Repeat(`{"a":[`, 10_000): `is not valid JSON`,
-		"{\"\xff\":1}":                   `is not valid UTF-8`,
+		`{"a":{"b":1e309}}`:                              `has a number at a.b that is too large for JavaScript: send it as text`,
+		`[-1e99999999999999999999]`:                      `has a number at [0] that is too large for JavaScript: send it as text`,
+		`1` + strings.Repeat("0", 400):                   `has a number that is too large for JavaScript: send it as text`,
+		`{"a":1e400,"b":hunter2}`:                        `has a number at a that is too large for JavaScript: send it as text`,
+		`[` + strings.Repeat(`5e-324,`, 32) + `-4e-320]`: `has a number at [32] that is, like others before it, too close to zero: send it as text`,
+		`{"a":hunter2}`:                                  `is not valid JSON`,
+		`{"a":{"b":[01]}}`:                               `is not valid JSON`,
+		`[{"a":1}}`:                                      `is not valid JSON`,
+		`{"a":1}{"a":1}`:                                 `is not valid JSON`,
+		``:                                               `is not valid JSON`,
+		strings.Repeat(`{"a":[`, 10_000):                 `is not valid JSON`,
+		"{\"\xff\":1}":                                   `is not valid UTF-8`,
 		strings.Repeat(`{"ä":`, 50) + `1e400` + strings.Repeat(`}`, 50): `has a number at ` + strings.Repeat(`["ä"]`, 33) + `["…` + ` that is too large for JavaScript: send it as text`,
 	} {
 		got, err := wire.JavaScript([]byte(in))
@@ -117,6 +118,18 @@ func TestJavaScriptRefusesWhatWouldBeLostAndSaysWhere(t *testing.T) {
 		if diff := cmp.Diff(want, err.Error()); diff != "" {
 			t.Errorf("%.80s (-want +got):\n%s", in, diff)
 		}
+	}
+}
+
+func TestJavaScriptTakesAFewNumbersThatAreCloseToZero(t *testing.T) {
+	few := `[` + strings.Repeat(`5e-324,`, 32) + `1e-400,0,2.2250738585072014e-308]`
+	got, err := wire.JavaScript([]byte(few))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[` + strings.Repeat(`5e-324,`, 32) + `0,0,2.2250738585072014e-308]`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
