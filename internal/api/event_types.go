@@ -50,7 +50,7 @@ func (s *server) listEventTypes(ctx context.Context, r request[eventTypeList, no
 	if r.params.Dialect != "" {
 		dialect, ok := dialects.Get(r.params.Dialect)
 		if !ok {
-			return page[eventTypeJSON]{}, problem.InvalidField("query.dialect", "is not a dialect that is spoken here")
+			return page[eventTypeJSON]{}, problem.InvalidField("query.dialect", "must be one of %s", dialects.Names())
 		}
 		chosen = []wire.Dialect{dialect}
 	}

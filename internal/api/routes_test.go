@@ -293,6 +293,40 @@ func TestEventTypesAreListedByDialect(t *testing.T) {
 	}
 }
 
+func TestEventTypesAreThoseThatTheTenantsSettingsChoose(t *testing.T) {
+	w := MustWorld(t, nil)
+	newer, other := w.MustAccount("acme"), w.MustAccount("bolt")
+	if err := w.tenants.SetSettings(t.Context(), newer.tenant.ID, "saasquatch", wire.Settings{"payload_version": "2020"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		account account
+		version string
+		code    string // the member of the sample that holds the code
+	}{
+		{newer, "2020", "code"},
+		{other, "2016", "codeString"},
+	} {
+		for _, dialect := range []string{"saasquatch", ""} {
+			types, err := tt.account.EventTypes(t.Context(), dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(types, func(e client.EventType) bool { return e.Dialect == "saasquatch" && e.Name == "coupon.created" })
+			var sample map[string]any
+			var schema struct {
+				Required []string `json:"required"`
+			}
+			if i < 0 || json.Unmarshal(types[i].Sample, &sample) != nil || json.Unmarshal(types[i].Schema, &schema) != nil {
+				t.Fatalf("%s: coupon.created is missing or damaged", tt.version)
+			}
+			if _, has := sample[tt.code]; !has || !slices.Contains(schema.Required, tt.code) {
+				t.Errorf("%s: the sample is %s, and the schema demands %v", tt.version, types[i].Sample, schema.Required)
+			}
+		}
+	}
+}
+
 func TestTheOperatorActsForATenantThatItNames(t *testing.T) {
 	w := MustWorld(t, nil)
 	a, b := w.MustAccount("acme"), w.MustAccount("bolt")

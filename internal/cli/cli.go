@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -51,13 +52,17 @@ type env struct {
 	server  server // what a command of the client asks, once it does
 }
 
+// echoTime is how long the first signal counts as one with those after it:
+// timeout(1) and others signal a process, and then its group once more.
+const echoTime = time.Second
+
 // Run parses the arguments, runs the command and returns the exit code: 0 if it
 // succeeded, 1 if it failed, 2 if it was called wrongly.
 func Run(args []string, version string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the process at once.
-	defer context.AfterFunc(ctx, stop)()
+	// A later signal ends the process at once.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(echoTime, stop) })()
 
 	var cli commands
 	exited := -1

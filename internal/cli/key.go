@@ -31,7 +31,7 @@ func (c keyConnection) find(e *env) (*client.Client, string, error) {
 }
 
 type keyCreate struct {
-	Dialect string         `placeholder:"NAME" help:"Whose API it opens: saasquatch, referralloop, rehook or partnerstack. Grapevine's own, if this is not given."`
+	Dialect string         `placeholder:"NAME" help:"Whose API it opens: saasquatch, referralloop, rehook or partnerstack. Grapevine's own, if this is not given. Of saasquatch the newest key signs what is sent."`
 	Value   string         `placeholder:"@FILE" help:"Keep this key of the dialect instead of making one: read it from a file, or from the standard input (-). Never the key itself, which everybody on the machine would see."`
 	Name    string         `placeholder:"NAME" help:"What people know it by."`
 	Scope   []client.Scope `required:"" enum:"read,publish,manage" placeholder:"SCOPE" help:"What it is good for: read, publish or manage; repeatable. None includes another."`

@@ -461,3 +461,30 @@ func pageMetadata(t *testing.T, eventType string) []byte {
 	}
 	return body.Metadata
 }
+
+func TestADeliveryWhoseSubscriptionIsDeletedUnderWayIsOnRecordAndNotTriedAgain(t *testing.T) {
+	for _, d := range dialects.All {
+		t.Run(d.Name(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *testkit.Sender) {
+				var in inbox
+				var sub *webhook.Subscription
+				sub = mustListen(t, s, webhook.Draft{Dialect: d.Name()}, in.then(func(int) int {
+					if err := s.Webhooks.DeleteSubscription(t.Context(), s.Tenant, sub.ID); err != nil {
+						t.Error(err)
+					}
+					return http.StatusInternalServerError
+				}))
+				sample := d.Catalogue(nil)[0]
+				if d.Name() == "standard" {
+					sample.Name = "a.b"
+				}
+				event := mustPublishAs(t, s, webhook.Publication{Dialect: d.Name(), Type: sample.Name, Data: sample.Sample, Fields: envelopes[d.Name()]})
+				settle(100 * time.Hour)
+				got, attempts := s.MustDelivery(t, event, sub)
+				if len(in.all()) != 1 || got.Status != webhook.Cancelled || len(attempts) != 1 || attempts[0].ResponseStatus != http.StatusInternalServerError {
+					t.Errorf("%d requests; %s after %d attempts on record", len(in.all()), got.Status, len(attempts))
+				}
+			})
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,7 @@ type speaker struct {
 func (s *Service) Identity(ctx context.Context, tenant id.ID, dialect string) (*wire.Identity, error) {
 	d := s.dialect(dialect)
 	if d == nil {
-		return nil, problem.InvalidField("dialect", "is not a dialect that is spoken here")
+		return nil, problem.InvalidField("dialect", "must be one of %s", strings.Join(s.dialectNames(), ", "))
 	}
 	sp, err := s.speaker(ctx, tenant, d)
 	switch {

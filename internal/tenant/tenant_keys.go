@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
@@ -60,7 +61,7 @@ func (s *Service) checkValue(c *problem.Checks, n NewKey, t Tenant) {
 	form, ok := keyForms[n.Dialect]
 	switch {
 	case s.dialect(n.Dialect) == nil:
-		c.Add("dialect", "is not a dialect that is spoken here")
+		c.Add("dialect", "must be one of %s", strings.Join(s.dialectNames(), ", "))
 	case !ok:
 		c.Add("dialect", "has no keys of its own: leave it out for a native key")
 	case !t.Speaks(n.Dialect):

@@ -1,14 +1,18 @@
 package webhook_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 // signup is an event of ReferralLoop with the data.
@@ -76,6 +80,26 @@ func TestAnEventThatItsDialectDoesNotAllowIsRefusedByFieldAndNotRepeated(t *test
 			w.wantCount(w.tenant, 0, 0)
 		})
 	}
+}
+
+func TestADialectThatTheTenantDoesNotSpeakIsNamedWithItsPlaceInABatch(t *testing.T) {
+	w := mustStarted(t)
+	refusal := problem.InvalidField("dialect", "is not a dialect that the tenant speaks")
+	w.Service = webhook.New(webhook.Options{
+		DB: w.db, CheckURL: checkURL, Attempter: w.tries,
+		Identify: func(_ context.Context, _ id.ID, dialect string) (*wire.Identity, error) {
+			if dialect == "referralloop" {
+				return nil, refusal
+			}
+			return testkit.Identify(t.Context(), id.ID{}, dialect)
+		},
+	})
+	batch := []webhook.Publication{{Type: "a.b", Data: []byte(`{}`)}, signup(goodSignup), {Type: "a.b", Data: []byte(`[]`)}}
+	_, _, err := w.Publish(t.Context(), w.tenant, webhook.Publishing{Batch: true, Publications: batch})
+	wantProblem(t, err, problem.Invalid, "events[1].dialect", "events[2].data")
+	_, _, err = w.Publish(t.Context(), w.tenant, webhook.Publishing{Publications: batch[1:2]})
+	wantProblem(t, err, problem.Invalid, "dialect")
+	w.wantCount(w.tenant, 0, 0)
 }
 
 func TestAFilterHasToBeOfItsDialect(t *testing.T) {
@@ -176,4 +200,35 @@ func TestAnIdempotencyKeyCoversTheEnvelope(t *testing.T) {
 	newer.SubjectVersion = 2
 	wantProblem(t, publish(newer), problem.IdempotencyConflict)
 	w.wantCount(w.tenant, 1, 0)
+}
+
+func TestABatchMayHaveEventsOfSeveralDialects(t *testing.T) {
+	w := mustStarted(t)
+	names := []string{"standard", "saasquatch", "referralloop", "rehook", "partnerstack"}
+	of := make(map[id.ID]string)
+	for _, name := range names {
+		sub := w.mustCreate(w.tenant, webhook.Draft{Dialect: name, URL: "https://receiver.example/" + name, EventTypes: []string{webhook.AllTypes}})
+		of[sub.ID] = name
+	}
+	w.sent.take()
+	batch := []webhook.Publication{
+		{Type: "customer.created", Data: []byte(`{"n":1}`)},
+		{Dialect: "saasquatch", Type: "theme.publish.finished", Data: []byte(`{"newAssetsVersion":"CQOkemZF"}`)},
+		signup(goodSignup),
+		{Dialect: "rehook", Type: "customer.created", Data: []byte(`{"CustomerID":"cust_1"}`), Fields: map[string]string{"source_id": "KMN@123"}},
+		{Dialect: "partnerstack", Type: "action.created", Data: []byte(`{"created_at":1,"key":"k","updated_at":1,"target_key":"t","target_type":"customer","type":"s","value":1}`)},
+	}
+	published := w.mustPublish(webhook.Publishing{Batch: true, Publications: batch})
+	jobs := w.sent.take()
+	if len(jobs) != len(names) {
+		t.Fatalf("%d deliveries, want %d", len(jobs), len(names))
+	}
+	for i, job := range jobs {
+		if of[job.Sub.ID] != names[i] || job.EventID != published[i].ID || published[i].Deliveries != 1 {
+			t.Errorf("event %d of %s goes to the subscription of %s", i, names[i], of[job.Sub.ID])
+		}
+		if event, _, err := w.Event(t.Context(), w.tenant, job.EventID); err != nil || event.Dialect != names[i] {
+			t.Errorf("event %d is kept as one of %s, %v", i, event.Dialect, err)
+		}
+	}
 }

@@ -207,7 +207,11 @@ func checkFanOut(m *matcher, events []prepared) error {
 	rows := 0
 	for _, e := range events {
 		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
-			rows += len(subs)
+			for _, sub := range subs {
+				if sub.Filter.accepts(e.fields) {
+					rows++
+				}
+			}
 		}
 	}
 	if len(events) > 1 && rows > maxFanOut {
@@ -269,10 +273,14 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 		dialect, known = dialects.Get(pub.Dialect)
 	}
 	if !known {
-		of.checks.Add(of.prefix+"dialect", "is not a dialect that is spoken here")
+		of.checks.Add(of.prefix+"dialect", "must be one of %s", dialects.Names())
 		return prepared{}, nil
 	}
 	as, err := s.identify(ctx, tenant, dialect.Name())
+	if refusal, ok := errors.AsType[*problem.Error](err); ok && refusal.Code == problem.Invalid {
+		of.checks.Add(of.prefix+"dialect", "is not a dialect that the tenant speaks")
+		return prepared{}, nil
+	}
 	if err != nil {
 		return prepared{}, err
 	}

@@ -268,6 +268,32 @@ func TestABatchThatMakesTooManyDeliveriesIsRefusedWhole(t *testing.T) {
 	}
 }
 
+func TestABatchIsBoundedByTheDeliveriesThatItsFiltersLetPass(t *testing.T) {
+	w := mustStarted(t)
+	lists := webhook.MaxFanOut/webhook.MaxBatch + 1
+	for i := range lists {
+		w.mustCreate(w.tenant, webhook.Draft{
+			Dialect: "referralloop", URL: "https://receiver.example/", EventTypes: []string{webhook.AllTypes},
+			Filter: &webhook.Filter{Field: "waitlist_id", Value: fmt.Sprintf("123e4567-e89b-12d3-a456-%012d", i)},
+		})
+	}
+	of := func(list int) webhook.Publishing {
+		p := signup(goodSignup)
+		p.Fields = map[string]string{"waitlist_id": fmt.Sprintf("123e4567-e89b-12d3-a456-%012d", list)}
+		return webhook.Publishing{Batch: true, Publications: slices.Repeat([]webhook.Publication{p}, webhook.MaxBatch)}
+	}
+	for i, a := range w.mustPublish(of(lists - 1)) {
+		if a.Deliveries != 1 {
+			t.Fatalf("event %d has %d deliveries", i, a.Deliveries)
+		}
+	}
+	for _, a := range w.mustPublish(of(lists)) {
+		if a.Deliveries != 0 {
+			t.Fatal("an event that nobody wants is delivered")
+		}
+	}
+}
+
 func TestABatchHasOneToAThousandEvents(t *testing.T) {
 	w := mustStarted(t)
 	for _, n := range []int{0, webhook.MaxBatch + 1} {

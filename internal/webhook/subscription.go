@@ -217,7 +217,7 @@ func (d Draft) build() (*Subscription, error) {
 	if d.Dialect != "" {
 		known, ok := dialects.Get(d.Dialect)
 		if !ok {
-			return nil, problem.InvalidField("dialect", "is not a dialect that is spoken here")
+			return nil, problem.InvalidField("dialect", "must be one of %s", dialects.Names())
 		}
 		dialect = known
 	}

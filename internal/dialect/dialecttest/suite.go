@@ -185,16 +185,38 @@ func (s Suite) scopes(t *testing.T) {
 // revokedMeanwhile revokes the key after it was accepted: while the body arrives,
 // and while the URL is looked up.
 func (s Suite) revokedMeanwhile(t *testing.T) {
-	for after := 1; after <= 2; after++ {
+	t.Run("while the body arrives", func(t *testing.T) {
 		w, a := s.world(t, nil)
 		key, plaintext := w.MustNewKey(a.Tenant, tenant.NewKey{Dialect: w.API.Name()})
-		api := &interrupted{API: w.API, after: after, by: func() {
-			if err := w.Tenants.RevokeKey(t.Context(), a.ID, key.ID); err != nil {
-				t.Error(err)
-			}
-		}}
+		api := &interrupted{API: w.API, after: 1, by: func() { w.revoke(a.Tenant, key) }}
 		s.refused(t, w, s.serve(t, dialect.New(api, dialect.Options{}), s.Create.of(a.Tenant, ""), s.Auth(plaintext)), problem.Unauthenticated)
 		s.nothingIsThere(t, w, a.Tenant)
+	})
+	t.Run("while the URL is looked up", func(t *testing.T) {
+		w, a := s.world(t, nil)
+		key, plaintext := w.MustNewKey(a.Tenant, tenant.NewKey{Dialect: w.API.Name()})
+		lookedUp := false
+		w.LookedUp = func() { lookedUp = true; w.revoke(a.Tenant, key) }
+		s.refused(t, w, s.serve(t, dialect.New(w.API, dialect.Options{}), s.Create.of(a.Tenant, ""), s.Auth(plaintext)), problem.Unauthenticated)
+		s.nothingIsThere(t, w, a.Tenant)
+		if !lookedUp {
+			t.Error("the URL was not looked up")
+		}
+	})
+	for _, change := range s.One {
+		if !strings.Contains(change.Body, "https://") {
+			continue
+		}
+		t.Run("while the URL of a change is looked up", func(t *testing.T) {
+			w, a := s.world(t, nil)
+			key, plaintext := w.MustNewKey(a.Tenant, tenant.NewKey{Dialect: w.API.Name()})
+			sub := w.MustSubscribe(a.Tenant, webhook.Draft{Dialect: w.API.Name(), URL: "https://before.example.com/x", EventTypes: []string{webhook.AllTypes}})
+			w.LookedUp = func() { w.revoke(a.Tenant, key) }
+			s.refused(t, w, s.serve(t, dialect.New(w.API, dialect.Options{}), change.of(a.Tenant, s.ID(sub)), s.Auth(plaintext)), problem.Unauthenticated)
+			if kept := s.only(t, w, a.Tenant); kept.URL != sub.URL || !kept.UpdatedAt.Equal(sub.UpdatedAt) {
+				t.Errorf("it was changed to %s", kept.URL)
+			}
+		})
 	}
 }
 

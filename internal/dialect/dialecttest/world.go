@@ -47,6 +47,9 @@ type World struct {
 	Status   int
 	Answer   string // the body of the endpoint's answer
 
+	// LookedUp is called while a name is looked up; nil: nothing happens then.
+	LookedUp func()
+
 	t testing.TB
 }
 
@@ -98,7 +101,7 @@ func (w *World) serveServices(database *db.DB, box *secret.Box) {
 	}))
 	w.t.Cleanup(endpoint.Close)
 	guard, err := netguard.New(netguard.Config{
-		Resolver: names{},
+		Resolver: names{w},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, endpoint.Listener.Addr().String())
 		},
@@ -128,10 +131,13 @@ func (w *World) serveServices(database *db.DB, box *secret.Box) {
 }
 
 // names resolves what World says.
-type names struct{}
+type names struct{ of *World }
 
 // LookupNetIP returns the one address of a name.
-func (names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (n names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if n.of.LookedUp != nil {
+		n.of.LookedUp()
+	}
 	switch {
 	case host == "private.example.com":
 		return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil
@@ -170,6 +176,14 @@ func (w *World) MustNewKey(t tenant.Tenant, n tenant.NewKey) (tenant.Key, string
 		w.t.Fatal(err)
 	}
 	return key, plaintext
+}
+
+// revoke ends a key.
+func (w *World) revoke(t tenant.Tenant, key tenant.Key) {
+	w.t.Helper()
+	if err := w.Tenants.RevokeKey(w.t.Context(), t.ID, key.ID); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // MustSubscribe makes a subscription natively.

@@ -362,6 +362,22 @@ func TestAWebhookIsTriedBeforeItIsSaved(t *testing.T) {
 	mustRefuse(t, c.send("GET", "/webhooks/test", ""), http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED_CODE")
 }
 
+func TestATestWhoseKeyIsRevokedWhileTheURLIsLookedUpSendsNothing(t *testing.T) {
+	c := newClient(t)
+	key, plaintext := c.MustNewKey(c.Tenant, tenant.NewKey{Dialect: "rehook"})
+	c.LookedUp = func() {
+		if err := c.Tenants.RevokeKey(t.Context(), c.ID, key.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	mustRefuse(t, c.Send("POST", "/webhooks/test", body, auth(plaintext)), http.StatusUnauthorized, "UNAUTHORIZED_CODE")
+	select {
+	case got := <-c.Received:
+		t.Errorf("something was sent to %s", got.URL)
+	default:
+	}
+}
+
 func TestATestSucceedsWith200Only(t *testing.T) {
 	c := newClient(t)
 	for _, status := range []int{201, 204, 301, 400, 410, 500} {

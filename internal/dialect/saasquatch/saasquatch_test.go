@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect/dialecttest"
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
@@ -236,5 +237,63 @@ func TestWhatIsWrongIsSaidInTheVendorsWords(t *testing.T) {
 	want(t, w.Send(http.MethodGet, acmes, "", auth), http.StatusOK, `[]`)
 	if allow := w.Send(http.MethodPost, one, created, auth).Header.Get("Allow"); allow != "DELETE" {
 		t.Errorf("Allow is %q", allow)
+	}
+}
+
+func TestEachAttemptIsSignedWithTheKeyThatIsCurrentThen(t *testing.T) {
+	w := dialecttest.NewWorld(t, saasquatch.New, nil)
+	acme := w.MustTenant("acme")
+	first, firstKey := w.MustNewKey(acme, tenant.NewKey{Dialect: "saasquatch"})
+	sub := w.MustSubscribe(acme, webhook.Draft{Dialect: "saasquatch", URL: endpoint, EventTypes: []string{webhook.AllTypes}})
+	published, _, err := w.Webhooks.Publish(t.Context(), acme.ID, webhook.Publishing{Publications: []webhook.Publication{
+		{Dialect: "saasquatch", Type: "theme.publish.finished", Data: []byte(`{"newAssetsVersion":"CQOkemZF"}`)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSignedBy := func(when, key string) {
+		t.Helper()
+		got := w.MustReceive()
+		mac := hmac.New(sha1.New, []byte(key))
+		mac.Write([]byte(got.Body))
+		if signature := base64.StdEncoding.EncodeToString(mac.Sum(nil)); got.Header.Get("X-Hook-Signature") != signature {
+			t.Errorf("%s it is signed %q, want %q", when, got.Header.Get("X-Hook-Signature"), signature)
+		}
+	}
+	retry := func() {
+		t.Helper()
+		if _, err := w.Webhooks.Retry(t.Context(), acme.ID, published[0].ID, sub.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke := func(key tenant.Key) {
+		t.Helper()
+		if err := w.Tenants.RevokeKey(t.Context(), acme.ID, key.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSignedBy("at first", firstKey)
+
+	second, secondKey, err := w.Tenants.RollKey(t.Context(), acme.ID, first.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	retry()
+	wantSignedBy("once the key was rolled", secondKey)
+
+	revoke(second)
+	retry()
+	wantSignedBy("once the new key was revoked, and the old one still goes on,", firstKey)
+
+	revoke(first)
+	retry()
+	w.Eventually("the attempt without a key is on record", func() bool {
+		d, _, err := w.Webhooks.Delivery(t.Context(), acme.ID, published[0].ID, sub.ID)
+		return err == nil && d.Reason == "configuration"
+	})
+	select {
+	case got := <-w.Received:
+		t.Errorf("without a key it was sent, signed %q", got.Header.Get("X-Hook-Signature"))
+	default:
 	}
 }

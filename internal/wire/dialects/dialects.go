@@ -4,6 +4,7 @@ package dialects
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/partnerstack"
@@ -20,6 +21,15 @@ var All = []wire.Dialect{
 	referralloop.Dialect{},
 	rehook.Dialect{},
 	partnerstack.Dialect{},
+}
+
+// Names lists the dialects' names for a sentence, with commas between.
+func Names() string {
+	names := make([]string, len(All))
+	for i, d := range All {
+		names[i] = d.Name()
+	}
+	return strings.Join(names, ", ")
 }
 
 // Get returns the dialect of that name.

@@ -31,3 +31,9 @@ func TestADialectIsFoundByItsNameAlone(t *testing.T) {
 		t.Error("the default is not the standard one")
 	}
 }
+
+func TestTheNamesStandInTheOrderOfAll(t *testing.T) {
+	if got, want := dialects.Names(), "standard, saasquatch, referralloop, rehook, partnerstack"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -33,6 +33,17 @@ func (Dialect) Catalogue(s wire.Settings) []wire.EventType {
 // printed is the catalogue of those who want the page's slips.
 var printed = asPrinted(catalogue)
 
+// published are the names of the catalogue that Resolve accepts.
+var published = func() []string {
+	var names []string
+	for _, t := range catalogue {
+		if t.Name != testType {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}()
+
 var catalogue = []wire.EventType{
 	{
 		Name:        "agreement.accepted",

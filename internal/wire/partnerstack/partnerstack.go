@@ -64,8 +64,8 @@ func (Dialect) Resolve(eventType string) (string, error) {
 		return "", errors.New("is required")
 	case eventType == testType:
 		return "", errors.New("is the event that tests an endpoint, which only Grapevine sends")
-	case !slices.ContainsFunc(catalogue, func(e wire.EventType) bool { return e.Name == eventType }):
-		return "", errors.New("is not one of PartnerStack's event types, such as customer.created or partner_team.member_removed; the list of event types has them all")
+	case !slices.Contains(published, eventType):
+		return "", errors.New("is no event type of PartnerStack, which has " + strings.Join(published, ", "))
 	}
 	return eventType, nil
 }

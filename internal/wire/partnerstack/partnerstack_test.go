@@ -95,8 +95,8 @@ func TestOnlyTheTypesOfThePageAreKnown(t *testing.T) {
 			t.Errorf("%.40q is accepted as %.40q", bad, got)
 			continue
 		}
-		if text := err.Error(); !strings.Contains(text, "such as customer.created") || len(text) > 300 {
-			t.Errorf("%.40q: %.400s", bad, text)
+		if text := err.Error(); !strings.Contains(text, "partner_team.member_removed") || len(text) > 600 {
+			t.Errorf("%.40q: %.700s", bad, text)
 		}
 	}
 	for _, bad := range []string{"", "webhook.test"} {
