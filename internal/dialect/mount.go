@@ -29,12 +29,15 @@ func (m Mount) Handler() http.Handler {
 	})
 }
 
-// Rooted serves one dialect at the root, except for what is well known: receivers
-// look for the server's public keys at the host that they know.
+// keySet is the one native path at a dialect's host: receivers look for the
+// server's public keys at the host that they know.
+const keySet = "/.well-known/jwks.json"
+
+// Rooted serves one dialect at the root, and the server's public keys.
 func (m Mount) Rooted(name string) http.Handler {
 	api := m.Dialects[name]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.EscapedPath(), "/.well-known/") {
+		if r.URL.EscapedPath() == keySet {
 			m.Native.ServeHTTP(w, r)
 			return
 		}

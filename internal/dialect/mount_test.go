@@ -43,6 +43,7 @@ func TestARequestGoesToTheDialectThatItsPathOrHostNames(t *testing.T) {
 		{"hooks.example.com", "/referralloop/api/v1/webhooks", "rehook /referralloop/api/v1/webhooks"},
 		{"hooks.example.com", "/v1/events", "rehook /v1/events"},
 		{"hooks.example.com", "/.well-known/jwks.json", "native /.well-known/jwks.json"},
+		{"hooks.example.com", "/.well-known/../v1/tenants", "rehook /.well-known/../v1/tenants"},
 		{"hooks.example.com", "/x/../.well-known/jwks.json", "rehook /x/../.well-known/jwks.json"},
 		{"hooks.example.com.evil.example", "/webhooks", "native /webhooks"},
 		{"", "/webhooks", "native /webhooks"},

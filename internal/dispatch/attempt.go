@@ -53,6 +53,9 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 	req, err := a.request(netguard.WithTiming(ctx, &timing), sub, msg, traceparent)
 	if err != nil {
 		result.Verdict, result.Reason, result.Error = wire.Refused, reasonConfiguration, err.Error()
+		if errors.Is(err, errUnread) {
+			result.Reason = reasonUnread
+		}
 		return result
 	}
 	start := time.Now()
@@ -83,7 +86,12 @@ func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg 
 const (
 	reasonConfiguration wire.Reason = "configuration" // what the subscription asks for can't be applied
 	reasonInternal      wire.Reason = "internal"
+	// reasonUnread says that the database could not be asked for the tenant's keys:
+	// nothing is known of the endpoint, and the attempt does not count.
+	reasonUnread wire.Reason = "keys_unread"
 )
+
+var errUnread = errors.New("the tenant's keys can't be read now")
 
 // request builds the signed request.
 func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) (*http.Request, error) {
@@ -138,6 +146,9 @@ func (a *Attempter) signer(ctx context.Context, sub *webhook.Subscription, now t
 		return signer, nil
 	}
 	as, err := a.identify(ctx, sub.TenantID, sub.Dialect.Name())
+	if webhook.Unavailable(err) || ctx.Err() != nil {
+		return nil, errUnread
+	}
 	if err != nil {
 		return nil, errors.New("the tenant's keys can't be read, or it does not speak the dialect any more")
 	}

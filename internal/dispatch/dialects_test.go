@@ -423,6 +423,27 @@ func TestATenantWithoutAKeyOfTheDialectSendsNothingUnsigned(t *testing.T) {
 	})
 }
 
+func TestAnAttemptWhoseKeysCanNotBeReadDoesNotCount(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var in inbox
+		sub := mustListen(t, s, webhook.Draft{Dialect: "saasquatch"}, in.then(func(n int) int { return []int{500, 200}[n-1] }))
+		event := mustPublishTheme(t, s)
+		settle(time.Minute)
+		as := s.Identity.Swap(nil)
+		settle(time.Hour) // the second attempt is due
+		d, attempts := s.MustDelivery(t, event, sub)
+		if d.Status != webhook.Retrying || len(attempts) != 1 || len(in.all()) != 1 {
+			t.Fatalf("without keys it is %s after %d attempts and %d requests", d.Status, len(attempts), len(in.all()))
+		}
+		s.Identity.Store(as)
+		settle(5 * time.Second)
+		d, attempts = s.MustDelivery(t, event, sub)
+		if d.Status != webhook.Delivered || len(attempts) != 2 || len(in.all()) != 2 {
+			t.Errorf("it is %s after %d attempts and %d requests", d.Status, len(attempts), len(in.all()))
+		}
+	})
+}
+
 func TestRehookSendsTheCredentialsAndHeadersOfItsConfiguration(t *testing.T) {
 	bubble(t, func(t *testing.T, s *testkit.Sender) {
 		var in inbox

@@ -417,6 +417,10 @@ func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 	}
 	a := d.send(t)
 	t.job.Body = nil // outcomes may have to wait, and need none
+	if a.Reason == reasonUnread {
+		d.log.Error("keys_not_read", slog.String("tenant_id", id.Tenant.Format(t.job.TenantID)), slog.String("event_id", id.Event.Format(t.job.EventID)))
+		return webhook.Outcome{Job: t.job, Attempt: a}, false
+	}
 	if d.ctx.Err() != nil && (a.ResponseStatus == 0 || a.Reason == wire.Reason(netguard.ClassCanceled)) {
 		return webhook.Outcome{Job: t.job, Attempt: a}, false
 	}

@@ -29,7 +29,8 @@ type Sender struct {
 	Dispatcher *dispatch.Dispatcher
 	Attempter  *dispatch.Attempter
 	Tenant     id.ID
-	Identity   atomic.Pointer[wire.Identity] // of the tenant in every dialect
+	// Identity is the tenant's in every dialect; nil: the database can't be asked.
+	Identity atomic.Pointer[wire.Identity]
 
 	key  secret.Key
 	link *link
@@ -174,7 +175,10 @@ func (s *Sender) MustDelivery(t testing.TB, event id.ID, sub *webhook.Subscripti
 }
 
 func (s *Sender) identify(context.Context, id.ID, string) (*wire.Identity, error) {
-	return s.Identity.Load(), nil
+	if as := s.Identity.Load(); as != nil {
+		return as, nil
+	}
+	return nil, db.ErrUnavailable
 }
 
 // Identify takes every tenant for a test tenant that speaks every dialect and has
