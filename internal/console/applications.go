@@ -43,6 +43,7 @@ type webhookView struct {
 	Dialect string
 	Events  []string
 	All     bool
+	Only    restriction
 	Enabled bool
 	Reason  string // why it is disabled
 }
@@ -51,7 +52,7 @@ func viewWebhook(t tenant.Tenant, sub *webhook.Subscription) webhookView {
 	return webhookView{
 		ID: id.Subscription.Format(sub.ID), Path: webhookPath(t, sub.ID), URL: sub.URL, Dialect: sub.Dialect.Name(),
 		Events: sub.EventTypes, All: len(sub.EventTypes) == 1 && sub.EventTypes[0] == webhook.AllTypes,
-		Enabled: sub.Enabled, Reason: sub.Reason,
+		Only: restrictedTo(sub.Filter), Enabled: sub.Enabled, Reason: sub.Reason,
 	}
 }
 

@@ -2,28 +2,14 @@ package console_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/grapevine-hq/grapevine/internal/console"
@@ -32,313 +18,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
-
-// Not -update: a picture has the time and a port in it, and differs each time.
-var screenshots = flag.Bool("screenshots", false, "write docs/screenshots anew")
-
-// chromium starts a browser that reaches this machine only. Without one the test
-// is skipped, except under CI=true.
-func chromium(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is missing: scripts/tools.sh browser installs it")
-		}
-		t.Skip("chromium is missing: scripts/tools.sh browser installs it")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
-	)
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(ctx)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx); cancel() })
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("chromium does not start: %v", err)
-	}
-	return ctx
-}
-
-// screen is how a page is looked at.
-type screen struct {
-	name          string
-	width, height int64
-	dark          bool
-	noScript      bool
-}
-
-var screens = []screen{
-	{name: "light", width: 1200, height: 800},
-	{name: "dark", width: 1200, height: 800, dark: true},
-	{name: "phone", width: 390, height: 844},
-	{name: "without-scripts", width: 1200, height: 800, noScript: true},
-}
-
-// tab is a tab of the browser, on which nothing may go wrong unseen.
-type tab struct {
-	t      *testing.T
-	ctx    context.Context
-	screen screen
-	origin string
-
-	expected []string // what the browser may note
-
-	mu       sync.Mutex
-	troubles []string
-}
-
-// MustTab opens a tab with cookies of its own. At the end of the test nothing
-// may have been refused, thrown or asked of another server.
-func MustTab(t *testing.T, browser context.Context, s screen, origin string) *tab {
-	t.Helper()
-	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(closeTab)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx, screen: s, origin: origin}
-	scheme := "light"
-	if s.dark {
-		scheme = "dark"
-	}
-	if err := chromedp.Listen(ctx, b.hear); err != nil {
-		t.Fatal(err)
-	}
-	b.do(
-		chromedp.EmulateViewport(s.width, s.height),
-		command(emulation.SetEmulatedMedia.Method, func(ctx context.Context) error {
-			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
-			})
-			return err
-		}),
-		command(emulation.SetScriptExecutionDisabled.Method, func(ctx context.Context) error {
-			_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: s.noScript})
-			return err
-		}),
-	)
-	t.Cleanup(func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for _, trouble := range b.troubles {
-			t.Error(trouble)
-		}
-	})
-	return b
-}
-
-// command runs a command of the protocol.
-func command(name string, run func(ctx context.Context) error) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		if err := run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
-	})
-}
-
-// hear notes what a person would not see.
-func (b *tab) hear(event any) {
-	note := func(format string, args ...any) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.troubles = append(b.troubles, fmt.Sprintf(format, args...))
-	}
-	switch event := event.(type) {
-	case *runtime.EventExceptionThrown:
-		note("a script failed: %s", event.ExceptionDetails.Text)
-	case *runtime.EventConsoleAPICalled:
-		note("a script wrote to the console: %s", event.Type)
-	case *log.EventEntryAdded:
-		if !slices.ContainsFunc(b.expected, func(text string) bool { return strings.Contains(event.Entry.Text, text) }) {
-			note("the browser notes: %s %s", event.Entry.Text, event.Entry.URL)
-		}
-	case *page.EventJavascriptDialogOpening:
-		note("a dialog opens: %s", event.Message)
-	case *network.EventRequestWillBeSent:
-		if !strings.HasPrefix(event.Request.URL, b.origin+"/console") && !strings.HasPrefix(event.Request.URL, "about:") {
-			note("the page asks for %s", event.Request.URL)
-		}
-	}
-}
-
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	for _, step := range steps {
-		if err := chromedp.Do(b.ctx, step); err != nil {
-			b.t.Fatalf("%s: %v\n%s", b.screen.name, err, b.shown())
-		}
-	}
-}
-
-// shown returns what is on the page, for the one who reads why a test failed.
-func (b *tab) shown() string {
-	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
-	if err != nil {
-		return err.Error()
-	}
-	return text
-}
-
-func (b *tab) open(path string) {
-	b.t.Helper()
-	b.do(chromedp.Navigate(b.origin + path))
-}
-
-// see waits until what the selector finds is visible and has the text.
-func (b *tab) see(selector, text string) {
-	b.t.Helper()
-	condition := fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.checkVisibility() && e.innerText.includes(%s))`, quoted(selector), quoted(text))
-	if err := b.wait(condition); err != nil {
-		b.t.Fatalf("%s: %q is not seen in %s: %v\n%s", b.screen.name, text, selector, err, b.shown())
-	}
-}
-
-// wait asks again and again, over navigations, until a condition holds.
-func (b *tab) wait(condition string) error {
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
-	defer cancel()
-	for {
-		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
-		if holds {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func quoted(text string) string {
-	b, err := json.Marshal(text)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
-
-func (b *tab) click(selector string) {
-	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
-}
-
-// press presses a button of the dialog and waits for the dialog that follows.
-func (b *tab) press(button string) {
-	b.t.Helper()
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#dialog").dataset.old = "yes"`))
-	b.click(fmt.Sprintf(`button[value=%q]`, button))
-	if err := b.wait(`!!document.querySelector("#dialog:not([data-old])")`); err != nil {
-		b.t.Fatalf("%s: nothing follows %s: %v\n%s", b.screen.name, button, err, b.shown())
-	}
-}
-
-func (b *tab) write(selector, text string) {
-	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
-}
-
-// set puts a text into a field at once.
-func (b *tab) set(selector, text string) {
-	b.t.Helper()
-	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector(%s).value = %s`, quoted(selector), quoted(text))))
-}
-
-func (b *tab) value(selector string) string {
-	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector(%s).value`, quoted(selector))))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return value
-}
-
-// photograph checks how the page is made, and keeps its picture with -screenshots.
-func (b *tab) photograph(name string) {
-	b.t.Helper()
-	b.wellMade(name)
-	if !*screenshots || b.screen.noScript {
-		return
-	}
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	path := filepath.Join("..", "..", "docs", "screenshots", fmt.Sprintf("%s-%s.png", name, b.screen.name))
-	if err := os.WriteFile(path, picture, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// wellMade demands what every page has to keep to, and what no reviewer sees
-// reliably.
-func (b *tab) wellMade(name string) {
-	b.t.Helper()
-	faults, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](faultsOfPage))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, fault := range faults {
-		b.t.Errorf("%s, %s: %s", name, b.screen.name, fault)
-	}
-}
-
-// faultsOfPage lists what is wrong with a page: something wider than the screen,
-// ids that are there twice, fields without a label, text that is hard to read.
-const faultsOfPage = `(() => {
-  const faults = [];
-  const root = document.documentElement;
-  if (root.scrollWidth > innerWidth) faults.push('it is ' + root.scrollWidth + ' wide on a screen of ' + innerWidth);
-  if (!root.lang) faults.push('it has no language');
-  if (document.querySelectorAll('h1').length !== 1) faults.push('it has ' + document.querySelectorAll('h1').length + ' first headings');
-  const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
-  for (const id of ids.filter((id, i) => ids.indexOf(id) !== i)) faults.push('the id ' + id + ' is there twice');
-  for (const e of document.querySelectorAll('[aria-describedby],[aria-labelledby]')) {
-    for (const id of ((e.getAttribute('aria-describedby') || '') + ' ' + (e.getAttribute('aria-labelledby') || '')).split(' ')) {
-      if (id && !document.getElementById(id)) faults.push('nothing has the id ' + id + ', which describes something');
-    }
-  }
-  for (const e of document.querySelectorAll('[hidden]')) {
-    if (e.checkVisibility()) faults.push('what is hidden can be seen: ' + e.outerHTML.slice(0, 100));
-  }
-  for (const e of document.querySelectorAll('input:not([type=hidden]):not([hidden]), select, textarea')) {
-    if (!e.labels.length) faults.push('the field ' + e.name + ' has no label');
-  }
-  for (const e of document.querySelectorAll('a, button')) {
-    if (!e.innerText.trim() && !e.getAttribute('aria-label')) faults.push('a link or button says nothing: ' + e.outerHTML.slice(0, 100));
-  }
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgba = colour => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const ground = e => {
-    const layers = [];
-    for (; e; e = e.parentElement) {
-      const layer = rgba(getComputedStyle(e).backgroundColor);
-      if (layer[3]) layers.push(layer);
-      if (layer[3] === 255) break;
-    }
-    return layers.reduceRight((under, [r, g, b, a]) => [r, g, b].map((c, i) => (c * a + under[i] * (255 - a)) / 255), [255, 255, 255]);
-  };
-  const luminance = c => c.slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !e.checkVisibility() || e.closest('noscript, .unseen, .skip, option')) continue;
-    const style = getComputedStyle(e);
-    const [light, dark] = [luminance(rgba(style.color)), luminance(ground(e))].sort((a, b) => b - a);
-    const contrast = (light + 0.05) / (dark + 0.05);
-    if (contrast < 4.5) faults.push('"' + walker.currentNode.data.trim().slice(0, 40) + '" has a contrast of ' + contrast.toFixed(2));
-  }
-  return [...new Set(faults)];
-})()`
 
 // server is the console on a real socket, with everything that sends.
 type server struct {
@@ -398,9 +77,11 @@ func (w *world) serve(t *testing.T) {
 }
 
 func TestInABrowserAWebhookIsAddedAndADeliveryRetried(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
-	for _, screen := range screens {
+	for _, screen := range []screen{light, dark, phone, withoutScripts} {
 		t.Run(screen.name, func(t *testing.T) {
+			t.Parallel()
 			s := MustServer(t)
 			a := s.MustAccount("sunny-growth")
 			b := MustTab(t, browser, screen, s.url)
@@ -410,6 +91,73 @@ func TestInABrowserAWebhookIsAddedAndADeliveryRetried(t *testing.T) {
 			b.click(".who button")
 			b.see("h1", "Sign in")
 		})
+	}
+}
+
+func TestInABrowserAWebhookOfAnotherDialectIsAdded(t *testing.T) {
+	t.Parallel()
+	browser := chromium(t)
+	for _, screen := range []screen{light, withoutScripts} {
+		t.Run(screen.name, func(t *testing.T) {
+			t.Parallel()
+			s := MustServer(t)
+			a := s.MustAccount("sunny-growth")
+			b := MustTab(t, browser, screen, s.url)
+			b.expected = []string{"status of 422"}
+			b.do(chromedp.Navigate(s.console.NewLink()))
+			b.click("main button")
+			b.see("h1", "Applications")
+			b.addRestrictedWebhook(s, a)
+		})
+	}
+}
+
+const waitlist = "123e4567-e89b-12d3-a456-426614174000"
+
+// addRestrictedWebhook adds one in the dialect of ReferralLoop, for one waitlist.
+func (b *tab) addRestrictedWebhook(s *server, a account) {
+	b.t.Helper()
+	b.click("section a.primary") // + Add new
+	b.see(".manner", "10 attempts")
+	b.choose("referralloop")
+	b.see(".manner", "5 attempts, after waits of 1 min, 5 min, 15 min, 1 h")
+	b.see("#events", "signup.position_changed")
+	b.write("#url", s.receiver.URL+"/waitlist")
+	b.write("#only", "my waitlist")
+	b.press("test")
+	b.see("#only-wrong", "The waitlist_id must be a UUID")
+	b.set("#only", waitlist)
+	b.press("test")
+	b.see("#outcome", "The endpoint answered 200")
+	if got := b.value("#only"); got != waitlist {
+		b.t.Errorf("%s: the waitlist is %q after the test", b.screen.name, got)
+	}
+	b.click(`input[value="signup.created"]`)
+	b.click(`input[value="signup.position_changed"]`)
+	b.photograph("add-restricted-webhook")
+	b.click(".foot button")
+	b.see(".panel.good", "The webhook is saved")
+	b.see(".secret code", "")
+	b.see("dl", "signup.created signup.position_changed only of waitlist_id "+waitlist)
+	b.wellMade("a restricted webhook")
+	b.open(applicationPath(a))
+	b.see("tr", waitlist)
+	b.wellMade("the list of restricted webhooks")
+}
+
+// choose selects a dialect as somebody does: with a script the dialog follows by
+// itself, without one a button is there for it.
+func (b *tab) choose(dialect string) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#dialog").dataset.old = "yes"`))
+	b.set("#dialect", dialect)
+	if b.screen.noScript {
+		b.press("events")
+		return
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#dialect").dispatchEvent(new Event("change", {bubbles: true}))`))
+	if err := b.wait(`!!document.querySelector("#dialog:not([data-old])")`); err != nil {
+		b.t.Fatalf("%s: nothing follows the choice: %v\n%s", b.screen.name, err, b.shown())
 	}
 }
 
@@ -483,7 +231,7 @@ func (b *tab) retryDelivery(s *server, a account) {
 	s.broken.Store(false)
 	s.MustPublish(a, "signup.completed", `{"email":"mike@example.com"}`)
 	s.MustPublish(a, "reward.created", `{"reward":"rwd_31","amount":1000,"currency":"EUR"}`)
-	b.see("#live tr:first-child .badge", "Delivered")
+	b.reloadUntil(`document.querySelector("#live tr:first-child .badge")?.innerText.includes("Delivered")`)
 	b.photograph("deliveries")
 	b.click("tr:last-child td a")
 	b.see(".timeline", "Attempt 1: answered 500")
@@ -494,13 +242,30 @@ func (b *tab) retryDelivery(s *server, a account) {
 	if err := b.wait(`!!document.querySelector("h1 .badge") && !document.querySelector("h1 .badge.failed")`); err != nil {
 		b.t.Fatalf("%s: the delivery is not retried: %v\n%s", b.screen.name, err, b.shown())
 	}
-	b.refresh()
-	b.see(".timeline", "Attempt 2: answered 200")
+	b.reloadUntil(`document.querySelector(".timeline")?.innerText.includes("Attempt 2: answered 200")`)
 	b.see("h1 .badge", "Delivered")
 	b.see(".outlook", "Nothing more is sent")
 	b.open("/console/applications")
 	b.see("tr", "/ledger")
 	b.photograph("applications")
+}
+
+// reloadUntil loads the page again until a condition holds, which is quicker than
+// to wait until the page does so by itself.
+func (b *tab) reloadUntil(condition string) {
+	b.t.Helper()
+	for !b.holds(condition) {
+		b.do(chromedp.Reload())
+	}
+}
+
+func (b *tab) holds(condition string) bool {
+	b.t.Helper()
+	holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+condition+")"))
+	if err != nil {
+		b.t.Fatalf("%s: %v\n%s", b.screen.name, err, b.shown())
+	}
+	return holds
 }
 
 // refresh chooses that the page loads itself again, where no script does.
@@ -509,11 +274,7 @@ func (b *tab) refresh() {
 	if !b.screen.noScript {
 		return
 	}
-	offered, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`!!document.querySelector('.updates a')`))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if offered {
+	if b.holds(`document.querySelector('.updates a')`) {
 		b.click(".updates a")
 	}
 }

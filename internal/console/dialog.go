@@ -25,10 +25,17 @@ type draft struct {
 	All      bool            // every event of the dialect
 	Chosen   map[string]bool // of the catalogue
 	Own      string          // further event types, one a line
+
+	// Only is what events are restricted to, by the field of the envelope; "":
+	// they are not. By the field, since that of one dialect is none of another's.
+	Only map[string]string
 }
 
 // headerRow is a line of the headers. An empty one counts as none.
 type headerRow struct{ Name, Value string }
+
+// onlyParameter begins the name of the value that a field is restricted to.
+const onlyParameter = "only."
 
 // maxHeaderRows is as many as a webhook may have.
 const maxHeaderRows = 20
@@ -38,7 +45,12 @@ func readDraft(form url.Values) draft {
 	d := draft{
 		Dialect: form.Get("dialect"), URL: strings.TrimSpace(form.Get("url")),
 		User: form.Get("user"), Password: form.Get("password"),
-		All: form.Get("scope") == "all", Chosen: make(map[string]bool), Own: form.Get("own"),
+		All: form.Get("scope") == "all", Chosen: make(map[string]bool), Own: form.Get("own"), Only: make(map[string]string),
+	}
+	for name := range form {
+		if field, ok := strings.CutPrefix(name, onlyParameter); ok {
+			d.Only[field] = strings.TrimSpace(form.Get(name))
+		}
 	}
 	for _, name := range form["event"] {
 		d.Chosen[name] = true
@@ -112,7 +124,8 @@ func (d draft) auth() webhook.Auth {
 }
 
 // noteRefusal sorts what the service found wrong to the fields of the form.
-func (d draft) noteRefusal(wrong mistakes, refusal *problem.Error, chosen int) {
+func (p dialogPage) noteRefusal(refusal *problem.Error) {
+	d, wrong, chosen := p.Draft, p.Wrong, p.chosen()
 	for _, f := range refusal.Fields {
 		field, label := "form", f.Name
 		switch {
@@ -127,6 +140,8 @@ func (d draft) noteRefusal(wrong mistakes, refusal *problem.Error, chosen int) {
 			field, label = "user", "The user id"
 		case f.Name == "auth.password":
 			field, label = "password", "The password"
+		case f.Name == "filter":
+			field, label = "only", "The "+p.Only.Field
 		case f.Name == "event_types":
 			field, label = "events", "The choice"
 		case strings.HasPrefix(f.Name, "event_types["):
@@ -168,6 +183,8 @@ type dialogPage struct {
 	frame
 	Draft    draft
 	Dialects []string
+	Manner   manner
+	Only     restriction
 	Families []family
 	TakesOwn bool
 	Wrong    mistakes
@@ -190,9 +207,23 @@ func (p dialogPage) Lines() []mistake {
 	for i := range p.Draft.Headers {
 		add(headerField(i))
 	}
+	add("only")
 	add("events")
 	add("own")
 	return lines
+}
+
+// chosen counts the events that are chosen from the catalogue.
+func (p dialogPage) chosen() int {
+	n := 0
+	for _, f := range p.Families {
+		for _, e := range f.Events {
+			if e.Chosen {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 type mistake struct{ Field, Text string }
@@ -204,7 +235,7 @@ func (p dialogPage) HeaderWrong(i int) string { return p.Wrong[headerField(i)] }
 func (p dialogPage) LastHeader(i int) bool { return i == len(p.Draft.Headers)-1 }
 
 // dialog returns the page for what was typed, and the dialect that it means.
-func (c *Console) dialog(v *visit, d draft) (dialogPage, wire.Dialect) {
+func (c *Console) dialog(ctx context.Context, v *visit, d draft) (dialogPage, wire.Dialect, error) {
 	spoken := dialectsOf(v.application)
 	dialect := spoken[0]
 	page := dialogPage{frame: v.frame("Add a webhook").tab("webhooks"), Wrong: make(mistakes), Focus: "url"}
@@ -223,13 +254,19 @@ func (c *Console) dialog(v *visit, d draft) (dialogPage, wire.Dialect) {
 	}
 	page.Retype, d.Password = d.Password != "", ""
 	page.Draft = d
+	page.Only = restrictionOf(dialect, d.Only)
 	page.Families = familiesOf(catalogueOf(dialect), d.Chosen)
 	page.TakesOwn = takesOwnTypes(dialect)
-	return page, dialect
+	var err error
+	page.Manner, err = c.mannerOf(ctx, v, dialect)
+	return page, dialect, err
 }
 
 func (c *Console) showDialog(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page, _ := c.dialog(v, draft{Dialect: r.URL.Query().Get("dialect")})
+	page, _, err := c.dialog(r.Context(), v, draft{Dialect: r.URL.Query().Get("dialect")})
+	if err != nil {
+		return err
+	}
 	return c.render(w, http.StatusOK, "dialog", page)
 }
 
@@ -237,7 +274,10 @@ func (c *Console) showDialog(w http.ResponseWriter, r *http.Request, v *visit) e
 // again with what was typed, unless the webhook is made.
 func (c *Console) submitDialog(w http.ResponseWriter, r *http.Request, v *visit) error {
 	typed := readDraft(r.PostForm)
-	page, dialect := c.dialog(v, typed)
+	page, dialect, err := c.dialog(r.Context(), v, typed)
+	if err != nil {
+		return err
+	}
 	switch r.PostForm.Get("do") {
 	case "events":
 		page.Focus = "events"
@@ -266,7 +306,7 @@ type submission struct {
 // is noted on the page.
 func (s submission) build(confirm webhook.ConfirmFunc, eventTypes []string) webhook.Draft {
 	return webhook.Draft{
-		Dialect: s.dialect.Name(), URL: s.typed.URL, EventTypes: eventTypes,
+		Dialect: s.dialect.Name(), URL: s.typed.URL, EventTypes: eventTypes, Filter: s.page.Only.filter(),
 		Headers: s.typed.headers(s.page.Wrong), Auth: s.typed.auth(), Confirm: confirm,
 	}
 }
@@ -282,7 +322,7 @@ func (c *Console) testDraft(w http.ResponseWriter, r *http.Request, v *visit, s 
 	if err != nil {
 		return c.showMistakes(w, r, s.page, err)
 	}
-	s.page.Outcome, s.page.Focus = outcomeOf(attempt), "outcome"
+	s.page.Outcome, s.page.Focus = outcomeOf(attempt, s.dialect), "outcome"
 	return c.render(w, http.StatusOK, "dialog", s.page)
 }
 
@@ -320,15 +360,7 @@ func (c *Console) showMistakes(w http.ResponseWriter, r *http.Request, page dial
 	if err != nil {
 		refusal := c.refusal(r, err)
 		status = refusal.Code.Status
-		chosen := 0
-		for _, f := range page.Families {
-			for _, e := range f.Events {
-				if e.Chosen {
-					chosen++
-				}
-			}
-		}
-		page.Draft.noteRefusal(page.Wrong, refusal, chosen)
+		page.noteRefusal(refusal)
 		if len(page.Wrong) == 0 {
 			page.Wrong["form"] = sentence(refusal.Detail)
 		}

@@ -151,6 +151,7 @@ func TestMistakesStandBesideTheirFields(t *testing.T) {
 		"an own type":         {url.Values{"url": {"https://hooks.example.com/"}, "event": {"webhook.test"}, "own": {"invoice.paid\nnot one"}}, "own", "Number 2 must be words"},
 		"a pattern":           {url.Values{"url": {"https://hooks.example.com/"}, "own": {"invoice.*"}}, "own", "Number 1 is a pattern"},
 		"too many types":      {url.Values{"url": {"https://hooks.example.com/"}, "own": {manyLines(101)}}, "events", "at most 100"},
+		"no waitlist":         {url.Values{"url": {"https://hooks.example.com/"}, "scope": {"all"}, "dialect": {"referralloop"}, "only.waitlist_id": {"WAITLIST"}}, "only", "The waitlist_id must be a UUID in lower case"},
 		"another dialect":     {url.Values{"url": {"https://hooks.example.com/"}, "scope": {"all"}, "dialect": {"klingon"}}, "dialect", "not a dialect that is spoken here"},
 	} {
 		page := y.press("save", c.typed)

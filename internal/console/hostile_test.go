@@ -104,7 +104,8 @@ func (h *hostileWorld) mustStore(i int, text string) {
 		Status: webhook.Failed,
 	})
 	h.mustExec(`UPDATE event SET type = $1 WHERE id = $2`, text, event)
-	h.mustExec(`UPDATE subscription SET status = 'disabled', reason = $1, event_types = $2 WHERE id = $3`, text, "["+quoted(text)+"]", sub.ID)
+	h.mustExec(`UPDATE subscription SET status = 'disabled', reason = $1, event_types = $2, filter = $3 WHERE id = $4`,
+		text, "["+quoted(text)+"]", fmt.Sprintf(`{"eq":[%[1]s,%[1]s]}`, quoted(text)), sub.ID)
 	if i == 0 {
 		h.pages = append(h.pages, webhookPath(h.account, sub)+"/delete")
 	}
@@ -151,26 +152,29 @@ func (b *tab) wantUnharmed(name string) {
 }
 
 func TestInABrowserTextFromOutsideIsOnlyRead(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	h := MustHostileWorld(t)
-	for _, screen := range []screen{{name: "wide", width: 1200, height: 800}, {name: "phone", width: 390, height: 844}} {
-		b := MustTab(t, browser, screen, h.url)
-		b.expected = []string{"status of 404"}
-		b.do(chromedp.Navigate(h.console.NewLink()))
-		b.click("main button")
-		b.see("h1", "Applications")
-		for _, path := range h.pages {
-			b.open(path)
-			b.wantUnharmed(path)
-			b.wellMade(path)
-		}
+	b := MustTab(t, browser, light, h.url)
+	b.expected = []string{"status of 404"}
+	b.do(chromedp.Navigate(h.console.NewLink()))
+	b.click("main button")
+	b.see("h1", "Applications")
+	for _, path := range h.pages {
+		b.open(path)
+		b.wantUnharmed(path)
+		b.wellMade(path)
+		b.do(chromedp.EmulateViewport(phone.width, phone.height))
+		b.wellMade(path + " on a phone")
+		b.do(chromedp.EmulateViewport(b.screen.width, b.screen.height))
 	}
 }
 
 func TestInABrowserHostileTextIsShownAsItIs(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	h := MustHostileWorld(t)
-	b := MustTab(t, browser, screens[0], h.url)
+	b := MustTab(t, browser, light, h.url)
 	b.do(chromedp.Navigate(h.console.NewLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
@@ -184,9 +188,10 @@ func TestInABrowserHostileTextIsShownAsItIs(t *testing.T) {
 }
 
 func TestInABrowserHostileTextThatIsTypedStaysText(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	h := MustHostileWorld(t)
-	b := MustTab(t, browser, screens[0], h.url)
+	b := MustTab(t, browser, light, h.url)
 	b.do(chromedp.Navigate(h.console.NewLink()))
 	b.click("main button")
 	b.see("h1", "Applications")

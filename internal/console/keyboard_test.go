@@ -47,10 +47,11 @@ func (b *tab) key(keys string) {
 }
 
 func TestInABrowserTheKeyboardIsEnough(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	s := MustServer(t)
 	a := s.MustAccount("sunny-growth")
-	b := MustTab(t, browser, screens[0], s.url)
+	b := MustTab(t, browser, light, s.url)
 	b.expected = []string{"status of 422"}
 
 	b.open("/console/sign-in")
@@ -96,10 +97,11 @@ const countQuestions = `
   window.fetch = (ask => (...args) => { window.asked++; return ask(...args); })(window.fetch);`
 
 func TestInABrowserUpdatesCanBePaused(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	s := MustServer(t)
 	a := s.MustAccount("sunny-growth")
-	b := MustTab(t, browser, screens[0], s.url)
+	b := MustTab(t, browser, light, s.url)
 	b.do(chromedp.Navigate(s.console.NewLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
@@ -124,10 +126,11 @@ func TestInABrowserUpdatesCanBePaused(t *testing.T) {
 }
 
 func TestInABrowserAPageWhoseSessionHasEndedAsksToSignIn(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	s := MustServer(t)
 	a := s.MustAccount("sunny-growth")
-	b := MustTab(t, browser, screens[0], s.url)
+	b := MustTab(t, browser, light, s.url)
 	b.expected = []string{"status of 401"}
 	b.open("/console/sign-in")
 	b.focusOn("#key")

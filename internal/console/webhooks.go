@@ -25,14 +25,20 @@ type outcome struct {
 // shownOfTest is how much of the answer to a test is shown.
 const shownOfTest = 1 << 10
 
-func outcomeOf(a webhook.Attempt) *outcome {
+func outcomeOf(a webhook.Attempt, d wire.Dialect) *outcome {
 	o := &outcome{
 		OK: a.Verdict == wire.Delivered, Answered: a.ResponseStatus != 0, Detail: a.Error,
 		Body: a.Body[:min(len(a.Body), shownOfTest)], Cut: len(a.Body) > shownOfTest,
 	}
 	switch {
-	case o.OK:
+	case o.OK && a.ResponseStatus == http.StatusOK:
 		o.Headline = fmt.Sprintf("The endpoint answered %d after %s. A delivery would succeed.", a.ResponseStatus, spell(a.Timing.Total))
+	case o.OK:
+		o.Headline = fmt.Sprintf("The endpoint answered %d after %s. A delivery would succeed: %s takes %s.",
+			a.ResponseStatus, spell(a.Timing.Total), d.Name(), successOf(d))
+	case o.Answered && a.Reason == wire.ReasonUnexpected:
+		o.Headline = fmt.Sprintf("The endpoint answered %d after %s. A delivery would fail, and be tried again: %s takes %s.",
+			a.ResponseStatus, spell(a.Timing.Total), d.Name(), successOf(d))
 	case o.Answered && a.Verdict == wire.Gone:
 		o.Headline = fmt.Sprintf("The endpoint answered %d after %s. A delivery would disable the webhook: the answer says that nothing more is wanted.",
 			a.ResponseStatus, spell(a.Timing.Total))
@@ -51,6 +57,7 @@ func outcomeOf(a webhook.Attempt) *outcome {
 type webhookPage struct {
 	frame
 	Webhook    webhookView
+	Manner     manner
 	Headers    []string // names
 	User       string   // of basic authentication; "": none
 	Bearer     bool
@@ -58,7 +65,6 @@ type webhookPage struct {
 	Made       bool           // just now
 	Secrets    []secretView   // empty: they are not shown now
 	PublicKeys []string       // those of the secrets that have one
-	Revealed   bool           // what signs is shown, if there is anything
 	Deliveries []deliveryView // the latest
 	AllPath    string         // of all its deliveries
 	Outcome    *outcome       // nil: nothing was tested
@@ -91,6 +97,11 @@ func (c *Console) viewOfWebhook(r *http.Request, v *visit) (webhookPage, *webhoo
 	for _, h := range sub.Headers {
 		page.Headers = append(page.Headers, h.Name)
 	}
+	if page.Manner, err = c.mannerOf(r.Context(), v, sub.Dialect); err != nil {
+		return webhookPage{}, nil, err
+	}
+	page.Manner.Retries = scheduleWords(sub.Schedule())
+	page.Manner.Timeout = spellWhole(sub.Timeout())
 	now := time.Now()
 	for _, d := range latest {
 		page.Deliveries = append(page.Deliveries, viewDelivery(v.application, d, now))
@@ -107,7 +118,7 @@ func (c *Console) reveal(ctx context.Context, v *visit, page *webhookPage, sub *
 	for _, s := range secrets {
 		page.Secrets = append(page.Secrets, secretView(s))
 	}
-	page.PublicKeys, page.Revealed = keys, true
+	page.PublicKeys = keys
 	return nil
 }
 
@@ -146,7 +157,7 @@ func (c *Console) testWebhook(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	page.Outcome = outcomeOf(attempt)
+	page.Outcome = outcomeOf(attempt, sub.Dialect)
 	return c.render(w, http.StatusOK, "webhook", page)
 }
 

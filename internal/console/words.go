@@ -2,6 +2,8 @@ package console
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -18,6 +20,7 @@ var shownStatuses = []webhook.Status{webhook.Pending, webhook.Delivered, webhook
 // webhook is disabled.
 var reasons = map[string]string{
 	string(wire.ReasonOK):             "accepted",
+	string(wire.ReasonUnexpected):     "a success, but not the one that the dialect asks for",
 	string(wire.ReasonRedirect):       "it redirects elsewhere, which is not followed",
 	string(wire.ReasonClientError):    "the endpoint refused it",
 	string(wire.ReasonServerError):    "the endpoint has an error",
@@ -79,6 +82,43 @@ func spell(d time.Duration) string {
 		return parts(int(d.Hours()), "h", int(d.Minutes())%60, "min")
 	default:
 		return parts(int(d/day), "d", int(d.Hours())%24, "h")
+	}
+}
+
+// spellWhole shows a duration that somebody chose: below ten seconds with no
+// fraction that is none, and no less than there is.
+func spellWhole(d time.Duration) string {
+	if time.Second <= d && d < 10*time.Second {
+		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " s"
+	}
+	return spell(d)
+}
+
+// waitsNamed is how many waits of a schedule are named one by one.
+const waitsNamed = 10
+
+// scheduleWords says when the attempts of a delivery are made.
+func scheduleWords(s wire.Schedule) string {
+	waits := make([]string, len(s.Delays))
+	var whole time.Duration
+	for i, delay := range s.Delays {
+		waits[i] = strings.ReplaceAll(spellWhole(delay), " ", "\u00a0") // no line ends in it
+		whole += delay
+	}
+	attempts := plural(len(waits)+1, "attempt")
+	jitter := ""
+	if s.Jitter > 0 {
+		jitter = fmt.Sprintf(", each ±%.0f %%", s.Jitter*100)
+	}
+	switch {
+	case len(waits) == 0:
+		return "1 attempt, and no other"
+	case len(slices.Compact(slices.Clone(s.Delays))) == 1:
+		return attempts + ", " + waits[0] + " apart" + jitter
+	case len(waits) > waitsNamed:
+		return attempts + " within " + spellWhole(whole) + jitter
+	default:
+		return attempts + ", after waits of " + strings.Join(waits, ", ") + jitter
 	}
 }
 

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 )
 
 func TestADurationIsSaidAsAPersonWould(t *testing.T) {
@@ -18,6 +21,38 @@ func TestADurationIsSaidAsAPersonWould(t *testing.T) {
 	} {
 		if got := spell(d); got != want {
 			t.Errorf("%d is said as %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestAScheduleIsSaidInOneLine(t *testing.T) {
+	many := make([]time.Duration, 99)
+	for i := range many {
+		many[i] = time.Duration(i+1) * time.Minute
+	}
+	for want, s := range map[string]wire.Schedule{
+		"1 attempt, and no other":                           {},
+		"2 attempts, 100 ms apart":                          {Delays: []time.Duration{100 * time.Millisecond}},
+		"72 attempts, 1 h apart":                            {Delays: slices.Repeat([]time.Duration{time.Hour}, 71)},
+		"3 attempts, after waits of 5 s, 1.5 s":             {Delays: []time.Duration{5 * time.Second, 1500 * time.Millisecond}},
+		"3 attempts, after waits of 5 s, 24 h":              {Delays: []time.Duration{5 * time.Second, 24 * time.Hour}},
+		"100 attempts within 3 d 10 h":                      {Delays: many},
+		"3 attempts, after waits of 1 min, 2 h, each ±10 %": {Delays: []time.Duration{time.Minute, 2 * time.Hour}, Jitter: 0.1},
+	} {
+		if got := strings.ReplaceAll(scheduleWords(s), "\u00a0", " "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestSuccessIsSaidAsTheDialectJudges(t *testing.T) {
+	for _, d := range dialects.All {
+		want := "any 2xx"
+		if d.Name() == "saasquatch" {
+			want = "200 alone"
+		}
+		if got := successOf(d); got != want {
+			t.Errorf("%s: got %q, want %q", d.Name(), got, want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -43,6 +44,25 @@ type world struct {
 	whileLookingUp func() // called before a URL is checked, if it is set
 }
 
+// emptyDatabase returns the file of a database without content. Every world gets
+// a copy, since the migrations take longer than most tests.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "grapevine-empty-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "t.db")
+	made, err := db.Open(context.Background(), "sqlite:"+file, db.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := made.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
 // receiver answers every attempt in the same way.
 type receiver struct {
 	mu      sync.Mutex
@@ -68,8 +88,15 @@ func MustWorld(t testing.TB, base string) *world {
 		base = "http://console.example.com"
 	}
 	w := &world{t: t, key: secret.NewKey(), receiver: &receiver{}, url: base}
-	var err error
-	if w.db, err = db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "t.db"), db.Options{}); err != nil {
+	empty, err := emptyDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "t.db")
+	if err := os.WriteFile(file, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if w.db, err = db.Open(t.Context(), "sqlite:"+file, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
@@ -313,7 +340,7 @@ func (s seen) text() string {
 		}
 		return " "
 	})
-	return html.UnescapeString(strings.Join(strings.Fields(text), " "))
+	return strings.Join(strings.Fields(html.UnescapeString(text)), " ")
 }
 
 func applicationPath(a account) string { return "/console/applications/" + a.Alias }
