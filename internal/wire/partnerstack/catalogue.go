@@ -34,15 +34,7 @@ func (Dialect) Catalogue(s wire.Settings) []wire.EventType {
 var printed = asPrinted(catalogue)
 
 // published are the names of the catalogue that Resolve accepts.
-var published = func() []string {
-	var names []string
-	for _, t := range catalogue {
-		if t.Name != testType {
-			names = append(names, t.Name)
-		}
-	}
-	return names
-}()
+var published = wire.Published(catalogue, testType)
 
 var catalogue = []wire.EventType{
 	{
@@ -293,16 +285,4 @@ func schema(eventType, family string) []byte {
 // constEvent is the schema of the member `event` of a type.
 func constEvent(eventType string) []byte { return fmt.Appendf(nil, `{"const":%q}`, eventOf(eventType)) }
 
-// read returns a file of the catalogue, compact. The files are part of the
-// program, so a bad one is a mistake in it.
-func read(name string) []byte {
-	text, err := files.ReadFile("catalogue/" + name + ".json")
-	if err != nil {
-		panic("partnerstack: " + err.Error())
-	}
-	compact, err := wire.Compact(text)
-	if err != nil {
-		panic(fmt.Sprintf("partnerstack: catalogue/%s.json %v", name, err))
-	}
-	return compact
-}
+func read(name string) []byte { return wire.MustRead(files, "catalogue/"+name+".json") }

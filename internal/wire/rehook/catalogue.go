@@ -178,27 +178,8 @@ var (
 )
 
 // published are the names that others than Grapevine may publish under.
-var published = func() []string {
-	var names []string
-	for _, t := range catalogue {
-		if t.Name != testType {
-			names = append(names, t.Name)
-		}
-	}
-	return names
-}()
+var published = wire.Published(catalogue, testType)
 
 var errUnknownType = errors.New("is no event type of Rehook, which has " + strings.Join(published, ", "))
 
-// read returns a file of the catalogue, compact. The files are in the program,
-// so no input can make it panic: a mistake in one shows in every test.
-func read(name string) []byte {
-	text, err := files.ReadFile("catalogue/" + name + ".json")
-	if err == nil {
-		text, err = wire.Compact(text)
-	}
-	if err != nil {
-		panic("rehook: " + name + ": " + err.Error())
-	}
-	return text
-}
+func read(name string) []byte { return wire.MustRead(files, "catalogue/"+name+".json") }

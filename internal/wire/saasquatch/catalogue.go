@@ -264,31 +264,8 @@ func revise(catalogue, shapes []wire.EventType) []wire.EventType {
 }
 
 // publishable are the names of the catalogue that Resolve accepts.
-var publishable = func() []string {
-	var names []string
-	for _, e := range catalogue2016 {
-		if e.Name != testType {
-			names = append(names, e.Name)
-		}
-	}
-	return names
-}()
+var publishable = wire.Published(catalogue2016, testType)
 
-func schema(name string) []byte { return read(name + ".schema.json") }
+func schema(name string) []byte { return wire.MustRead(files, "catalogue/"+name+".schema.json") }
 
-func sample(name string) []byte {
-	compact, err := wire.Compact(read(name + ".sample.json"))
-	if err != nil {
-		panic("saasquatch: the sample of " + name + " " + err.Error())
-	}
-	return compact
-}
-
-// read panics where a file is not part of the program, which no test would pass.
-func read(name string) []byte {
-	content, err := files.ReadFile("catalogue/" + name)
-	if err != nil {
-		panic("saasquatch: " + err.Error())
-	}
-	return content
-}
+func sample(name string) []byte { return wire.MustRead(files, "catalogue/"+name+".sample.json") }
