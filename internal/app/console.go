@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"net/http"
+	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/console"
@@ -19,10 +20,17 @@ func (a *App) withConsole(cfg config.Server, tenants *tenant.Service, beside htt
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/console/", a.console)
-	mux.Handle("/", beside)
-	return mux, nil
+	// By the prefix alone: a mux would redirect the API's callers as well.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/console/"):
+			a.console.ServeHTTP(w, r)
+		case r.URL.Path == "/console":
+			http.Redirect(w, r, "/console/", http.StatusPermanentRedirect)
+		default:
+			beside.ServeHTTP(w, r)
+		}
+	}), nil
 }
 
 // SignInLink returns a link that signs whoever opens it first into the console,
