@@ -26,6 +26,9 @@ func TestASignalThatComesTwiceEndsACommandOnce(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, `{"id":"sub_019a9c1d2f3b5e8d7c6a4f10","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`)
 	})
+	mux.HandleFunc("POST /v1/subscriptions/{id}/test", func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done() // the signal breaks it off
+	})
 	mux.HandleFunc("DELETE /v1/subscriptions/{id}", func(w http.ResponseWriter, _ *http.Request) {
 		terminate(t, cmd) // the first one has been seen: this request comes of it
 		deleted = true
@@ -43,7 +46,7 @@ func TestASignalThatComesTwiceEndsACommandOnce(t *testing.T) {
 	}
 	close(started)
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("the command ended with %v", err)
+		t.Errorf("the command ended with %v; it said:\n%s", err, said.String())
 	}
 	server.Close()
 	if !deleted || !strings.Contains(said.String(), "the subscription is deleted") {

@@ -60,7 +60,11 @@ const echoTime = time.Second
 // succeeded, 1 if it failed, 2 if it was called wrongly.
 func Run(args []string, version string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	defer func() {
+		if ctx.Err() == nil {
+			stop()
+		} // else the process is about to end, and a signal on its way must not end it otherwise
+	}()
 	// A later signal ends the process at once.
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(echoTime, stop) })()
 
