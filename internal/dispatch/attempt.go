@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type Attempter struct {
 	transport http.RoundTripper
 	identify  webhook.IdentifyFunc
 	userAgent string
+	signing   chan struct{} // places for those who sign with a key
 }
 
 var _ webhook.Attempter = (*Attempter)(nil)
@@ -39,7 +41,10 @@ var _ webhook.Attempter = (*Attempter)(nil)
 // NewAttempter returns an Attempter that sends through the guarded client and
 // signs as the tenants are identified.
 func NewAttempter(client *http.Client, identify webhook.IdentifyFunc, version string) *Attempter {
-	return &Attempter{transport: client.Transport, identify: identify, userAgent: "Grapevine/" + version}
+	return &Attempter{
+		transport: client.Transport, identify: identify, userAgent: "Grapevine/" + version,
+		signing: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
 }
 
 // Attempt makes one request, bounded by the subscription's timeout, the
@@ -103,7 +108,7 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 	if err != nil {
 		return nil, errors.New("the subscription's URL can't be requested")
 	}
-	signed := signer.Sign(msg)
+	signed := a.sign(sub, signer, msg)
 	h := newHeaders(len(sub.Headers) + len(signed) + 8) // as many as are set at most
 	req.Header = h.header
 	for _, own := range sub.Headers {
@@ -157,6 +162,17 @@ func (a *Attempter) signer(ctx context.Context, sub *webhook.Subscription, now t
 		return nil, errors.New("the tenant has no key of the dialect that can sign: create one")
 	}
 	return signer, nil
+}
+
+// sign signs a message. A signature with a private key takes about a millisecond
+// of a processor: no more are made at once than there are processors, since all
+// of a queue's attempts together would keep publishers waiting behind them.
+func (a *Attempter) sign(sub *webhook.Subscription, signer wire.Signer, msg wire.Message) []wire.Header {
+	if sub.Dialect.Signing() == wire.ByKey {
+		a.signing <- struct{}{}
+		defer func() { <-a.signing }()
+	}
+	return signer.Sign(msg)
 }
 
 // headers fills an [http.Header] of one value for each name, all of which stand

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +70,8 @@ type Dispatcher struct {
 	mostBytes int
 
 	outcomes chan webhook.Outcome
-	work     chan task // to workers that wait for more
+	underWay atomic.Int64 // attempts whose outcome has not come
+	work     chan task    // to workers that wait for more
 	loops    sync.WaitGroup
 	workers  sync.WaitGroup
 	ctx      context.Context //nolint:containedctx // ends what is under way when a stop runs out of time
@@ -381,7 +383,9 @@ func (d *Dispatcher) servable(as class) bool {
 // while it looks for the next one.
 func (d *Dispatcher) worker(t task) {
 	for {
+		d.underWay.Add(1)
 		outcome, keep := d.attempt(t)
+		d.underWay.Add(-1)
 		if keep {
 			d.outcomes <- outcome // waits while the database does: then nothing new begins either
 		}

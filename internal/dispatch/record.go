@@ -9,27 +9,55 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
+// How long outcomes wait for others to be stored with.
+const (
+	patience = 5 * time.Millisecond
+	// enough is how many are worth a transaction of their own.
+	enough = 64
+)
+
 // recordLoop stores outcomes, all that have come in one transaction, until the
-// last one is stored.
+// last one is stored. A commit costs about as much as a dozen outcomes, so that
+// while other attempts are under way the first outcomes wait a moment for theirs.
 func (d *Dispatcher) recordLoop() {
 	batch := make([]webhook.Outcome, 0, maxRecorded)
+	late := time.NewTimer(patience)
 	for first := range d.outcomes {
 		batch = append(batch[:0], first)
-	more:
-		for len(batch) < maxRecorded {
+		late.Reset(patience)
+		for waiting := true; waiting; {
+			batch = d.collect(batch)
+			if len(batch) >= enough || d.underWay.Load() == 0 {
+				break
+			}
 			select {
 			case o, ok := <-d.outcomes:
-				if !ok {
-					break more
+				if waiting = ok; ok {
+					batch = append(batch, o)
 				}
-				batch = append(batch, o)
-			default:
-				break more
+			case <-late.C:
+				waiting = false
 			}
 		}
 		d.record(batch)
 		clear(batch)
 	}
+}
+
+// collect adds what outcomes have come, as far as there is room for them.
+func (d *Dispatcher) collect(batch []webhook.Outcome) []webhook.Outcome {
+	for len(batch) < maxRecorded {
+		select {
+		case o, ok := <-d.outcomes:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // record stores outcomes, however long the database can't take them: meanwhile
