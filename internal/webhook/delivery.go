@@ -270,8 +270,14 @@ func (s *Service) Waiting(ctx context.Context) ([]*Subscription, error) {
 func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		for i := range outcomes {
-			if err := recordAttempt(tx, &outcomes[i]); err != nil {
+			o := &outcomes[i]
+			if err := recordAttempt(tx, o); err != nil {
 				return err
+			}
+			if o.Status == Failed && !o.Superseded {
+				if err := s.announceFailed(tx, o); err != nil {
+					return err
+				}
 			}
 		}
 		// After all are on record: what was delivered can't be cancelled.

@@ -12,6 +12,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
 // Patch is a change to a subscription. What is nil stays.
@@ -72,6 +73,9 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 		if err := s.insertSubscription(tx, sub); err != nil {
 			return err
 		}
+		if err := s.announceSubscription(tx, sub, standard.SubscriptionCreated); err != nil {
+			return err
+		}
 		return s.changed(tx, sub)
 	})
 	if err != nil {
@@ -89,6 +93,9 @@ func (s *Service) rename(tx *db.Tx, sub *Subscription, description string) (*Sub
 	renamed := sub.with()
 	renamed.Description, renamed.UpdatedAt = description, tx.Now()
 	if err := s.updateSubscription(tx, renamed); err != nil {
+		return nil, err
+	}
+	if err := s.announceSubscription(tx, renamed, standard.SubscriptionUpdated); err != nil {
 		return nil, err
 	}
 	return renamed, s.changed(tx, renamed)
@@ -172,7 +179,7 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 			return nil, err
 		}
 	}
-	return s.change(ctx, tenant, sub, func(_ *db.Tx, old *Subscription) (*Subscription, error) {
+	return s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
 		draft := old.draft()
 		if patch.URL != nil {
 			draft.URL = *patch.URL
@@ -202,8 +209,9 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 		if err := checks.Err(); err != nil {
 			return nil, err
 		}
+		changed.ID, changed.TenantID = old.ID, old.TenantID
 		changed.Secrets, changed.Enabled, changed.Reason = old.Secrets, old.Enabled, old.Reason
-		return changed, nil
+		return changed, s.announceSubscription(tx, changed, standard.SubscriptionUpdated)
 	})
 }
 
@@ -323,13 +331,22 @@ func (s *Service) DeleteSubscription(ctx context.Context, tenant, sub id.ID) err
 		if err != nil {
 			return err
 		}
-		return s.delete(tx, old)
+		gone := old.deleted(tx.Now())
+		if err := s.announceSubscription(tx, gone, standard.SubscriptionDeleted); err != nil {
+			return err
+		}
+		return s.delete(tx, gone)
 	})
 }
 
-func (s *Service) delete(tx *db.Tx, sub *Subscription) error {
-	gone := sub.with()
-	gone.Enabled, gone.Reason, gone.UpdatedAt, gone.DeletedAt = false, ReasonSubscriptionDeleted, tx.Now(), tx.Now()
+// deleted returns the subscription as it is once it is deleted.
+func (s *Subscription) deleted(now time.Time) *Subscription {
+	gone := s.with()
+	gone.Enabled, gone.Reason, gone.UpdatedAt, gone.DeletedAt = false, ReasonSubscriptionDeleted, now, now
+	return gone
+}
+
+func (s *Service) delete(tx *db.Tx, gone *Subscription) error {
 	if err := s.updateSubscription(tx, gone); err != nil {
 		return err
 	}
@@ -347,7 +364,7 @@ func (s *Service) DeleteTenant(tx *db.Tx, tenant id.ID) error {
 		return err
 	}
 	for _, sub := range subs {
-		if err := s.delete(tx, sub); err != nil {
+		if err := s.delete(tx, sub.deleted(tx.Now())); err != nil {
 			return err
 		}
 	}
@@ -382,7 +399,7 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, sub id.ID, secret st
 		if len(changed.Secrets) > maxSecrets {
 			return nil, problem.Conflict.New("%d secrets are valid at once already: wait until one expires, or rotate with a shorter overlap", maxSecrets)
 		}
-		return changed, nil
+		return changed, s.announceSubscription(tx, changed, standard.SubscriptionUpdated)
 	})
 }
 

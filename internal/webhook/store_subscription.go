@@ -19,6 +19,14 @@ const (
 	disabled = "disabled"
 )
 
+// status is the state of a subscription as it is stored.
+func (s *Subscription) status() string {
+	if s.Enabled {
+		return enabled
+	}
+	return disabled
+}
+
 // sealed is what is encrypted of a subscription.
 type sealed struct {
 	Secrets []Secret      `json:"secrets"`
@@ -50,13 +58,9 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := disabled
-	if sub.Enabled {
-		status = enabled
-	}
 	return []any{
 		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), filter, sub.Description, string(policy),
-		box, status, sub.Reason, db.Micro(sub.CreatedAt), db.Micro(sub.UpdatedAt),
+		box, sub.status(), sub.Reason, db.Micro(sub.CreatedAt), db.Micro(sub.UpdatedAt),
 	}, nil
 }
 
@@ -65,8 +69,8 @@ func (s *Service) insertSubscription(tx *db.Tx, sub *Subscription) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14)`, append(values, false)...)
+	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling, operational)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14, $15)`, append(values, false, sub.isOperational())...)
 	return err
 }
 
@@ -80,8 +84,8 @@ func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 		deleted = db.Micro(sub.DeletedAt)
 	}
 	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, filter = $6, description = $7, policy = $8,
-		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14
-		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted)...)
+		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14, operational = $15
+		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted, sub.isOperational())...)
 	return err
 }
 

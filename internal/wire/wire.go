@@ -107,6 +107,7 @@ type EventType struct {
 	Sample      []byte   // an example of the event's data, compact JSON
 	Variants    []Sample // further examples, of the other forms that the schema accepts
 	Remarks     []Remark // how it differs from its source
+	Operational bool     // tells of the webhooks themselves; only Grapevine sends it
 }
 
 // Sample is an example of an event's data.

@@ -32,19 +32,20 @@ func (Dialect) Settings() []wire.Setting { return nil }
 // publisher's own.
 func (Dialect) Catalogue(wire.Settings) []wire.EventType { return catalogue }
 
-var catalogue = []wire.EventType{{
+var catalogue = append([]wire.EventType{{
 	Name:        testType,
 	Description: "Sent to a subscription, saved or not, that somebody tests.",
-	Source:      "Grapevine",
+	Source:      ours,
 	Schema:      []byte(`{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}`),
 	Sample:      []byte(testData),
-}}
+}}, operational...)
 
 const (
 	testType = "webhook.test"
 	testData = `{"message":"This is a test of your webhook. Nothing has happened."}`
 	// reserved begins the types that only Grapevine sends.
 	reserved = "webhook."
+	ours     = "Grapevine"
 )
 
 var typeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)

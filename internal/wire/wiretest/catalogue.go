@@ -228,11 +228,16 @@ func names(d wire.Dialect) map[string]bool {
 
 func checkResolve(t testing.TB, d wire.Dialect) {
 	known := names(d)
+	reserved := []string{d.TestEvent(wire.Endpoint{}).Type} // which may be Grapevine's alone to send
+	for _, e := range d.Catalogue(nil) {
+		if e.Operational {
+			reserved = append(reserved, e.Name)
+		}
+	}
 	_, err := d.Resolve(ownType)
 	closed := err != nil
-	test := d.TestEvent(wire.Endpoint{}).Type // which may be Grapevine's alone to send
 	for name := range known {
-		if resolved, err := d.Resolve(name); err != nil && name != test || err == nil && resolved != name {
+		if resolved, err := d.Resolve(name); err != nil && !slices.Contains(reserved, name) || err == nil && resolved != name {
 			t.Errorf("%s is %q: %v", name, resolved, err)
 		}
 		for _, other := range []string{name, strings.ToUpper(name), strings.ReplaceAll(name, ".", "_"), strings.ReplaceAll(name, "_", "."), strings.Replace(name, ".", "_", 1)} {
