@@ -31,7 +31,7 @@ type Options struct {
 	Keep   bool          // whether they stay
 	Events int           // of the scenario throughput; the others' follow; zero: FullEvents
 	Kills  int           // of the scenario crash; zero: 50
-	For    time.Duration // how long the scenario crash goes on killing; zero: until it has killed Kills times
+	For    time.Duration // how long the scenarios soak and crash go on; zero: a minute, and until it has killed Kills times
 
 	// Profile gets a CPU profile of the server, in pprof's format, out of the first
 	// seconds of the scenario throughput. Nil: none is made.
@@ -74,6 +74,7 @@ func scenarios() []scenario {
 		{"slow-disk", (*bench).slowDisk},
 		{"idle", (*bench).idle},
 		{"dialects", (*bench).dialects},
+		{soakName, (*bench).soak},
 		{crashName, (*bench).crash},
 	}
 }

@@ -48,6 +48,12 @@ func (i Integrity) String() string {
 	return fmt.Sprintf("%d arrived, ", i.Arrived) + strings.Join(wrong, ", ")
 }
 
+// place is where an event arrives.
+type place struct {
+	id       string
+	endpoint int
+}
+
 // compare finds out whether each accepted event arrived at each of the endpoints
 // 0 to endpoints-1, exactly as it was published under its id, and nothing else
 // did. An event whose answer was lost may have been accepted or not.
@@ -68,10 +74,6 @@ func compare(posted []publication, noted Noted, endpoints int) Integrity {
 		}
 	}
 
-	type place struct {
-		id       string
-		endpoint int
-	}
 	seen := make(map[place]bool, len(noted.Arrivals))
 	var data []byte
 	for _, a := range noted.Arrivals {

@@ -33,6 +33,23 @@ type Behaviour struct {
 	Delay time.Duration // before a success
 	Dead  bool          // there is no answer
 	Busy  bool          // 503 with Retry-After: an hour
+
+	Status int           // what it answers instead of a success; 0: a success
+	Flaps  time.Duration // for how long it is well and not well, in turns; 0: it never changes
+	Limit  int           // webhooks a second that it takes, before it answers 429; 0: any number
+}
+
+// refuses reports whether an endpoint does not take what arrives at now, as the
+// n-th of that second.
+func (b Behaviour) refuses(now time.Time, n int) bool {
+	switch {
+	case b.Flaps > 0 && now.UnixNano()/int64(b.Flaps)%2 == 0:
+		return false
+	case b.Dead || b.Busy || b.Status != 0:
+		return true
+	default:
+		return b.Limit > 0 && n > b.Limit
+	}
 }
 
 // Watch is what the receiver is to note from now on.
@@ -62,6 +79,7 @@ type None bool
 // what the bench calls over its standard input and output.
 type receiver struct {
 	behaviours sync.Map // Behaviour by int
+	seconds    sync.Map // *second by int
 
 	arrived, turned, verified, invalid atomic.Int64
 	watch                              atomic.Pointer[watch]
@@ -149,7 +167,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	behaviour, _ := r.behaviours.Load(endpoint)
 	b, _ := behaviour.(Behaviour)
-	if b.Dead || b.Busy {
+	if b.refuses(time.Now(), r.nth(endpoint, b)) {
 		r.turnAway(w, req, b)
 		return
 	}
@@ -162,12 +180,42 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 func (r *receiver) turnAway(w http.ResponseWriter, req *http.Request, b Behaviour) {
 	r.turned.Add(1)
-	if b.Dead {
+	switch {
+	case b.Dead:
 		<-req.Context().Done()
-		return
+	case b.Busy:
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case b.Status != 0:
+		w.WriteHeader(b.Status)
+	default:
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
 	}
-	w.Header().Set("Retry-After", "3600")
-	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// second counts what arrives at an endpoint in a second.
+type second struct {
+	mu    sync.Mutex
+	at    int64
+	count int
+}
+
+// nth returns how many webhooks have arrived at an endpoint in this second, where
+// it takes a limited number.
+func (r *receiver) nth(endpoint int, b Behaviour) int {
+	if b.Limit == 0 {
+		return 0
+	}
+	found, _ := r.seconds.LoadOrStore(endpoint, new(second))
+	s := found.(*second) //nolint:forcetypeassert // nothing else is stored
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now().Unix(); now != s.at {
+		s.at, s.count = now, 0
+	}
+	s.count++
+	return s.count
 }
 
 func (r *receiver) note(endpoint int, req *http.Request, body []byte) {

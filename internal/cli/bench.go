@@ -13,7 +13,7 @@ import (
 )
 
 type benchCommand struct {
-	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, dialects, crash, or all of them but crash, which is what is measured if nothing is named."`
+	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, dialects, soak, crash, or all of them but crash, which is what is measured if nothing is named."`
 
 	Dir     string `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
 	Keep    bool   `env:"-" help:"Keep the databases."`
@@ -22,7 +22,7 @@ type benchCommand struct {
 
 	Events int           `env:"-" default:"100000" placeholder:"N" help:"Events of 'throughput'. What the other scenarios do grows and shrinks with it; the bars are meant for the default."`
 	Kills  int           `env:"-" default:"50" placeholder:"N" help:"How often 'crash' kills the server."`
-	For    time.Duration `env:"-" placeholder:"TIME" help:"How long 'crash' goes on killing, instead of a number of kills."`
+	For    time.Duration `env:"-" placeholder:"TIME" help:"How long 'soak' goes on, instead of a minute, and 'crash', instead of a number of kills."`
 }
 
 // Validate refuses what can't be measured.
