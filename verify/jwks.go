@@ -40,6 +40,7 @@ type JWKS struct {
 	keys    keySet
 	fetched time.Time     // when the keys came
 	tried   time.Time     // when they were asked for last
+	failed  bool          // they did not come then
 	under   chan struct{} // closed when the fetch that is under way ends; nil: none is
 }
 
@@ -91,7 +92,8 @@ func isLoopback(host string) bool {
 
 // key returns the key with the id, which is empty where the signature names
 // none. It fetches the set if need be, and waits for that where it has to. Its
-// errors are ErrSignature, for an id that the set does not have, and ErrKeys.
+// errors are ErrSignature, for an id that the set does not have, and ErrKeys, also
+// where the set may have got the id since it was fetched last.
 func (s *JWKS) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,6 +116,8 @@ func (s *JWKS) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKeys, ctx.Err())
 	case time.Since(s.fetched) >= staleTime: // also if they never came
+		return nil, ErrKeys
+	case s.failed && s.keys.find(id) == nil:
 		return nil, ErrKeys
 	}
 	return keyOr(s.keys.find(id), ErrSignature)
@@ -159,7 +163,7 @@ func (s *JWKS) refetch() <-chan struct{} {
 		keys, err := s.fetch(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if err == nil {
+		if s.failed = err != nil; !s.failed {
 			s.keys, s.fetched = keys, time.Now()
 		}
 		s.under = nil

@@ -327,6 +327,7 @@ func TestKeysAreFetchedOnceAndAgainForANewOne(t *testing.T) {
 		server.publish(http.StatusInternalServerError, nil)
 		time.Sleep(2 * time.Hour)
 		check("an old set", second, nil, 5)
+		check("a key that may be new, too soon", first, verify.ErrKeys, 5)
 		time.Sleep(21*time.Hour + 59*time.Minute)
 		check("a set of nearly a day", second, nil, 6)
 		time.Sleep(time.Minute)
@@ -334,6 +335,7 @@ func TestKeysAreFetchedOnceAndAgainForANewOne(t *testing.T) {
 		server.publish(http.StatusOK, set(publicJWK(otherKid, &other.PublicKey)))
 		time.Sleep(10 * time.Second)
 		check("when it is back", second, nil, 8)
+		check("a forgery then", forged("4"), verify.ErrSignature, 8)
 	})
 }
 
