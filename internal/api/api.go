@@ -28,16 +28,19 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
-// Options are what the API needs. Tenants, Webhooks and SigningKeys are required.
+// Options are what the API needs. Tenants, Webhooks, SigningKeys and Audit are
+// required.
 type Options struct {
 	Tenants     *tenant.Service
 	Webhooks    *webhook.Service
 	SigningKeys SigningKeys
+	Audit       *audit.Service
 
 	// Ready says whether the node can serve; nil: always. /readyz asks it.
 	Ready func(ctx context.Context) error
@@ -95,6 +98,7 @@ func New(opts Options) http.Handler {
 	s.eventTypeRoutes()
 	s.dialectRoutes()
 	s.signingKeyRoutes()
+	s.auditRoutes()
 	s.backupRoutes()
 	s.openAnswers()
 	s.headers()
@@ -121,6 +125,7 @@ func (s *server) config() huma.Config {
 		{Name: tagEventTypes, Description: "What the dialects define."},
 		{Name: tagDialects, Description: "Whose webhooks are spoken, and how the tenant speaks them."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
+		{Name: tagAudit, Description: "Who changed what, when and from where."},
 		{Name: tagOperation, Description: "What keeps the server going. These calls take the operator's key."},
 	}
 	return config
@@ -134,5 +139,6 @@ const (
 	tagEventTypes    = "Event types"
 	tagDialects      = "Dialects"
 	tagTenants       = "Tenants"
+	tagAudit         = "Audit"
 	tagOperation     = "Operation"
 )

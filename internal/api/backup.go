@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
@@ -96,6 +98,11 @@ func (b *backups) serve(w http.ResponseWriter, r *http.Request) error {
 	defer copied.Close()
 	digest, size, err := digestOf(ctx, copied)
 	if err != nil {
+		return err
+	}
+	// Who has a copy is on record before anybody has one.
+	taken := audit.Change{Action: audit.BackupMade, ObjectID: hex.EncodeToString(digest)}
+	if err := b.opts.Audit.Record(audit.WithActor(ctx, c.actor()), taken); err != nil {
 		return err
 	}
 	h := w.Header()

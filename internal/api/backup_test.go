@@ -15,6 +15,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
@@ -186,8 +187,12 @@ func mustServeBackups(t *testing.T, size int, takes time.Duration) *client.Clien
 	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	entries, err := audit.New(d, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	handler := api.New(api.Options{
-		Tenants: tenants, Webhooks: webhook.New(webhook.Options{DB: d}),
+		Tenants: tenants, Webhooks: webhook.New(webhook.Options{DB: d}), Audit: entries,
 		Backup: func(context.Context) (*os.File, error) {
 			time.Sleep(takes)
 			return os.Open(path)

@@ -185,6 +185,9 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	wantCode(t, err, problem.NotFound)
 	done(t, "DeleteTenant", operator.DeleteTenant(t.Context(), made.ID))
 
+	entries, err := operator.Audit(t.Context(), client.AuditFilter{TenantID: made.ID, ObjectID: created.ID}, client.Page{Limit: 3})
+	r.same(t, "Audit", entries, err)
+
 	signing, err := operator.RotateSigningKey(t.Context())
 	r.same(t, "RotateSigningKey", signing, err)
 	backup, err := operator.Backup(t.Context())

@@ -38,6 +38,8 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	types := map[string]reflect.Type{
+		"AuditEntry": reflect.TypeFor[client.AuditEntry](), "AuditEntryPage": reflect.TypeFor[client.List[client.AuditEntry]](),
+		"AuditActor": reflect.TypeFor[client.AuditActor](), "AuditField": reflect.TypeFor[client.AuditField](),
 		"Attempt": reflect.TypeFor[client.Attempt](), "Auth": reflect.TypeFor[client.Auth](), "ShownAuth": reflect.TypeFor[client.Auth](), "ChangeTenant": reflect.TypeFor[client.TenantChange](),
 		"CreatedKey": reflect.TypeFor[client.CreatedKey](), "CreatedTenant": reflect.TypeFor[client.CreatedTenant](),
 		"Delivery": reflect.TypeFor[client.Delivery](), "DeliveryPage": reflect.TypeFor[client.List[client.Delivery]](),

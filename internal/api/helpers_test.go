@@ -18,6 +18,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
@@ -38,6 +39,7 @@ type world struct {
 	path     string // of the database
 	tenants  *tenant.Service
 	webhooks *webhook.Service
+	audit    *audit.Service
 	receiver *receiver
 	log      *logBuffer
 	server   *httptest.Server
@@ -103,10 +105,14 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if _, err := w.tenants.EnsureAdminKey(t.Context(), adminKey); err != nil {
 		t.Fatal(err)
 	}
+	if w.audit, err = audit.New(w.db, audit.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	opts := api.Options{
 		Tenants:     w.tenants,
 		Webhooks:    w.webhooks,
 		SigningKeys: keys,
+		Audit:       w.audit,
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
 		Backup:      w.db.OpenBackup,
 		Logger:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
@@ -66,7 +67,7 @@ func register[P, B, T any](s *server, rt route, handle func(ctx context.Context,
 		r := request[P, B]{call: callOf(ctx), params: *params}
 		result, err := *new(T), s.fillBody(body, schema, r.call, &r.body)
 		if err == nil {
-			result, err = handle(ctx, r)
+			result, err = handle(audit.WithActor(ctx, r.actor()), r)
 		}
 		if err != nil {
 			return result, s.show(ctx, err)
@@ -131,10 +132,14 @@ func (s *server) operation(rt route) huma.Operation {
 	if !rt.access.operator {
 		scope = string(rt.access.scope)
 		needs = "the scope `" + scope + "`."
+		named := "Required with the operator's key."
+		if rt.access.everywhere {
+			named = "With the operator's key, if it is not given, all are."
+		}
 		op.Errors = append(op.Errors, http.StatusNotFound)
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: tenantHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-			Description: "The id or the alias of the tenant that is meant. Required with the operator's key.",
+			Description: "The id or the alias of the tenant that is meant. " + named,
 		})
 	}
 	op.Description = strings.TrimSpace(rt.description + "\n\nNeeds " + needs)

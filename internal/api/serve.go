@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -21,6 +22,7 @@ import (
 // call is what is known of a request. The gates fill it in.
 type call struct {
 	requestID string
+	request   *http.Request    // as it came
 	principal tenant.Principal // after authentication
 	tenant    tenant.Tenant    // whose things are meant; zero on the operator's routes
 	body      []byte           // zero where the route takes none
@@ -30,6 +32,13 @@ type call struct {
 }
 
 type callKey struct{}
+
+// actor is who asks, as audit entries name it.
+func (c *call) actor() audit.Actor {
+	actor := c.principal.Actor()
+	actor.Via, actor.Address, actor.RequestID = audit.ViaAPI, edge.Address(c.request), c.requestID
+	return actor
+}
 
 // callOf returns the call that the context belongs to.
 func callOf(ctx context.Context) *call {
@@ -42,7 +51,7 @@ func callOf(ctx context.Context) *call {
 // ServeHTTP answers one request, whatever happens meanwhile.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &call{requestID: edge.RequestID(r)}
+	c := &call{requestID: edge.RequestID(r), request: r}
 	a := &edge.Writer{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	defer s.finish(a, r, c, started)
@@ -124,7 +133,7 @@ func (s *server) finish(w *edge.Writer, r *http.Request, c *call, started time.T
 		owner = id.Tenant.Format(c.tenant.ID)
 	}
 	s.log.DebugContext(r.Context(), "request", "method", edge.MethodLabel(r.Method), "route", route, "status", w.Status,
-		"took_ms", edge.Milliseconds(took), "request_id", c.requestID, "key_id", key, "tenant_id", owner)
+		"took_ms", edge.Milliseconds(took), "request_id", c.requestID, "address", edge.Address(r).String(), "key_id", key, "tenant_id", owner)
 }
 
 // recovered answers for a handler that panicked with v. An answer that has

@@ -23,10 +23,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/console"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
@@ -52,6 +55,7 @@ type App struct {
 	ready      readiness
 	db         *db.DB
 	webhooks   *webhook.Service
+	audit      *audit.Service
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console
 	listeners  []net.Listener // of the whole API, and then of dialects alone, as the settings list them
@@ -124,6 +128,9 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if tenants, err = tenant.New(a.db, tenant.Options{OnDelete: a.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current}); err != nil {
 		return err
 	}
+	if err := a.startAudit(cfg); err != nil {
+		return err
+	}
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
 	})
@@ -137,7 +144,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		return err
 	}
 	native := api.New(api.Options{
-		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Logger: a.log, Version: opts.Version,
+		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
@@ -150,11 +157,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {
 		return err
 	}
-	mount := a.mount(cfg, handler, tenants, registry)
-	a.serve(a.listeners[0], mount.Handler())
-	for i, dialect := range cfg.DialectListen {
-		a.serve(a.listeners[i+1], mount.Rooted(dialect.Dialect))
-	}
+	a.serveAll(cfg, a.mount(cfg, handler, tenants, registry))
 	a.announce(ctx, cfg, opts.Version)
 	return nil
 }
@@ -217,6 +220,15 @@ func (a *App) listen(ctx context.Context, cfg config.Server) error {
 		}
 	}
 	return nil
+}
+
+// serveAll serves everything where the settings say.
+func (a *App) serveAll(cfg config.Server, mount dialect.Mount) {
+	proxies := edge.Proxies{Trusted: cfg.TrustedProxy, Header: cfg.ProxyHeader}
+	a.serve(a.listeners[0], proxies.Handler(mount.Handler()))
+	for i, alone := range cfg.DialectListen {
+		a.serve(a.listeners[i+1], proxies.Handler(mount.Rooted(alone.Dialect)))
+	}
 }
 
 func (a *App) serve(listener net.Listener, handler http.Handler) {
@@ -288,6 +300,9 @@ func (a *App) Stop(ctx context.Context) {
 		a.serving.Wait()
 		if a.webhooks != nil {
 			a.webhooks.Stop()
+		}
+		if a.audit != nil {
+			a.audit.Stop()
 		}
 		if a.db != nil {
 			if err := a.db.Close(); err != nil {

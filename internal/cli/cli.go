@@ -37,6 +37,7 @@ type commands struct {
 	Event        eventCommands        `cmd:"" group:"client" help:"Publish events and look them up."`
 	Delivery     deliveryCommands     `cmd:"" group:"client" help:"Look up what became of events, and send them again."`
 	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`
+	Audit        auditCommands        `cmd:"" group:"client" help:"See who changed what, when and from where."`
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`
 
 	BenchReceiver benchReceiverCommand `cmd:"" hidden:"" help:"The receiving process of 'bench', which starts it."`

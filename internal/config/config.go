@@ -37,6 +37,9 @@ type Server struct {
 	MaxInFlight     int            `default:"1024" placeholder:"N" help:"Webhooks under way at once, over all endpoints."`
 	MaxEventBytes   int            `default:"262144" placeholder:"N" help:"The most bytes that the data of an event may have."`
 	RateLimit       float64        `default:"0" placeholder:"N" help:"API requests a second with one key; 0: no limit."`
+	TrustedProxy    []netip.Prefix `placeholder:"CIDR" help:"A network of proxies that are believed when they say which address they speak for, such as 127.0.0.1/32: what audit entries, the log and limits for addresses then go by. Repeatable. None unless set."`
+	ProxyHeader     string         `default:"X-Forwarded-For" enum:"X-Forwarded-For,Forwarded" placeholder:"NAME" help:"The header in which trusted proxies say that: X-Forwarded-For or Forwarded (RFC 7239). They have to add to it, or to replace it."`
+	AuditRetention  time.Duration  `default:"8760h" placeholder:"TIME" help:"How long audit entries are kept."`
 	DialectHost     []DialectName  `placeholder:"DIALECT=HOST" help:"Serve a dialect's API at the root of a host name as well, such as referralloop=hooks.example.com: for clients in which only the host can be set. Repeatable."`
 	DialectListen   []DialectName  `placeholder:"DIALECT=HOST:PORT" help:"Serve a dialect's API, and nothing else, at the root of an address of its own, such as partnerstack=127.0.0.1:9002. Repeatable."`
 	DebugListen     string         `placeholder:"HOST:PORT" help:"Where Go's profiles are served (/debug/pprof), for whoever looks for the cause of load. They show what is in memory: keep the address to yourself. Nowhere unless set."`
@@ -87,6 +90,12 @@ func (s *Server) Validate() error {
 	if !(s.RateLimit >= 0 && s.RateLimit <= 1e9) { // neither is NaN
 		refuse("--rate-limit must be between 0 and 1e9")
 	}
+	if s.ProxyHeader != "" && s.ProxyHeader != "X-Forwarded-For" && s.ProxyHeader != "Forwarded" {
+		refuse("--proxy-header must be X-Forwarded-For or Forwarded")
+	}
+	if s.AuditRetention < 0 {
+		refuse("--audit-retention can't be negative")
+	}
 	if s.ShutdownTimeout < 0 {
 		refuse("--shutdown-timeout can't be negative")
 	}
@@ -117,10 +126,6 @@ type Setting struct {
 
 // Effective lists all settings as they are in force, secrets masked.
 func (s *Server) Effective() []Setting {
-	networks := make([]string, len(s.AllowNetwork))
-	for i, network := range s.AllowNetwork {
-		networks[i] = network.String()
-	}
 	proxy := s.ForwardProxy
 	if u, err := url.Parse(proxy); err == nil {
 		proxy = u.Redacted()
@@ -129,12 +134,15 @@ func (s *Server) Effective() []Setting {
 		{"database", s.Database},
 		{"listen", s.Listen},
 		{"public-url", s.PublicURL},
-		{"allow-network", networks},
+		{"allow-network", networksOf(s.AllowNetwork)},
 		{"allow-http", s.AllowHTTP},
 		{"forward-proxy", proxy},
 		{"max-in-flight", s.MaxInFlight},
 		{"max-event-bytes", s.MaxEventBytes},
 		{"rate-limit", s.RateLimit},
+		{"trusted-proxy", networksOf(s.TrustedProxy)},
+		{"proxy-header", s.ProxyHeader},
+		{"audit-retention", s.AuditRetention.String()},
 		{"dialect-host", namesOf(s.DialectHost)},
 		{"dialect-listen", namesOf(s.DialectListen)},
 		{"debug-listen", s.DebugListen},
@@ -163,6 +171,14 @@ func (s *Server) UnknownVariables(environ []string) []string {
 		}
 	}
 	return unknown
+}
+
+func networksOf(prefixes []netip.Prefix) []string {
+	texts := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		texts[i] = p.String()
+	}
+	return texts
 }
 
 func masked(secret string) string {

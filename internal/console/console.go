@@ -29,6 +29,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
+	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
@@ -207,7 +209,9 @@ func (c *Console) enter(scope tenant.Scope, h handlerFunc) http.HandlerFunc {
 			err = c.authorize(r, v, scope)
 		}
 		if err == nil {
-			err = h(w, r, v)
+			actor := v.principal.Actor()
+			actor.Via, actor.Address = audit.ViaConsole, edge.Address(r)
+			err = h(w, r.WithContext(audit.WithActor(r.Context(), actor)), v)
 		}
 		if err != nil {
 			c.refuse(w, r, v, err)

@@ -1,13 +1,14 @@
 package console
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/grapevine-hq/grapevine/internal/edge"
 )
 
 // How many keys that are not accepted may be tried from one address.
@@ -66,17 +67,10 @@ func (f *failures) forget() {
 }
 
 // origin returns where a request comes from: an address, or the network that an
-// IPv6 customer has to itself. Behind a proxy all come from the proxy.
+// IPv6 customer has to itself. Behind a proxy that is not trusted all come from
+// the proxy.
 func origin(r *http.Request) netip.Prefix {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	address = address.Unmap().WithZone("")
+	address := edge.Address(r)
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = 64

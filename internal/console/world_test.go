@@ -18,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/console"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -37,6 +38,7 @@ type world struct {
 	key      secret.Key
 	tenants  *tenant.Service
 	webhooks *webhook.Service
+	audit    *audit.Service
 	receiver *receiver
 	console  *console.Console
 	url      string
@@ -109,6 +111,9 @@ func MustWorld(t testing.TB, base string) *world {
 		t.Fatal(err)
 	}
 	if _, err := w.tenants.EnsureAdminKey(t.Context(), adminKey); err != nil {
+		t.Fatal(err)
+	}
+	if w.audit, err = audit.New(w.db, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	w.console, err = console.New(console.Options{

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -100,7 +101,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer
 	if !c.Principal.Can(c.route.Scope) {
 		return Answer{}, problem.Forbidden.New("the key does not have the scope %q", c.route.Scope)
 	}
-	return c.route.Handle(r.Context(), c)
+	actor := c.Principal.Actor()
+	actor.Via, actor.Address, actor.RequestID = h.api.Name(), edge.Address(r), c.RequestID
+	return c.route.Handle(audit.WithActor(r.Context(), actor), c)
 }
 
 // limit counts the request against its key's rate and says in headers how that
@@ -176,7 +179,7 @@ func (h *handler) finish(w *edge.Writer, c *Call, started time.Time) {
 		key, owner = id.Key.Format(c.Principal.KeyID), id.Tenant.Format(c.Principal.Tenant.ID)
 	}
 	h.log.DebugContext(ctx, "request", "method", edge.MethodLabel(c.Request.Method), "route", route, "status", w.Status,
-		"took_ms", edge.Milliseconds(took), "request_id", c.RequestID, "key_id", key, "tenant_id", owner)
+		"took_ms", edge.Milliseconds(took), "request_id", c.RequestID, "address", edge.Address(c.Request).String(), "key_id", key, "tenant_id", owner)
 }
 
 // recovered answers for a call that panicked with v. An answer that has begun can

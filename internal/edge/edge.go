@@ -1,6 +1,6 @@
 // Package edge is what the APIs have in common, the native one and those of the
-// dialects: a request's id, how often a key may ask, how a body is read, what
-// became of an answer, and what is measured and logged of it.
+// dialects: a request's id, where it comes from, how often a key may ask, how a
+// body is read, what became of an answer, and what is measured and logged of it.
 package edge
 
 import (

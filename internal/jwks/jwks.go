@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/secret"
@@ -116,7 +117,7 @@ func (s *Service) Rotate(ctx context.Context) (*wire.RSAKey, error) {
 		return nil, err
 	}
 	defer s.giveBack()
-	keys, err := s.replace(ctx)
+	keys, err := s.replace(ctx, audit.SigningKeyRotated)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func (s *Service) ring(ctx context.Context) (*ring, error) {
 		return nil, err
 	}
 	if keys.current == nil {
-		return s.replace(ctx)
+		return s.replace(ctx, audit.SigningKeyCreated)
 	}
 	s.keys.Store(keys)
 	return keys, nil
@@ -165,8 +166,8 @@ func (s *Service) take(ctx context.Context) error {
 func (s *Service) giveBack() { <-s.turn }
 
 // replace makes a key and puts it in the place of the current one, if there is
-// one. It is the caller's turn.
-func (s *Service) replace(ctx context.Context) (*ring, error) {
+// one. It is the caller's turn, who says which of the two it is.
+func (s *Service) replace(ctx context.Context, action audit.Action) (*ring, error) {
 	// This takes up to a second: not inside the transaction, which holds up all
 	// others.
 	private, err := rsa.GenerateKey(rand.Reader, bits)
@@ -184,6 +185,9 @@ func (s *Service) replace(ctx context.Context) (*ring, error) {
 			return err
 		}
 		if err := insert(tx, row); err != nil {
+			return err
+		}
+		if err := audit.Write(ctx, tx, audit.Change{Action: action, ObjectID: made.String()}); err != nil {
 			return err
 		}
 		public, err := publicKeys(tx)

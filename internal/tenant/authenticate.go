@@ -138,6 +138,8 @@ func principalByHash(q db.Queryer, dialect string, h hash) (*entry, error) {
 	return &entry{hash: key.hash, principal: Principal{
 		Dialect:   key.Dialect,
 		KeyID:     key.ID,
+		KeyName:   key.Name,
+		KeyHint:   key.Hint,
 		Tenant:    t,
 		Scopes:    key.Scopes,
 		ExpiresAt: key.ExpiresAt,

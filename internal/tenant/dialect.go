@@ -92,8 +92,15 @@ func (s *Service) SetSettings(ctx context.Context, tenant id.ID, dialect string,
 		if _, err := living(tx, tenant); err != nil {
 			return err
 		}
+		was, err := settingsOf(tx, speaking{tenant, dialect})
+		if err != nil {
+			return err
+		}
 		s.forgetIdentities(tx, tenant, dialect)
-		return replaceSettings(tx, speaking{tenant, dialect}, chosen)
+		if err := replaceSettings(tx, speaking{tenant, dialect}, chosen); err != nil {
+			return err
+		}
+		return auditSettings(ctx, tx, speaking{tenant, dialect}, was, chosen)
 	})
 }
 

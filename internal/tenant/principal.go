@@ -32,5 +32,5 @@ func (s *Service) Principal(ctx context.Context, tenant, key id.ID, now time.Tim
 	case !k.RevokedAt.IsZero() || expired(k.ExpiresAt, now):
 		return Principal{}, unauthenticated()
 	}
-	return Principal{KeyID: k.ID, Tenant: t, Scopes: k.Scopes, ExpiresAt: k.ExpiresAt}, nil
+	return Principal{KeyID: k.ID, KeyName: k.Name, KeyHint: k.Hint, Tenant: t, Scopes: k.Scopes, ExpiresAt: k.ExpiresAt}, nil
 }

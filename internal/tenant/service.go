@@ -106,7 +106,13 @@ func (s *Service) Create(ctx context.Context, n NewTenant) (Tenant, Key, string,
 		}
 		var err error
 		key, plaintext, err = s.addKey(tx, t, NewKey{Name: "default", Scopes: AllScopes()})
-		return err
+		if err != nil {
+			return err
+		}
+		if err := auditTenant(ctx, tx, Tenant{}, t); err != nil {
+			return err
+		}
+		return auditNewKey(ctx, tx, key, id.ID{})
 	})
 	if err != nil {
 		return Tenant{}, Key{}, "", err
@@ -190,7 +196,10 @@ func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant
 		}
 		t.UpdatedAt = tx.Now()
 		s.forgetTenant(tx, tenant)
-		return updateTenant(tx, t)
+		if err := updateTenant(tx, t); err != nil {
+			return err
+		}
+		return auditTenant(ctx, tx, was, t)
 	})
 	if err != nil {
 		return Tenant{}, err
@@ -202,7 +211,8 @@ func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant
 // same transaction, by Options.OnDelete.
 func (s *Service) Delete(ctx context.Context, tenant id.ID) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
-		if _, err := living(tx, tenant); err != nil {
+		was, err := living(tx, tenant)
+		if err != nil {
 			return err
 		}
 		if err := buryTenant(tx, tenant); err != nil {
@@ -212,7 +222,7 @@ func (s *Service) Delete(ctx context.Context, tenant id.ID) error {
 		if err := s.onDelete(tx, tenant); err != nil {
 			return fmt.Errorf("tenant: end what belongs to the tenant: %w", err)
 		}
-		return nil
+		return auditTenant(ctx, tx, was, Tenant{})
 	})
 }
 

@@ -114,6 +114,8 @@ type Principal struct {
 	Admin     bool      // the operator
 	Dialect   string    // whose API the key opens; "": the native one
 	KeyID     id.ID     // zero for the operator
+	KeyName   string    // for people; empty for the operator
+	KeyHint   string    // how the key begins; empty for the operator
 	Tenant    Tenant    // zero for the operator
 	Scopes    Scopes    // shared by all who ask with the key: not to be changed; nil for the operator
 	ExpiresAt time.Time // when the key will be refused; zero: it does not expire

@@ -40,8 +40,10 @@ func (s *Service) CreateKey(ctx context.Context, tenant id.ID, n NewKey) (Key, s
 		if err != nil {
 			return err
 		}
-		key, plaintext, err = s.addKey(tx, t, n)
-		return err
+		if key, plaintext, err = s.addKey(tx, t, n); err != nil {
+			return err
+		}
+		return auditNewKey(ctx, tx, key, id.ID{})
 	})
 	if err != nil {
 		return Key{}, "", err
@@ -103,7 +105,10 @@ func (s *Service) RevokeKey(ctx context.Context, tenant, key id.ID) error {
 			return err
 		}
 		s.forgetKeys(tx, tenant, k.Dialect)
-		return revokeKey(tx, key)
+		if err := revokeKey(tx, key); err != nil {
+			return err
+		}
+		return auditRevokedKey(ctx, tx, k)
 	})
 }
 
@@ -137,10 +142,13 @@ func (s *Service) RollKey(ctx context.Context, tenant, key id.ID, overlap time.D
 		}
 		end := tx.Now().Add(overlap)
 		if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(end) {
-			return nil
+			return auditRolledKey(ctx, tx, keyRoll{old, rolled, old.ExpiresAt})
 		}
 		s.forgetKeys(tx, tenant, old.Dialect)
-		return expireKey(tx, key, end)
+		if err := expireKey(tx, key, end); err != nil {
+			return err
+		}
+		return auditRolledKey(ctx, tx, keyRoll{old, rolled, end})
 	})
 	if err != nil {
 		return Key{}, "", err

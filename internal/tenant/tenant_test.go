@@ -66,7 +66,7 @@ func TestTheFirstKeyHasAllScopesAndTheTenantsKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tenant.Principal{KeyID: key.ID, Tenant: ten, Scopes: tenant.AllScopes()}, p); diff != "" {
+		if diff := cmp.Diff(tenant.Principal{KeyID: key.ID, KeyName: key.Name, KeyHint: key.Hint, Tenant: ten, Scopes: tenant.AllScopes()}, p); diff != "" {
 			t.Errorf("principal (-want +got):\n%s", diff)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -90,7 +91,8 @@ func (s *Service) Event(ctx context.Context, tenant, event id.ID) (Event, []Deli
 // pending or held is cancelled, since nothing is left to send.
 func (s *Service) ExpungeBody(ctx context.Context, tenant, event id.ID) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
-		if _, err := selectEvent(tx, tenant, event); err != nil {
+		e, err := selectEvent(tx, tenant, event)
+		if err != nil {
 			return err
 		}
 		waiting, err := waitingSubscriptions(tx, tenant, event)
@@ -104,7 +106,10 @@ func (s *Service) ExpungeBody(ctx context.Context, tenant, event id.ID) error {
 			}
 			s.intervened(tx, to, event)
 		}
-		return expungeBody(tx, tenant, event)
+		if err := expungeBody(tx, tenant, event); err != nil || e.Body == nil {
+			return err
+		}
+		return audit.Write(ctx, tx, audit.Change{TenantID: tenant, Action: audit.EventBodyExpunged, ObjectID: id.Event.Format(event)})
 	})
 }
 
@@ -179,6 +184,10 @@ func (s *Service) Retry(ctx context.Context, tenant, event, sub id.ID) (Delivery
 			return problem.BodyExpunged.New("the event's body was expunged")
 		}
 		if err := restartDelivery(tx, tenant, event, sub); err != nil {
+			return err
+		}
+		change := audit.Change{TenantID: tenant, Action: audit.DeliveryRetried, ObjectID: id.Delivery.Format(event, sub)}
+		if err := audit.Write(ctx, tx, change); err != nil {
 			return err
 		}
 		s.intervened(tx, to, event)
@@ -285,7 +294,7 @@ func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) e
 			if outcomes[i].Attempt.Verdict != wire.Gone {
 				continue
 			}
-			if err := s.disableGone(tx, &outcomes[i]); err != nil {
+			if err := s.disableGone(ctx, tx, &outcomes[i]); err != nil {
 				return err
 			}
 		}
@@ -296,7 +305,7 @@ func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) e
 
 // disableGone disables the subscription whose receiver wants nothing more and
 // cancels what is pending for it.
-func (s *Service) disableGone(tx *db.Tx, o *Outcome) error {
+func (s *Service) disableGone(ctx context.Context, tx *db.Tx, o *Outcome) error {
 	old, err := s.selectSubscription(tx, o.Job.TenantID, o.Job.Sub.ID)
 	if problem.NotFound.Has(err) {
 		return nil // deleted meanwhile
@@ -322,6 +331,9 @@ func (s *Service) disableGone(tx *db.Tx, o *Outcome) error {
 		return err
 	}
 	if err := s.cancelPending(tx, gone); err != nil {
+		return err
+	}
+	if err := auditSubscription(ctx, tx, old, gone); err != nil {
 		return err
 	}
 	return s.changed(tx, gone)

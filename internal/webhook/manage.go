@@ -55,8 +55,10 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 		if draft.OncePerURL {
 			same, err := s.selectByURL(tx, sub)
 			if err == nil {
-				created, err = s.rename(tx, same, sub.Description)
-				return err
+				if created, err = s.rename(tx, same, sub.Description); err != nil {
+					return err
+				}
+				return auditSubscription(ctx, tx, same, created)
 			}
 			if !errors.Is(err, db.ErrNoRows) {
 				return err
@@ -71,6 +73,9 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 		}
 		sub.ID, sub.CreatedAt, sub.UpdatedAt = id.New(tx.Now()), tx.Now(), tx.Now()
 		if err := s.insertSubscription(tx, sub); err != nil {
+			return err
+		}
+		if err := auditSubscription(ctx, tx, nil, sub); err != nil {
 			return err
 		}
 		if err := s.announceSubscription(tx, sub, standard.SubscriptionCreated); err != nil {
@@ -261,6 +266,9 @@ func (s *Service) change(ctx context.Context, tenant, sub id.ID, decide func(tx 
 		if err := s.updateSubscription(tx, changed); err != nil {
 			return err
 		}
+		if err := auditSubscription(ctx, tx, old, changed); err != nil {
+			return err
+		}
 		return s.changed(tx, changed)
 	})
 	if err != nil {
@@ -332,6 +340,9 @@ func (s *Service) DeleteSubscription(ctx context.Context, tenant, sub id.ID) err
 			return err
 		}
 		gone := old.deleted(tx.Now())
+		if err := auditSubscription(ctx, tx, old, nil); err != nil {
+			return err
+		}
 		if err := s.announceSubscription(tx, gone, standard.SubscriptionDeleted); err != nil {
 			return err
 		}
@@ -415,9 +426,10 @@ func rotated(old *Subscription, given string) (string, error) {
 }
 
 // RevealSecrets returns the secrets that sign at now, the newest first, and
-// the public keys of those that have one.
+// the public keys of those that have one. That they were asked for is on record
+// before they are shown.
 func (s *Service) RevealSecrets(ctx context.Context, tenant, sub id.ID, now time.Time) ([]Secret, []string, error) {
-	found, err := s.Subscription(ctx, tenant, sub)
+	found, err := s.auditReveal(ctx, tenant, sub)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,6 +52,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("what is not a call is refused", s.unknownCalls)
 	t.Run("a body that can't be read changes nothing", s.badBodies)
 	t.Run("another's subscription is not found", s.isolation)
+	t.Run("a change is on record with who made it", s.audit)
 	t.Run("a key that asks too often has to wait", s.rate)
 	t.Run("what goes wrong inside shows nothing of itself", s.failures)
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
@@ -41,6 +42,7 @@ type World struct {
 	API      dialect.API
 	Tenants  *tenant.Service
 	Webhooks *webhook.Service
+	Audit    *audit.Service
 
 	// Received are the requests that the endpoint got. It answers each with Status.
 	Received chan Received
@@ -74,6 +76,9 @@ func NewWorld(t testing.TB, makeAPI NewFunc, change func(*dialect.Options)) *Wor
 		t.Fatal(err)
 	}
 	w.serveServices(database, box)
+	if w.Audit, err = audit.New(database, audit.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	w.API = makeAPI(w.Tenants, w.Webhooks)
 	opts := dialect.Options{
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
