@@ -21,26 +21,31 @@ const (
 // Subscription is where events go. Values of headers and secrets of auth are
 // masked.
 type Subscription struct {
-	ID          string             `json:"id"`
-	URL         string             `json:"url"`
-	Dialect     string             `json:"dialect"`
-	EventTypes  []string           `json:"event_types"`
-	Filter      *Filter            `json:"filter,omitempty"` // nil: every event of these types
-	Description string             `json:"description"`
-	Headers     map[string]string  `json:"headers"`
-	Auth        *Auth              `json:"auth,omitempty"`
-	Policy      Policy             `json:"policy"`
-	Status      SubscriptionStatus `json:"status"`
-	Reason      string             `json:"reason,omitempty"` // why it is disabled
-	PublicKeys  []string           `json:"public_keys"`      // what receivers verify v1a signatures with
-	CreatedAt   time.Time          `json:"created_at"`
-	UpdatedAt   time.Time          `json:"updated_at"`
+	ID                string             `json:"id"`
+	URL               string             `json:"url"`
+	Dialect           string             `json:"dialect"`
+	EventTypes        []string           `json:"event_types"`
+	Filter            *Filter            `json:"filter,omitempty"` // nil: every event of these types
+	Description       string             `json:"description"`
+	Headers           map[string]string  `json:"headers"`
+	Auth              *Auth              `json:"auth,omitempty"`
+	ClientCertificate *Certificate       `json:"client_certificate,omitempty"` // what Auth has in Certificate; nil: none
+	Authorities       []Certificate      `json:"authorities,omitempty"`        // those that vouch for the endpoint; empty: the system's
+	Handshake         bool               `json:"handshake,omitempty"`          // the endpoint has to confirm the subscription before it is enabled
+	Policy            Policy             `json:"policy"`
+	Status            SubscriptionStatus `json:"status"`
+	Reason            string             `json:"reason,omitempty"` // why it is disabled
+	PublicKeys        []string           `json:"public_keys"`      // what receivers verify v1a signatures with
+	CreatedAt         time.Time          `json:"created_at"`
+	UpdatedAt         time.Time          `json:"updated_at"`
 }
 
 // SubscriptionWithSecret is a subscription whose secret has just been made.
 type SubscriptionWithSecret struct {
 	Subscription
 	Secret string `json:"secret"` // "": the dialect signs otherwise
+	// HandshakeResult is what came of the handshake; nil: none was asked for.
+	HandshakeResult *TestResult `json:"handshake_result,omitempty"`
 }
 
 // NewSubscription is what a subscription is made of. URL and EventTypes are
@@ -55,22 +60,20 @@ type NewSubscription struct {
 	Description string            `json:"description,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	Auth        *Auth             `json:"auth,omitempty"`
-	Secret      string            `json:"secret,omitempty"`    // "": one is made
-	Signature   string            `json:"signature,omitempty"` // the kind of secret to make: "v1" (the default) or "v1a"
-	Policy      *Policy           `json:"policy,omitempty"`
+	// CA holds the authorities that vouch for the endpoint and the token endpoint,
+	// in PEM; "": the system's.
+	CA string `json:"ca,omitempty"`
+	// Handshake has the endpoint confirm the subscription: until it answers with
+	// the secret that it is sent, the subscription is disabled.
+	Handshake bool    `json:"handshake,omitempty"`
+	Secret    string  `json:"secret,omitempty"`    // "": one is made
+	Signature string  `json:"signature,omitempty"` // the kind of secret to make: "v1" (the default) or "v1a"
+	Policy    *Policy `json:"policy,omitempty"`
 }
 
 // Filter is a condition on an event's envelope.
 type Filter struct {
 	Eq []string `json:"eq"` // the name of a field of the dialect's envelope, and its value
-}
-
-// Auth is how requests prove to the endpoint who sends them.
-type Auth struct {
-	Type     string `json:"type"` // "basic" or "bearer"
-	Username string `json:"username,omitempty"`
-	Password string `json:"password,omitempty"`
-	Token    string `json:"token,omitempty"`
 }
 
 // Policy is how a subscription differs from its dialect. The zero value does
@@ -97,7 +100,8 @@ type SubscriptionChange struct {
 	Description  *string
 	Headers      *map[string]string
 	Auth         *Auth
-	RemoveAuth   bool // instead of Auth
+	RemoveAuth   bool    // instead of Auth
+	CA           *string // to "": the system's authorities
 	Policy       *Policy
 }
 
@@ -116,6 +120,11 @@ func (ch SubscriptionChange) body() map[string]any {
 	add("policy", ch.Policy != nil, ch.Policy)
 	add("auth", ch.Auth != nil, ch.Auth)
 	add("auth", ch.RemoveAuth, nil)
+	if ch.CA != nil && *ch.CA == "" {
+		add("ca", true, nil)
+	} else {
+		add("ca", ch.CA != nil, ch.CA)
+	}
 	add("filter", ch.Filter != nil, ch.Filter)
 	add("filter", ch.RemoveFilter, nil)
 	return fields
@@ -156,7 +165,8 @@ func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
 	return err
 }
 
-// EnableSubscription sends again, first what was pending when it was disabled.
+// EnableSubscription sends again, first what was pending when it was disabled. A
+// handshake that is due is asked for first.
 func (c *Client) EnableSubscription(ctx context.Context, id string) (Subscription, error) {
 	return c.subscription(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/enable")})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -125,17 +126,26 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 		Auth:   &client.Auth{Type: "basic", Username: "u", Password: "p"},
 		Policy: &client.Policy{Schedule: []float64{}, Timeout: 5, MaxInFlight: 2, Rate: 1.5},
 	}
+	full.CA = testkit.MustAuthority(t).PEM
+	full.Auth.Certificate, full.Auth.PrivateKey = testkit.MustAuthority(t).MustIssue(t, "ann", time.Now().Add(time.Hour))
 	tested, err := c.TestDraft(t.Context(), full)
 	r.same(t, "TestDraft", tested, err)
 	created, err := c.CreateSubscription(t.Context(), full)
 	r.same(t, "CreateSubscription", created, err)
+	asked := full
+	asked.Handshake, asked.EventTypes = true, []string{"never.sent"}
+	asked.Auth = &client.Auth{
+		Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecret: "s", Scopes: []string{"a", "b"}, Audience: "x", ClientAuth: "body",
+	}
+	shaken, err := c.CreateSubscription(t.Context(), asked)
+	r.same(t, "CreateSubscription", shaken, err)
 	bare, err := c.CreateSubscription(t.Context(), client.NewSubscription{URL: "https://hooks.example.com/in", EventTypes: []string{"a.b"}, Signature: "v1a"})
 	r.same(t, "CreateSubscription", bare, err)
 	subs, err := c.Subscriptions(t.Context(), client.Page{Limit: 1})
 	r.same(t, "Subscriptions", subs, err)
 	sub, err := c.Subscription(t.Context(), created.ID)
 	r.same(t, "Subscription", sub, err)
-	sub, err = c.UpdateSubscription(t.Context(), created.ID, client.SubscriptionChange{RemoveAuth: true})
+	sub, err = c.UpdateSubscription(t.Context(), created.ID, client.SubscriptionChange{RemoveAuth: true, CA: new("")})
 	r.same(t, "UpdateSubscription", sub, err)
 	tested, err = c.TestSubscription(t.Context(), created.ID)
 	r.same(t, "TestSubscription", tested, err)

@@ -41,7 +41,7 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"AuditEntry": reflect.TypeFor[client.AuditEntry](), "AuditEntryPage": reflect.TypeFor[client.List[client.AuditEntry]](),
 		"AuditActor": reflect.TypeFor[client.AuditActor](), "AuditField": reflect.TypeFor[client.AuditField](),
 		"Attempt": reflect.TypeFor[client.Attempt](), "Auth": reflect.TypeFor[client.Auth](), "ShownAuth": reflect.TypeFor[client.Auth](), "ChangeTenant": reflect.TypeFor[client.TenantChange](),
-		"CreatedKey": reflect.TypeFor[client.CreatedKey](), "CreatedTenant": reflect.TypeFor[client.CreatedTenant](),
+		"Certificate": reflect.TypeFor[client.Certificate](), "CreatedKey": reflect.TypeFor[client.CreatedKey](), "CreatedTenant": reflect.TypeFor[client.CreatedTenant](),
 		"Delivery": reflect.TypeFor[client.Delivery](), "DeliveryPage": reflect.TypeFor[client.List[client.Delivery]](),
 		"Event": reflect.TypeFor[client.Event](), "EventPage": reflect.TypeFor[client.List[client.Event]](),
 		"Filter": reflect.TypeFor[client.Filter](), "ShownFilter": reflect.TypeFor[client.Filter](),

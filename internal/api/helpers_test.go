@@ -52,6 +52,13 @@ type receiver struct {
 	seen    []wire.Message
 }
 
+// shakeHands answers every handshake as an attempt.
+func (r *receiver) shakeHands(context.Context, *webhook.Subscription) webhook.Attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.attempt
+}
+
 func (r *receiver) Attempt(_ context.Context, _ *webhook.Subscription, msg wire.Message, _ string) webhook.Attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +101,7 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 		t.Fatal(err)
 	}
 	w.webhooks = webhook.New(webhook.Options{
-		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.receiver,
+		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.receiver, Handshake: w.receiver.shakeHands,
 		Identify: func(ctx context.Context, of id.ID, dialect string) (*wire.Identity, error) {
 			return w.tenants.Identity(ctx, of, dialect)
 		},

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -40,7 +42,8 @@ func (s *server) subscriptionActionRoutes() {
 	}, s.testSubscription)
 	register(s, route{
 		id: "enable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/enable", tag: tagSubscriptions, access: canManage,
-		summary: "Enable a subscription", description: "Sends what was pending when it was disabled. What is held stays so until it is retried.",
+		summary: "Enable a subscription", description: "Sends what was pending when it was disabled. What is held stays so until it is retried. A handshake that is due is asked for first; without it the subscription stays disabled.",
+		errors: []*problem.Code{problem.Conflict, problem.HandshakeFailed},
 	}, s.enableSubscription)
 	register(s, route{
 		id: "disable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/disable", tag: tagSubscriptions, access: canManage,
@@ -72,7 +75,12 @@ func (s *server) testSubscription(ctx context.Context, r request[subscriptionPat
 }
 
 func (s *server) enableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {
-	return s.withSubscription(ctx, r.tenant.ID, r.params, s.opts.Webhooks.EnableSubscription)
+	return s.withSubscription(ctx, r.tenant.ID, r.params, func(ctx context.Context, tenant, sub id.ID) (*webhook.Subscription, error) {
+		if err := s.opts.Webhooks.ConfirmSubscription(ctx, tenant, sub, r.confirm); err != nil {
+			return nil, err
+		}
+		return s.opts.Webhooks.EnableSubscription(ctx, tenant, sub)
+	})
 }
 
 func (s *server) disableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {

@@ -13,25 +13,30 @@ import (
 
 // SubscriptionJSON is how a subscription is shown: with its secrets masked.
 type SubscriptionJSON struct {
-	ID          string            `json:"id" example:"sub_019a9c1d2f3b5e8d7c6a4f10"`
-	URL         string            `json:"url" example:"https://example.com/webhooks"`
-	Dialect     string            `json:"dialect" example:"standard"`
-	EventTypes  []string          `json:"event_types" doc:"[\"*\"] stands for every type that the tenant publishes."`
-	Filter      *shownFilterJSON  `json:"filter,omitempty" doc:"Absent: every event of these types."`
-	Description string            `json:"description"`
-	Headers     map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
-	Auth        *shownAuthJSON    `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
-	Policy      shownPolicyJSON   `json:"policy" doc:"How the subscription differs from its dialect."`
-	Status      string            `json:"status" example:"enabled" doc:"Whether it sends: enabled or disabled."`
-	Reason      string            `json:"reason,omitempty" doc:"Why it is disabled." example:"gone"`
-	PublicKeys  []string          `json:"public_keys" doc:"What receivers verify v1a signatures with."`
-	CreatedAt   time.Time         `json:"created_at"`
-	UpdatedAt   time.Time         `json:"updated_at"`
+	ID                string            `json:"id" example:"sub_019a9c1d2f3b5e8d7c6a4f10"`
+	URL               string            `json:"url" example:"https://example.com/webhooks"`
+	Dialect           string            `json:"dialect" example:"standard"`
+	EventTypes        []string          `json:"event_types" doc:"[\"*\"] stands for every type that the tenant publishes."`
+	Filter            *shownFilterJSON  `json:"filter,omitempty" doc:"Absent: every event of these types."`
+	Description       string            `json:"description"`
+	Headers           map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
+	Auth              *shownAuthJSON    `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
+	ClientCertificate *certificateJSON  `json:"client_certificate,omitempty" doc:"What auth has in certificate; absent: none."`
+	Authorities       []certificateJSON `json:"authorities,omitempty" doc:"Those of ca, which vouch for the endpoint; absent: the system's."`
+	Handshake         bool              `json:"handshake,omitempty" doc:"Whether the endpoint has to confirm the subscription before it is enabled."`
+	Policy            shownPolicyJSON   `json:"policy" doc:"How the subscription differs from its dialect."`
+	Status            string            `json:"status" example:"enabled" doc:"Whether it sends: enabled or disabled."`
+	Reason            string            `json:"reason,omitempty" doc:"Why it is disabled." example:"gone"`
+	PublicKeys        []string          `json:"public_keys" doc:"What receivers verify v1a signatures with."`
+	CreatedAt         time.Time         `json:"created_at"`
+	UpdatedAt         time.Time         `json:"updated_at"`
 }
 
 type subscriptionWithSecretJSON struct {
 	SubscriptionJSON
 	Secret string `json:"secret,omitempty" doc:"What requests are signed with; absent where the dialect signs otherwise." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+
+	HandshakeResult *testResultJSON `json:"handshake_result,omitempty" doc:"What came of the handshake that was asked for; its verdict is delivered if the endpoint has confirmed the subscription."`
 }
 
 type newSubscriptionJSON struct {
@@ -42,6 +47,8 @@ type newSubscriptionJSON struct {
 	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
 	Headers     map[string]string `json:"headers,omitempty" doc:"At most 20, sent with every request."`
 	Auth        *authJSON         `json:"auth,omitempty" doc:"How requests prove to the endpoint who sends them."`
+	CA          string            `json:"ca,omitempty" minLength:"1" doc:"The authorities that vouch for the endpoint, and for the token endpoint if there is one, instead of the system's: certificates in PEM, at most 32 KiB."`
+	Handshake   bool              `json:"handshake,omitempty" doc:"Have the endpoint confirm the subscription: it has to answer an empty POST with 2xx and the header X-Hook-Secret as it came. Until it has, the subscription is disabled, with the reason handshake_failed, and enabling it asks again."`
 	Secret      string            `json:"secret,omitempty" minLength:"1" doc:"What requests are signed with; absent: one is made."`
 	Signature   string            `json:"signature,omitempty" minLength:"1" doc:"The kind of secret to make: v1 (HMAC-SHA256, the default) or v1a (ed25519)." example:"v1"`
 	Policy      *policyJSON       `json:"policy,omitempty" doc:"How the subscription differs from its dialect."`
@@ -54,14 +61,8 @@ type changeSubscriptionJSON struct {
 	Description *string              `json:"description,omitempty"`
 	Headers     *map[string]string   `json:"headers,omitempty" doc:"Replaces all headers."`
 	Auth        nullable[authJSON]   `json:"auth,omitzero" doc:"Replaces what there is; null removes it."`
+	CA          nullable[string]     `json:"ca,omitzero" doc:"Replaces what there is; null removes it, for the system's authorities."`
 	Policy      *policyJSON          `json:"policy,omitempty" doc:"Replaces the whole policy."`
-}
-
-type authJSON struct {
-	Type     string `json:"type" enum:"basic,bearer"`
-	Username string `json:"username,omitempty" doc:"With basic."`
-	Password string `json:"password,omitempty" doc:"With basic."`
-	Token    string `json:"token,omitempty" doc:"With bearer."`
 }
 
 type policyJSON struct {
@@ -95,13 +96,6 @@ func showFilter(f *webhook.Filter) *shownFilterJSON {
 // The types of answers have the fields of those of requests and no bounds, so
 // that they can grow.
 type (
-	shownAuthJSON struct {
-		Type     string `json:"type" example:"basic" doc:"The kind: basic or bearer."`
-		Username string `json:"username,omitempty"`
-		Password string `json:"password,omitempty" doc:"Masked."`
-		Token    string `json:"token,omitempty" doc:"Masked."`
-	}
-
 	shownFilterJSON struct {
 		Eq []string `json:"eq" doc:"The name of a field of the dialect's envelope, and its value."`
 	}
@@ -141,7 +135,7 @@ func (n newSubscriptionJSON) draft(confirm webhook.ConfirmFunc) webhook.Draft {
 	return webhook.Draft{
 		Confirm: confirm,
 		Dialect: n.Dialect, URL: n.URL, EventTypes: n.EventTypes, Filter: n.Filter.filter(), Description: n.Description, Headers: n.Headers,
-		Auth: n.Auth.auth(), Secret: n.Secret, Signature: n.Signature, Policy: n.Policy.policy(),
+		Auth: n.Auth.auth(), CA: n.CA, Handshake: n.Handshake, Secret: n.Secret, Signature: n.Signature, Policy: n.Policy.policy(),
 	}
 }
 
@@ -153,18 +147,16 @@ func (c changeSubscriptionJSON) patch(confirm webhook.ConfirmFunc) webhook.Patch
 	if c.Auth.Set {
 		p.Auth = new(c.Auth.Value.auth())
 	}
+	if c.CA.Set {
+		p.CA = new("")
+		if c.CA.Value != nil {
+			p.CA = c.CA.Value
+		}
+	}
 	if c.Policy != nil {
 		p.Policy = new(c.Policy.policy())
 	}
 	return p
-}
-
-// auth returns no auth for nil.
-func (a *authJSON) auth() webhook.Auth {
-	if a == nil {
-		return webhook.Auth{}
-	}
-	return webhook.Auth{Type: webhook.AuthType(a.Type), Username: a.Username, Password: a.Password, Token: a.Token}
 }
 
 // policy returns the dialect's policy for nil.
@@ -203,6 +195,10 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 	if err != nil {
 		return SubscriptionJSON{}, err
 	}
+	own, authorities, err := sub.Certificates()
+	if err != nil {
+		return SubscriptionJSON{}, err
+	}
 	shown := SubscriptionJSON{
 		ID:          id.Subscription.Format(sub.ID),
 		URL:         sub.URL,
@@ -212,12 +208,17 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 		Description: sub.Description,
 		Headers:     make(map[string]string, len(sub.Headers)),
 		Auth:        showAuth(sub.Auth),
+		Authorities: showCertificates(authorities),
+		Handshake:   sub.Handshake != webhook.NoHandshake,
 		Policy:      showPolicy(sub.Policy),
 		Status:      "disabled",
 		Reason:      sub.Reason,
 		PublicKeys:  append([]string{}, keys...),
 		CreatedAt:   sub.CreatedAt,
 		UpdatedAt:   sub.UpdatedAt,
+	}
+	if own != nil {
+		shown.ClientCertificate = new(showCertificate(own))
 	}
 	for _, h := range sub.Headers {
 		shown.Headers[h.Name] = webhook.Masked
@@ -226,17 +227,6 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 		shown.Status = "enabled"
 	}
 	return shown, nil
-}
-
-func showAuth(a webhook.Auth) *shownAuthJSON {
-	switch a.Type {
-	case webhook.BasicAuth:
-		return &shownAuthJSON{Type: string(a.Type), Username: a.Username, Password: webhook.Masked}
-	case webhook.BearerAuth:
-		return &shownAuthJSON{Type: string(a.Type), Token: webhook.Masked}
-	default:
-		return nil
-	}
 }
 
 func showPolicy(p webhook.Policy) shownPolicyJSON {

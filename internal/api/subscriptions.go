@@ -24,7 +24,7 @@ const exampleCreated = `{"id":"sub_019a9c1d2f3b5e8d7c6a4f10","url":"https://exam
 func (s *server) subscriptionRoutes() {
 	register(s, route{
 		id: "create-subscription", method: http.MethodPost, path: "/v1/subscriptions", tag: tagSubscriptions, access: canManage,
-		summary: "Create a subscription", description: "Events that are published after this returned reach it. The answer has the secret.",
+		summary: "Create a subscription", description: "Events that are published after this returned reach it. The answer has the secret, and what came of the handshake if one was asked for.",
 		status: http.StatusCreated, example: exampleSubscription, answer: exampleCreated,
 	}, s.createSubscription)
 	register(s, route{
@@ -37,8 +37,8 @@ func (s *server) subscriptionRoutes() {
 	}, s.getSubscription)
 	register(s, route{
 		id: "update-subscription", method: http.MethodPatch, path: "/v1/subscriptions/{id}", tag: tagSubscriptions, access: canManage,
-		summary: "Change a subscription", description: "What is not given stays; headers, auth and policy are replaced as a whole.",
-		example: `{"event_types":["invoice.paid","invoice.voided"],"auth":null}`,
+		summary: "Change a subscription", description: "What is not given stays; headers, auth and policy are replaced as a whole. Where the subscription has a handshake and is enabled, another URL has to confirm it first; a disabled one is asked when it is enabled.",
+		errors: []*problem.Code{problem.Conflict, problem.HandshakeFailed}, example: `{"event_types":["invoice.paid","invoice.voided"],"auth":null}`,
 	}, s.updateSubscription)
 	register(s, route{
 		id: "delete-subscription", method: http.MethodDelete, path: "/v1/subscriptions/{id}", tag: tagSubscriptions, access: canManage,
@@ -47,8 +47,13 @@ func (s *server) subscriptionRoutes() {
 }
 
 func (s *server) createSubscription(ctx context.Context, r request[none, newSubscriptionJSON]) (subscriptionWithSecretJSON, error) {
-	sub, err := s.opts.Webhooks.CreateSubscription(ctx, r.tenant.ID, r.body.draft(r.confirm))
-	return withSecret(sub, err)
+	draft := r.body.draft(r.confirm)
+	var result *testResultJSON
+	draft.Answered = func(a webhook.Attempt) { result = new(showTest(a)) }
+	sub, err := s.opts.Webhooks.CreateSubscription(ctx, r.tenant.ID, draft)
+	shown, err := withSecret(sub, err)
+	shown.HandshakeResult = result
+	return shown, err
 }
 
 func (s *server) listSubscriptions(ctx context.Context, r request[Paging, none]) (page[SubscriptionJSON], error) {
@@ -106,7 +111,7 @@ func withSecret(sub *webhook.Subscription, err error) (subscriptionWithSecretJSO
 		return subscriptionWithSecretJSON{}, err
 	}
 	shown, err := showSubscription(sub)
-	return subscriptionWithSecretJSON{shown, sub.CurrentSecret()}, err
+	return subscriptionWithSecretJSON{SubscriptionJSON: shown, Secret: sub.CurrentSecret()}, err
 }
 
 func (p subscriptionPath) parse() (id.ID, error) {

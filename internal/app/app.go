@@ -118,7 +118,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024),
 	}), identify, opts.Version)
 	a.webhooks = webhook.New(webhook.Options{
-		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter,
+		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
 		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes,
 	})
 	keys, err := jwks.New(a.db, box)

@@ -2,18 +2,22 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/grapevine-hq/grapevine/internal/config"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,7 +29,13 @@ func TestMain(m *testing.M) {
 }
 
 func TestCommands(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update, Cmds: scriptCommands})
+	certificate, key := testkit.MustAuthority(t).MustIssue(t, "grapevine test", time.Now().Add(time.Hour))
+	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update, Cmds: scriptCommands, Setup: func(env *testscript.Env) error {
+		return errors.Join(
+			os.WriteFile(filepath.Join(env.WorkDir, "cert.pem"), []byte(certificate), 0o600),
+			os.WriteFile(filepath.Join(env.WorkDir, "key.pem"), []byte(key), 0o600),
+		)
+	}})
 }
 
 // TestConfigurationReferenceIsCurrent compares docs/configuration.md with the

@@ -61,8 +61,8 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 
 // startReceiver serves an endpoint at $RECEIVER until the script ends. It answers
 // with the statuses in turn, the last one again and again, and with none where
-// that is 0. What it received it writes into the file "received", a line of JSON
-// each.
+// that is 0; at /confirming it takes part in handshakes. What it received it
+// writes into the file "received", a line of JSON each.
 func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 	received, err := os.Create(ts.MkAbs("received"))
 	ts.Check(err)
@@ -79,6 +79,9 @@ func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		w.Header()["Date"] = nil
+		if r.URL.Path == "/confirming" {
+			w.Header().Set("X-Hook-Secret", r.Header.Get("X-Hook-Secret"))
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "answered "+strconv.Itoa(status)+"\n")
 	}))

@@ -40,6 +40,8 @@ type draftFlags struct {
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. For one that is secret use --file."`
 	Signature   string   `enum:",v1,v1a" default:"" placeholder:"KIND" help:"The kind of secret to make: v1 (HMAC-SHA256, unless said otherwise) or v1a (ed25519)."`
 	File        string   `placeholder:"FILE" help:"Read the subscription from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`
+	credentialFlags
+	CA string `placeholder:"FILE" name:"ca" help:"The authorities that vouch for the endpoint instead of the system's: a file of certificates in PEM."`
 	policyFlags
 }
 
@@ -125,6 +127,14 @@ func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
 		n.Headers = make(map[string]string, len(headers))
 	}
 	maps.Copy(n.Headers, headers)
+	if n.Auth, err = f.onTop(e, n.Auth); err != nil {
+		return n, err
+	}
+	if f.CA != "" {
+		if n.CA, err = e.readSecret("--ca", f.CA); err != nil {
+			return n, err
+		}
+	}
 	if !f.given() {
 		return n, nil
 	}
@@ -178,6 +188,7 @@ func readHeaders(lines []string) (map[string]string, error) {
 
 type subscriptionCreate struct {
 	draftFlags
+	Handshake bool `help:"Have the endpoint confirm the subscription before anything is sent to it, by answering with the X-Hook-Secret that it gets."`
 	output
 	tenantConnection
 }
@@ -192,11 +203,18 @@ func (c *subscriptionCreate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	n.Handshake = n.Handshake || c.Handshake
 	made, err := api.CreateSubscription(e.ctx, n)
 	if err != nil {
 		return err
 	}
-	return c.showWithSecret(e, made)
+	if err := c.showWithSecret(e, made); err != nil {
+		return err
+	}
+	if made.HandshakeResult != nil && made.Status == client.Disabled {
+		return fmt.Errorf("the endpoint did not confirm the subscription, which is disabled: 'grapevine subscription enable %s' asks again", made.ID)
+	}
+	return nil
 }
 
 func (o output) showWithSecret(e *env, made client.SubscriptionWithSecret) error {
@@ -207,7 +225,12 @@ func (o output) showWithSecret(e *env, made client.SubscriptionWithSecret) error
 	if made.Secret == "" { // its dialect signs otherwise
 		return nil
 	}
-	newSheet(e.out).painted("secret", cell{made.Secret, bold})
+	s := newSheet(e.out)
+	s.painted("secret", cell{made.Secret, bold})
+	if made.HandshakeResult != nil {
+		s.field("confirmation", answer(made.HandshakeResult.ResponseStatus, made.HandshakeResult.Reason))
+		s.field("error", made.HandshakeResult.Error)
+	}
 	e.note("\nReceivers verify signatures with the secret. Keep it from everybody else; 'grapevine subscription secret %s' shows it again.", made.ID)
 	return nil
 }
@@ -224,9 +247,7 @@ func showSubscription(e *env, sub client.Subscription) {
 	}
 	s.field("description", sub.Description)
 	s.field("headers", strings.Join(slices.Sorted(maps.Keys(sub.Headers)), ", "))
-	if sub.Auth != nil {
-		s.field("auth", strings.TrimSpace(sub.Auth.Type+" "+sub.Auth.Username))
-	}
+	showCredentials(s, sub)
 	s.field("schedule", schedule(sub.Policy))
 	if sub.Policy.Timeout != 0 {
 		s.field("timeout", span(seconds(sub.Policy.Timeout)))
@@ -343,6 +364,8 @@ type subscriptionUpdate struct {
 	Description *string  `placeholder:"TEXT" help:"For people."`
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. Replaces all headers. For one that is secret use --file."`
 	File        string   `placeholder:"FILE" help:"Read the change from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`
+	credentialFlags
+	CA *string `placeholder:"FILE" name:"ca" help:"The authorities that vouch for the endpoint instead of the system's: a file of certificates in PEM; 'none': the system's."`
 	policyFlags
 	output
 	tenantConnection
@@ -395,6 +418,31 @@ func (c *subscriptionUpdate) filter(file json.RawMessage, change *client.Subscri
 	return nil
 }
 
+// credentials reads what the file says of the authorities, and what the flags say
+// of credentials.
+func (c *subscriptionUpdate) credentials(e *env, file json.RawMessage, change *client.SubscriptionChange) error {
+	var err error
+	change.Auth, err = c.onTop(e, change.Auth)
+	if err != nil {
+		return err
+	}
+	change.RemoveAuth = change.RemoveAuth && change.Auth == nil
+	switch {
+	case c.CA != nil && *c.CA == "none", c.CA == nil && string(file) == "null":
+		change.CA = new("")
+	case c.CA != nil:
+		text, err := e.readSecret("--ca", *c.CA)
+		change.CA = &text
+		return err
+	case len(file) > 0:
+		change.CA = new("")
+		if err := decodeStrictly(file, change.CA); err != nil {
+			return usagef("--file: ca: %v", err)
+		}
+	}
+	return nil
+}
+
 // change is what the file and the flags ask for, all but the policy's flags.
 func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
 	var file struct {
@@ -404,6 +452,7 @@ func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
 		Description *string            `json:"description"`
 		Headers     *map[string]string `json:"headers"`
 		Auth        json.RawMessage    `json:"auth"`
+		CA          json.RawMessage    `json:"ca"`
 		Policy      *client.Policy     `json:"policy"`
 	}
 	if c.File != "" {
@@ -423,6 +472,9 @@ func (c *subscriptionUpdate) change(e *env) (client.SubscriptionChange, error) {
 		if err := decodeStrictly(file.Auth, change.Auth); err != nil {
 			return client.SubscriptionChange{}, usagef("--file: auth: %v", err)
 		}
+	}
+	if err := c.credentials(e, file.CA, &change); err != nil {
+		return client.SubscriptionChange{}, err
 	}
 	if err := c.filter(file.Filter, &change); err != nil {
 		return client.SubscriptionChange{}, err

@@ -35,6 +35,8 @@ var reasons = map[string]string{
 	"connect":                         "no connection came about, or it broke before the answer was whole",
 	"protocol":                        "the answer is not HTTP, or out of bounds",
 	"configuration":                   "the webhook's configuration can't be applied",
+	webhook.ReasonUngranted:           "there is no access token to send it with",
+	webhook.ReasonHandshake:           "the endpoint has not confirmed the webhook",
 	"internal":                        "something went wrong here",
 	webhook.ReasonManual:              "somebody disabled it",
 	webhook.ReasonSubscriptionDeleted: "the webhook was deleted",

@@ -34,6 +34,7 @@ type Attempter struct {
 	identify  webhook.IdentifyFunc
 	userAgent string
 	signing   chan struct{} // places for those who sign with a key
+	tokens    *tokens
 }
 
 var _ webhook.Attempter = (*Attempter)(nil)
@@ -41,50 +42,27 @@ var _ webhook.Attempter = (*Attempter)(nil)
 // NewAttempter returns an Attempter that sends through the guarded client and
 // signs as the tenants are identified.
 func NewAttempter(client *http.Client, identify webhook.IdentifyFunc, version string) *Attempter {
+	userAgent := "Grapevine/" + version
 	return &Attempter{
-		transport: client.Transport, identify: identify, userAgent: "Grapevine/" + version,
-		signing: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		transport: client.Transport, identify: identify, userAgent: userAgent,
+		signing: make(chan struct{}, runtime.GOMAXPROCS(0)), tokens: newTokens(userAgent),
 	}
 }
 
 // Attempt makes one request, bounded by the subscription's timeout, the
 // response's body included. Where the request can't be made with everything
-// that the subscription asks for, it is not made.
+// that the subscription asks for, it is not made. Where the endpoint answers 401
+// to an access token, the request is made once more with a new one.
 func (a *Attempter) Attempt(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) webhook.Attempt {
-	ctx, cancel := context.WithTimeout(ctx, sub.Timeout())
-	defer cancel()
-	result := webhook.Attempt{Number: msg.Attempt, StartedAt: msg.SentAt}
-	var timing netguard.Timing
-	req, err := a.request(netguard.WithTiming(ctx, &timing), sub, msg, traceparent)
-	if err != nil {
-		result.Verdict, result.Reason, result.Error = wire.Refused, reasonConfiguration, err.Error()
-		if errors.Is(err, errUnread) {
-			result.Reason = reasonUnread
-		}
-		return result
+	x := &exchange{sub: sub, result: webhook.Attempt{Number: msg.Attempt, StartedAt: msg.SentAt}}
+	x.build = func(ctx context.Context) (*http.Request, error) { return a.request(ctx, sub, msg, traceparent) }
+	answer := a.exchange(ctx, x)
+	if answer == nil {
+		return x.result
 	}
-	start := time.Now()
-	resp, err := a.transport.RoundTrip(req)
-	if err == nil {
-		result.ResponseStatus = resp.StatusCode
-		result.Headers = responseHeaders(resp.Header)
-		result.Body, err = readBody(resp)
-	}
-	result.Timing = webhook.Timing{
-		DNS: timing.DNS, Connect: timing.Connect, TLS: timing.TLS, FirstByte: timing.FirstByte, Total: time.Since(start),
-	}
-	hideSecrets(&result, sub)
-	if err != nil {
-		class := netguard.Classify(err)
-		result.Verdict, result.Reason, result.Error = wire.Retry, wire.Reason(class), netguard.Redact(err)
-		if class == netguard.ClassBlocked {
-			result.Verdict = wire.Refused
-		}
-		return result
-	}
-	j := sub.Judge(wire.Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), At: time.Now()})
-	result.Verdict, result.Reason, result.Wait = j.Verdict, j.Reason, j.Wait
-	return result
+	j := sub.Judge(wire.Answer{Status: x.result.ResponseStatus, RetryAfter: answer.Get("Retry-After"), At: time.Now()})
+	x.result.Verdict, x.result.Reason, x.result.Wait = j.Verdict, j.Reason, j.Wait
+	return x.result
 }
 
 // Reasons of attempts that no answer and no network explain.
@@ -98,7 +76,7 @@ const (
 
 var errUnread = errors.New("the tenant's keys can't be read now")
 
-// request builds the signed request.
+// request builds the signed request, without what authenticates it.
 func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) (*http.Request, error) {
 	signer, err := a.signer(ctx, sub, msg.SentAt)
 	if err != nil {
@@ -113,15 +91,6 @@ func (a *Attempter) request(ctx context.Context, sub *webhook.Subscription, msg 
 	req.Header = h.header
 	for _, own := range sub.Headers {
 		h.set(own.Name, own.Value)
-	}
-	switch sub.Auth.Type {
-	case webhook.NoAuth:
-	case webhook.BasicAuth:
-		req.SetBasicAuth(sub.Auth.Username, sub.Auth.Password)
-	case webhook.BearerAuth:
-		h.set("Authorization", "Bearer "+sub.Auth.Token)
-	default:
-		return nil, errors.New("the subscription's kind of authentication is not known")
 	}
 	for _, signature := range signed {
 		h.set(signature.Name, signature.Value)
@@ -244,9 +213,9 @@ func responseHeaders(h http.Header) []wire.Header {
 
 // hideSecrets masks the credentials of the request in what came back, and cuts
 // the body to what is stored. Some receivers send back what they were sent, and
-// no secret is stored with an attempt.
-func hideSecrets(a *webhook.Attempt, sub *webhook.Subscription) {
-	for _, secret := range sub.Credentials() {
+// no secret is stored with an attempt. The extra ones are of this attempt alone.
+func hideSecrets(a *webhook.Attempt, sub *webhook.Subscription, extra []string) {
+	for _, secret := range slices.Concat(extra, sub.Credentials()) {
 		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), []byte(webhook.Masked))
 		for i := range a.Headers {
 			a.Headers[i].Value = strings.ReplaceAll(a.Headers[i].Value, secret, webhook.Masked)

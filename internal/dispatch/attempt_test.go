@@ -204,11 +204,19 @@ func TestWhatCanNotBeSignedOrAuthenticatedIsNotSent(t *testing.T) {
 		var calls atomic.Int32
 		s.Net.MustServe(t, "good.example", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 		valid := []webhook.Secret{{Value: "whsec_" + strings.Repeat("A", 44)}}
+		certificate, key := testkit.MustAuthority(t).MustIssue(t, "ann", time.Now().Add(time.Hour))
 		for name, sub := range map[string]*webhook.Subscription{
 			"no secret":            {},
 			"a secret that is bad": {Secrets: []webhook.Secret{{Value: "whsec_A"}}},
 			"secrets that expired": {Secrets: []webhook.Secret{{Value: valid[0].Value, ExpiresAt: time.Now()}}},
-			"an unknown auth":      {Secrets: valid, Auth: webhook.Auth{Type: "mtls"}},
+			"an unknown auth":      {Secrets: valid, Auth: webhook.Auth{Type: "digest"}},
+			"no user":              {Secrets: valid, Auth: webhook.Auth{Type: webhook.BasicAuth, Password: "x"}},
+			"no password":          {Secrets: valid, Auth: webhook.Auth{Type: webhook.BasicAuth, Username: "x"}},
+			"no token":             {Secrets: valid, Auth: webhook.Auth{Type: webhook.BearerAuth}},
+			"no certificate":       {Secrets: valid, Auth: webhook.Auth{Type: webhook.MTLSAuth}},
+			"a damaged key":        {Secrets: valid, Auth: webhook.Auth{Type: webhook.MTLSAuth, Certificate: certificate, PrivateKey: "x"}},
+			"a key alone":          {Secrets: valid, Auth: webhook.Auth{Type: webhook.BearerAuth, Token: "x", PrivateKey: key}},
+			"a damaged authority":  {Secrets: valid, CA: "x"},
 		} {
 			sub.Dialect, sub.URL, sub.Enabled = standard.Dialect{}, "http://good.example/", true
 			result := s.Attempter.Attempt(t.Context(), sub, wire.Message{Type: "a.b", Body: []byte("{}"), SentAt: time.Now(), Attempt: 1}, "")

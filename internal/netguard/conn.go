@@ -48,14 +48,15 @@ func (t *Transport) connect(x *exchange) (*conn, error) {
 		ctx = watch.on(ctx)
 		defer func() { watch.report(x.timing) }()
 	}
-	raw, err := t.guard.dial(ctx, "tcp", address(x.req.URL), t.connectTimeout)
+	carrier, raw, err := t.dial(ctx, x)
 	if err != nil {
 		return nil, x.cause(err)
 	}
-	// The strings of the origin are parts of the URL, and would keep it whole.
-	c := &conn{Conn: raw, raw: raw, origin: origin{x.origin.secure, strings.Clone(x.origin.host)}, pool: t.idle, socket: newSocket(raw)}
+	// The host is a part of the URL, and would keep it whole.
+	own := origin{x.origin.secure, strings.Clone(x.origin.host), x.origin.credentials}
+	c := &conn{Conn: carrier, raw: raw, origin: own, pool: t.idle, socket: newSocket(raw)}
 	if c.origin.secure {
-		if err := t.encrypt(ctx, c, watch); err != nil {
+		if err := t.encrypt(ctx, c, x.credentials, watch); err != nil {
 			_ = raw.Close()
 			return nil, x.cause(err)
 		}
@@ -69,14 +70,18 @@ func (t *Transport) connect(x *exchange) (*conn, error) {
 }
 
 // encrypt agrees with the server on TLS.
-func (t *Transport) encrypt(ctx context.Context, c *conn, watch *stopwatch) error {
+func (t *Transport) encrypt(ctx context.Context, c *conn, credentials *Credentials, watch *stopwatch) error {
 	ctx, cancel := context.WithTimeout(ctx, t.connectTimeout)
 	defer cancel()
 	config := t.tls.Clone()
 	if config.ServerName == "" {
 		config.ServerName = hostname(c.origin.host)
 	}
-	encrypted := tls.Client(c.raw, config)
+	used := func() error { return nil }
+	if credentials != nil {
+		used = credentials.apply(config)
+	}
+	encrypted := tls.Client(c.Conn, config)
 	if watch != nil {
 		watch.began(&watch.tlsStart)
 		defer watch.ended(&watch.tlsStart, &watch.timing.TLS)
@@ -85,6 +90,9 @@ func (t *Transport) encrypt(ctx context.Context, c *conn, watch *stopwatch) erro
 		if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(plain.RecordHeader[:]) == "HTTP/" {
 			return http.ErrSchemeMismatch
 		}
+		return err
+	}
+	if err := used(); err != nil {
 		return err
 	}
 	state := encrypted.ConnectionState()

@@ -35,7 +35,9 @@ type exchange struct {
 	deadline time.Time // zero: none
 	origin   origin
 	timing   *Timing // nil: nobody wants to know
-	start    time.Time
+
+	credentials *Credentials // nil: none
+	start       time.Time
 
 	buf   *[]byte // is first's, and goes back to buffers
 	first []byte  // the head, and the body if both fit into one write
@@ -48,7 +50,7 @@ type exchange struct {
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // newExchange makes what is to be sent, or says why the request can't be.
-func (t *Transport) newExchange(req *http.Request) (*exchange, error) {
+func (t *Transport) newExchange(req *http.Request, credentials *Credentials) (*exchange, error) {
 	body, err := readPayload(req)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,13 @@ func (t *Transport) newExchange(req *http.Request) (*exchange, error) {
 	if err := checkTarget(req.URL); err != nil {
 		return nil, err
 	}
-	x := &exchange{req: req, ctx: req.Context(), origin: origin{req.URL.Scheme == "https", req.URL.Host}}
+	x := &exchange{req: req, ctx: req.Context(), origin: origin{secure: req.URL.Scheme == "https", host: req.URL.Host}, credentials: credentials}
+	if credentials != nil {
+		if !x.origin.secure {
+			return nil, refuse(ReasonScheme, "The URL must begin with https://, since the request has a certificate or authorities of its own.")
+		}
+		x.origin.credentials = credentials.key
+	}
 	if x.ctx.Err() != nil {
 		return nil, context.Cause(x.ctx)
 	}

@@ -9,6 +9,8 @@ import (
 type origin struct {
 	secure bool
 	host   string // as the URL writes it, with its port if it has one
+	// What connections are made with besides; "": nothing. See Credentials.
+	credentials string
 }
 
 // pool keeps idle connections. The one that became idle last is used first, so

@@ -54,7 +54,7 @@ type Transport struct {
 	tls            *tls.Config
 	connectTimeout time.Duration
 	idle           *pool
-	proxied        *http.Transport // takes all requests if there is a forward proxy; else nil
+	proxied        *http.Transport // takes the requests without credentials if there is a forward proxy; else nil
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -112,10 +112,14 @@ func (g *Guard) Client(opts TransportOptions) *http.Client {
 // body is closed. A response's body is for one goroutine at a time; read to its
 // end, it lets the connection be used again, closed before, it closes it.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t.proxied != nil {
+	return t.roundTrip(req, nil)
+}
+
+func (t *Transport) roundTrip(req *http.Request, credentials *Credentials) (*http.Response, error) {
+	if t.proxied != nil && credentials == nil {
 		return t.roundTripByProxy(req)
 	}
-	x, err := t.newExchange(req)
+	x, err := t.newExchange(req, credentials)
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,10 @@ var (
 		"subscription_disabled", http.StatusConflict, "The subscription is disabled",
 		"Enable the subscription first.",
 	}
+	HandshakeFailed = &Code{
+		"handshake_failed", http.StatusConflict, "The endpoint did not confirm the subscription",
+		"Have the endpoint answer the handshake with 2xx and the header X-Hook-Secret as it came, then try again.",
+	}
 	BodyExpunged = &Code{
 		"body_expunged", http.StatusConflict, "The event's body was expunged",
 		"The record is kept, but nothing is left that could be sent.",
@@ -100,7 +104,7 @@ var (
 // Codes lists the table, for the generated reference.
 var Codes = []*Code{
 	Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Timeout,
-	Conflict, AliasTaken, IdempotencyConflict, SubscriptionDisabled, BodyExpunged,
+	Conflict, AliasTaken, IdempotencyConflict, SubscriptionDisabled, HandshakeFailed, BodyExpunged,
 	TooLarge, UnsupportedMediaType, Invalid, QueryTooSlow, RateLimited, Internal, Unavailable,
 }
 

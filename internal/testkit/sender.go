@@ -79,7 +79,10 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	client := guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128})
 	s.idle = client.CloseIdleConnections
 	s.Attempter = dispatch.NewAttempter(client, s.identify, "test")
-	s.Webhooks = webhook.New(webhook.Options{DB: s.DB, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: s.Attempter, Logger: opts.Logger})
+	s.Webhooks = webhook.New(webhook.Options{
+		DB: s.DB, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: s.Attempter, Handshake: s.Attempter.Handshake,
+		Logger: opts.Logger,
+	})
 	dispatching := dispatch.Options{
 		Store: s.Webhooks, Attempter: s.Attempter, Logger: opts.Logger,
 		MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,

@@ -1,15 +1,26 @@
 package webhook_test
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -29,6 +40,17 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 	}
 	policy := func(p webhook.Policy) webhook.Draft { return webhook.Draft{Policy: p} }
 	auth := func(a webhook.Auth) webhook.Draft { return webhook.Draft{Auth: a} }
+	oauth := func(change func(a *webhook.Auth)) webhook.Draft {
+		a := webhook.Auth{Type: webhook.OAuth2Auth, TokenURL: "https://example.com/token", ClientID: "x", ClientSecret: "x"}
+		change(&a)
+		return auth(a)
+	}
+	mtls := func(certificate, key string) webhook.Draft {
+		return auth(webhook.Auth{Type: webhook.MTLSAuth, Certificate: certificate, PrivateKey: key})
+	}
+	authority := testkit.MustAuthority(t)
+	certificate, key := authority.MustIssue(t, marker, time.Now().Add(time.Hour))
+	expired, expiredKey := authority.MustIssue(t, marker, time.Now().Add(-time.Second))
 	headers := make(map[string]string)
 	for i := range 21 {
 		headers[fmt.Sprintf("x-%d", i)] = marker
@@ -99,6 +121,41 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 		"a token not in ASCII":  {auth(webhook.Auth{Type: webhook.BearerAuth, Token: marker + "é"}), "auth.token"},
 		"a mask for a token":    {auth(webhook.Auth{Type: webhook.BearerAuth, Token: webhook.Masked}), "auth.token"},
 
+		"no token endpoint":       {oauth(func(a *webhook.Auth) { a.TokenURL = "" }), "auth.token_url"},
+		"no client":               {oauth(func(a *webhook.Auth) { a.ClientID = "" }), "auth.client_id"},
+		"no client's secret":      {oauth(func(a *webhook.Auth) { a.ClientSecret = "" }), "auth.client_secret"},
+		"a mask for it":           {oauth(func(a *webhook.Auth) { a.ClientSecret = webhook.Masked }), "auth.client_secret"},
+		"a bad token endpoint":    {oauth(func(a *webhook.Auth) { a.TokenURL = "ftp://" + marker }), "auth.token_url"},
+		"a token as well":         {oauth(func(a *webhook.Auth) { a.Token = marker }), "auth.token"},
+		"a scope with a quote":    {oauth(func(a *webhook.Auth) { a.Scope = "a " + marker + `"` }), "auth.scopes"},
+		"a scope that is empty":   {oauth(func(a *webhook.Auth) { a.Scope = "a  " + marker }), "auth.scopes"},
+		"too many scopes":         {oauth(func(a *webhook.Auth) { a.Scope = long }), "auth.scopes"},
+		"another way to say it":   {oauth(func(a *webhook.Auth) { a.ClientAuth = marker }), "auth.client_auth"},
+		"an audience with a line": {oauth(func(a *webhook.Auth) { a.Audience = marker + "\n" }), "auth.audience"},
+		"a scope for a token":     {auth(webhook.Auth{Type: webhook.BearerAuth, Token: "x", Scope: marker}), "auth.scopes"},
+
+		"no certificate":             {mtls("", key), "auth.certificate"},
+		"no key":                     {mtls(certificate, ""), "auth.private_key"},
+		"a certificate of no form":   {mtls(marker, key), "auth.certificate"},
+		"a key for a certificate":    {mtls(key, key), "auth.certificate"},
+		"a certificate cut off":      {mtls(certificate+certificate[:len(certificate)/2], key), "auth.certificate"},
+		"a long chain":               {mtls(strings.Repeat(certificate, 11), key), "auth.certificate"},
+		"a very long chain":          {mtls(strings.Repeat(certificate, 100), key), "auth.certificate"},
+		"an expired certificate":     {mtls(expired, expiredKey), "auth.certificate"},
+		"a key of no form":           {mtls(certificate, marker), "auth.private_key"},
+		"a mask for a key":           {mtls(certificate, webhook.Masked), "auth.private_key"},
+		"an encrypted key":           {mtls(certificate, strings.ReplaceAll(key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY")), "auth.private_key"},
+		"another's key":              {mtls(certificate, expiredKey), "auth.private_key"},
+		"a small key":                {mtls(certificate, smallKey(t)), "auth.private_key"},
+		"a certificate without type": {auth(webhook.Auth{Certificate: certificate, PrivateKey: key}), "auth.type"},
+		"a certificate for a token":  {auth(webhook.Auth{Type: webhook.BearerAuth, Token: "x", Certificate: certificate}), "auth.certificate"},
+		"an authority of no form":    {webhook.Draft{CA: marker}, "ca"},
+		"a key for an authority":     {webhook.Draft{CA: key}, "ca"},
+		"a very long authority":      {webhook.Draft{CA: strings.Repeat(certificate, 100)}, "ca"},
+		"an authority for plain tokens": {webhook.Draft{CA: certificate, Auth: webhook.Auth{
+			Type: webhook.OAuth2Auth, TokenURL: "http://example.com/", ClientID: "x", ClientSecret: "x",
+		}}, "ca auth.token_url"},
+
 		"a secret of no kind":    {webhook.Draft{Secret: marker}, "secret"},
 		"a secret too short":     {webhook.Draft{Secret: "whsec_aHVudGVyMg=="}, "secret"},
 		"a secret not in base64": {webhook.Draft{Secret: "whsec_" + strings.Repeat(marker+"!", 5)}, "secret"},
@@ -134,7 +191,7 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 				d.EventTypes = []string{"a"}
 			}
 			_, err := w.CreateSubscription(t.Context(), w.tenant, d)
-			wantProblem(t, err, problem.Invalid, test.field)
+			wantProblem(t, err, problem.Invalid, strings.Fields(test.field)...)
 			refusal, _ := errors.AsType[*problem.Error](err)
 			if refusal != nil && (strings.Contains(refusal.Detail, marker) || strings.Contains(refusal.Fields[0].Message, marker)) {
 				t.Errorf("it repeats the value: %v", err)
@@ -180,4 +237,81 @@ func TestADraftAtItsLimitsIsAccepted(t *testing.T) {
 	d.Signature = "v1a"
 	d.Auth = webhook.Auth{Type: webhook.BasicAuth, Username: "ü", Password: "a:b ü"}
 	w.mustCreate(w.tenant, d)
+}
+
+// smallKey returns an RSA key that nobody should trust any more.
+func smallKey(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
+}
+
+// inForm returns a key and a certificate for it, the key as the function writes it.
+func inForm(t *testing.T, key crypto.Signer, kind string, der []byte) (string, string) {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+func TestKeysInEveryCommonFormAreAccepted(t *testing.T) {
+	w := mustStarted(t)
+	create := func(certificate, key string) {
+		t.Helper()
+		d := draft("a")
+		d.Auth = webhook.Auth{Type: webhook.MTLSAuth, Certificate: certificate, PrivateKey: key}
+		sub := w.mustCreate(w.tenant, d)
+		if credentials, err := sub.Connection(time.Now()); err != nil || credentials == nil {
+			t.Errorf("%v", err)
+		}
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(inForm(t, rsaKey, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey)))
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(curve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key := inForm(t, curve, "EC PRIVATE KEY", der)
+	create(certificate, "-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n"+key)
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if der, err = x509.MarshalPKCS8PrivateKey(edwards); err != nil {
+		t.Fatal(err)
+	}
+	certificate, key = inForm(t, edwards, "PRIVATE KEY", der)
+	create("what openssl says of it\n"+certificate+testkit.MustAuthority(t).PEM, key)
+}
+
+func TestACertificateThatExpiresLaterStandsInTheWayOfNoOtherChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mustStarted(t)
+		d := draft("a")
+		d.Auth.Type = webhook.MTLSAuth
+		d.Auth.Certificate, d.Auth.PrivateKey = testkit.MustAuthority(t).MustIssue(t, "ann", time.Now().Add(time.Hour))
+		sub := w.mustCreate(w.tenant, d)
+		time.Sleep(time.Hour)
+		changed, err := w.UpdateSubscription(t.Context(), w.tenant, sub.ID, webhook.Patch{Description: new("later")})
+		if err != nil || changed.Description != "later" {
+			t.Errorf("%v", err)
+		}
+		_, err = w.UpdateSubscription(t.Context(), w.tenant, sub.ID, webhook.Patch{Auth: &d.Auth})
+		wantProblem(t, err, problem.Invalid, "auth.certificate")
+		_, err = w.UpdateSubscription(t.Context(), w.tenant, sub.ID, webhook.Patch{CA: &d.Auth.Certificate, URL: new("http://plain.example")})
+		wantProblem(t, err, problem.Invalid, "ca", "url")
+	})
 }

@@ -23,6 +23,7 @@ type Patch struct {
 	Description *string
 	Headers     *map[string]string
 	Auth        *Auth
+	CA          *string // "": the system's authorities
 	Policy      *Policy
 
 	Confirm ConfirmFunc
@@ -42,13 +43,20 @@ func (confirm ConfirmFunc) ask(ctx context.Context) error {
 
 // CreateSubscription stores a subscription. Events that are published after it
 // returned reach it. See Draft.OncePerURL for when it returns one that is there
-// already.
+// already. With a handshake, the endpoint is asked to confirm the subscription
+// before it is stored; one that is not confirmed is disabled with the reason
+// ReasonHandshake, and can be enabled once its endpoint confirms it.
 func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Draft) (*Subscription, error) {
 	sub, err := s.prepare(ctx, tenant, draft)
 	if err != nil {
 		return nil, err
 	}
 	sub.TenantID = tenant
+	if draft.Handshake {
+		if err := s.confirmNew(ctx, sub, draft); err != nil {
+			return nil, err
+		}
+	}
 	var created *Subscription
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
 		created = sub
@@ -117,11 +125,14 @@ func (s *Service) prepare(ctx context.Context, tenant id.ID, draft Draft) (*Subs
 	}
 	var checks problem.Checks
 	checks.AddError("", err)
-	if err := urlProblem(s.checkURL(ctx, draft.URL)); err != nil {
-		if !problem.Invalid.Has(err) {
+	checkValidity(&checks, draft.Auth, time.Now())
+	if err := s.checkPlace(ctx, &checks, "url", draft.URL); err != nil {
+		return nil, err
+	}
+	if draft.Auth.Type == OAuth2Auth && draft.Auth.TokenURL != "" {
+		if err := s.checkPlace(ctx, &checks, "auth.token_url", draft.Auth.TokenURL); err != nil {
 			return nil, err
 		}
-		checks.AddError("url", err)
 	}
 	if err := checks.Err(); err != nil {
 		return nil, err
@@ -169,53 +180,31 @@ func (s *Service) SubscriptionsOf(ctx context.Context, tenant id.ID, dialect str
 }
 
 // UpdateSubscription changes a subscription. Attempts that begin after it
-// returned follow the change.
+// returned follow the change. Where it has a handshake and is enabled, another
+// URL is its own only once the endpoint there has confirmed it; if that does not,
+// nothing changes and the error is problem.HandshakeFailed.
 func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, patch Patch) (*Subscription, error) {
-	var refused error
-	if patch.URL != nil {
-		if _, err := s.Subscription(ctx, tenant, sub); err != nil { // before its URL is looked up
-			return nil, err
-		}
-		refused = urlProblem(s.checkURL(ctx, *patch.URL))
-		if refused != nil && !problem.Invalid.Has(refused) {
-			return nil, refused
-		}
-		if err := patch.Confirm.ask(ctx); err != nil {
-			return nil, err
-		}
+	seen, err := s.look(ctx, tenant, sub, patch)
+	if err != nil {
+		return nil, err
 	}
 	return s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
-		draft := old.draft()
-		if patch.URL != nil {
-			draft.URL = *patch.URL
-		}
-		if patch.EventTypes != nil {
-			draft.EventTypes = *patch.EventTypes
-		}
-		if patch.Filter != nil {
-			draft.Filter = *patch.Filter
-		}
-		if patch.Description != nil {
-			draft.Description = *patch.Description
-		}
-		if patch.Headers != nil {
-			draft.Headers = *patch.Headers
-		}
-		if patch.Auth != nil {
-			draft.Auth = *patch.Auth
-		}
-		if patch.Policy != nil {
-			draft.Policy = *patch.Policy
-		}
-		changed, err := draft.build()
+		changed, err := patch.apply(old).build()
 		var checks problem.Checks
 		checks.AddError("", err)
-		checks.AddError("url", refused)
+		checks.AddError("", seen.refused)
+		if patch.Auth != nil {
+			checkValidity(&checks, *patch.Auth, tx.Now())
+		}
 		if err := checks.Err(); err != nil {
 			return nil, err
 		}
 		changed.ID, changed.TenantID = old.ID, old.TenantID
 		changed.Secrets, changed.Enabled, changed.Reason = old.Secrets, old.Enabled, old.Reason
+		changed.Handshake, err = handshakeAfter(old, changed, seen.confirmed)
+		if err != nil {
+			return nil, err
+		}
 		return changed, s.announceSubscription(tx, changed, standard.SubscriptionUpdated)
 	})
 }
@@ -224,7 +213,7 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 func (s *Subscription) draft() Draft {
 	d := Draft{
 		Dialect: s.Dialect.Name(), URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter, Description: s.Description,
-		Headers: make(map[string]string, len(s.Headers)), Auth: s.Auth, Policy: s.Policy, Secret: s.CurrentSecret(),
+		Headers: make(map[string]string, len(s.Headers)), Auth: s.Auth, CA: s.CA, Policy: s.Policy, Secret: s.CurrentSecret(),
 	}
 	for _, h := range s.Headers {
 		d.Headers[h.Name] = h.Value
@@ -245,7 +234,7 @@ func (s *Subscription) CurrentSecret() string {
 func (s *Subscription) with() *Subscription {
 	return &Subscription{
 		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter,
-		Description: s.Description, Headers: s.Headers, Auth: s.Auth, Secrets: s.Secrets, Policy: s.Policy,
+		Description: s.Description, Headers: s.Headers, Auth: s.Auth, CA: s.CA, Handshake: s.Handshake, Secrets: s.Secrets, Policy: s.Policy,
 		Enabled: s.Enabled, Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: s.DeletedAt,
 	}
 }
@@ -306,8 +295,10 @@ func (s *Service) DisableSubscription(ctx context.Context, tenant, sub id.ID) (*
 // EnableSubscription sends again: first what was pending when it was disabled,
 // and what is published from now on. Deliveries that are held stay so until they
 // are retried.
+//
+// A handshake that is due is asked for first: see ConfirmSubscription.
 func (s *Service) EnableSubscription(ctx context.Context, tenant, sub id.ID) (*Subscription, error) {
-	if _, err := s.Subscription(ctx, tenant, sub); err != nil {
+	if err := s.ConfirmSubscription(ctx, tenant, sub, nil); err != nil {
 		return nil, err
 	}
 	for {
@@ -317,6 +308,9 @@ func (s *Service) EnableSubscription(ctx context.Context, tenant, sub id.ID) (*S
 		changed, err := s.change(ctx, tenant, sub, func(tx *db.Tx, old *Subscription) (*Subscription, error) {
 			if _, cancelling, err := selectCancelling(tx, sub); err != nil || cancelling {
 				return nil, cmp.Or(err, errCancelling)
+			}
+			if old.Handshake == HandshakeDue { // it was moved since the endpoint was asked
+				return nil, problem.Conflict.New("the subscription's URL was changed meanwhile")
 			}
 			changed := old.with()
 			changed.Enabled, changed.Reason = true, ""

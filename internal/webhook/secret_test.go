@@ -206,11 +206,17 @@ func TestNoSecretIsInTheFilesOfTheDatabase(t *testing.T) {
 	sub := w.mustCreate(w.tenant, d)
 	d.Secret, d.Signature, d.Auth = "", "v1a", webhook.Auth{Type: webhook.BearerAuth, Token: token}
 	pair := w.mustCreate(w.tenant, d)
+	certificate, key := testkit.MustAuthority(t).MustIssue(t, "ann", time.Now().Add(time.Hour))
+	d.Auth = webhook.Auth{
+		Type: webhook.OAuth2Auth, TokenURL: "https://login.example/", ClientID: "a-client-to-find", ClientSecret: "a-client-secret-to-find",
+		Certificate: certificate, PrivateKey: key,
+	}
+	w.mustCreate(w.tenant, d)
 	rotated := w.mustRotate(sub, secretB, time.Hour)
 	if _, err := w.UpdateSubscription(t.Context(), w.tenant, sub.ID, webhook.Patch{Description: new("changed")}); err != nil {
 		t.Fatal(err)
 	}
-	hidden := [][]byte{[]byte(value), []byte(password), []byte("a-user-to-find"), []byte(token)}
+	hidden := [][]byte{[]byte(value), []byte(password), []byte("a-user-to-find"), []byte(token), []byte("a-client-to-find"), []byte("a-client-secret-to-find"), []byte(key[30:90])}
 	for _, s := range slices.Concat(rotated.Secrets, pair.Secrets) {
 		_, encoded, _ := strings.Cut(s.Value, "_")
 		raw, err := base64.StdEncoding.DecodeString(encoded)

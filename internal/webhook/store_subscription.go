@@ -32,6 +32,10 @@ type sealed struct {
 	Secrets []Secret      `json:"secrets"`
 	Headers []wire.Header `json:"headers,omitempty"`
 	Auth    Auth          `json:"auth,omitzero"`
+	CA      string        `json:"ca,omitempty"`
+	// Handshake is no secret, but who can write to the database must not be able to
+	// say that an endpoint has confirmed something.
+	Handshake Handshake `json:"handshake,omitempty"`
 }
 
 const subscriptionColumns = `id, tenant_id, dialect, url, event_types, filter, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
@@ -50,7 +54,7 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := json.Marshal(sealed{sub.Secrets, sub.Headers, sub.Auth})
+	plain, err := json.Marshal(sealed{sub.Secrets, sub.Headers, sub.Auth, sub.CA, sub.Handshake})
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +178,7 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 		return nil, fmt.Errorf("webhook: read the filter of subscription %s: %w", sub.ID, err)
 	}
 	sub.Dialect, sub.Secrets, sub.Headers, sub.Auth = known, opened.Secrets, opened.Headers, opened.Auth
+	sub.CA, sub.Handshake = opened.CA, opened.Handshake
 	sub.Enabled, sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = status == enabled, db.FromMicro(created), db.FromMicro(updated), deleted.Time
 	return &sub, nil
 }

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/textproto"
@@ -48,7 +47,9 @@ type Subscription struct {
 	Description string
 	Headers     []wire.Header // sent with every request; values are secrets
 	Auth        Auth
-	Secrets     []Secret // the newest first
+	CA          string    // vouches for the endpoint instead of the system's authorities; in PEM
+	Handshake   Handshake // whether the endpoint has to confirm the subscription, and has
+	Secrets     []Secret  // the newest first
 	Policy      Policy
 	Enabled     bool
 	Reason      string // why it is disabled
@@ -56,27 +57,9 @@ type Subscription struct {
 	UpdatedAt   time.Time
 	DeletedAt   time.Time // zero while it lives
 
-	signing atomic.Pointer[signing]
+	signing    atomic.Pointer[signing]
+	connection atomic.Pointer[connection]
 }
-
-// Auth is how requests prove to the endpoint who sends them. The zero value
-// adds nothing.
-type Auth struct {
-	Type     AuthType `json:"type,omitempty"`
-	Username string   `json:"username,omitempty"`
-	Password string   `json:"password,omitempty"`
-	Token    string   `json:"token,omitempty"`
-}
-
-// AuthType is a kind of Auth.
-type AuthType string
-
-// The kinds of Auth.
-const (
-	NoAuth     AuthType = ""
-	BasicAuth  AuthType = "basic"
-	BearerAuth AuthType = "bearer"
-)
 
 // Secret signs requests.
 type Secret struct {
@@ -128,31 +111,6 @@ func (s *Subscription) Timeout() time.Duration {
 	return s.Dialect.Timeout()
 }
 
-// leastHidden is how long a header's value has to be to count as a secret: a
-// shorter one would hide ordinary words.
-const leastHidden = 8
-
-// Credentials lists the secrets that are sent with every request, as they stand
-// in it, the longest first, since one may be a part of another.
-func (s *Subscription) Credentials() []string {
-	var secrets []string
-	for _, h := range s.Headers {
-		if len(h.Value) >= leastHidden {
-			secrets = append(secrets, h.Value)
-		}
-	}
-	switch s.Auth.Type {
-	case NoAuth:
-	case BasicAuth:
-		pair := s.Auth.Username + ":" + s.Auth.Password
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(pair)), s.Auth.Password)
-	case BearerAuth:
-		secrets = append(secrets, s.Auth.Token)
-	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	return secrets
-}
-
 // signing is a signer with the time until which its secrets are the valid ones.
 type signing struct {
 	signer   wire.Signer
@@ -197,6 +155,7 @@ type Draft struct {
 	Description string
 	Headers     map[string]string
 	Auth        Auth
+	CA          string // in PEM; "": the system's authorities
 	Secret      string // "": one is made
 	Signature   string // the kind of secret to make; "": the dialect's default
 	Policy      Policy
@@ -205,6 +164,12 @@ type Draft struct {
 	// with the URL already: the oldest of them is returned, under the description
 	// given if that is not empty, and is otherwise left as it is.
 	OncePerURL bool
+
+	// Handshake has the endpoint confirm the subscription: see
+	// [Service.CreateSubscription]. Answered, unless it is nil, is told what came of
+	// it before CreateSubscription returns.
+	Handshake bool
+	Answered  func(Attempt)
 
 	Confirm ConfirmFunc
 }
@@ -227,14 +192,19 @@ func (d Draft) build() (*Subscription, error) {
 		Filter:      d.Filter,
 		Description: d.Description,
 		Auth:        d.Auth,
+		CA:          d.CA,
 		Policy:      d.Policy,
 		Enabled:     true,
+	}
+	if d.Handshake {
+		s.Handshake = HandshakeDue
 	}
 	s.EventTypes = resolveTypes(&checks, dialect, d.EventTypes)
 	d.Filter.check(&checks, dialect)
 	checkText(&checks, "description", d.Description, 500)
 	s.Headers = checkHeaders(&checks, dialect, d.Headers, d.Auth)
 	checkAuth(&checks, d.Auth)
+	checkConnection(&checks, d)
 	checkPolicy(&checks, d.Policy)
 	secrets, err := chooseSecrets(dialect, d.Secret, d.Signature)
 	checks.AddError("secret", err)
@@ -343,7 +313,7 @@ func checkHeaders(checks *problem.Checks, dialect wire.Dialect, given map[string
 			checks.Add(field, "is there twice; upper and lower case are the same")
 		case isReserved(dialect, lower):
 			checks.Add(field, "is set by Grapevine and can't be chosen")
-		case lower == "authorization" && auth.Type != NoAuth:
+		case lower == "authorization" && auth.Type != NoAuth && auth.Type != MTLSAuth:
 			checks.Add(field, "is set by auth and can't be given twice")
 		case len(value) > maxHeaderBytes:
 			checks.Add(field, "has more than %d bytes", maxHeaderBytes)
@@ -380,46 +350,6 @@ func isHeaderValue(value string) bool {
 
 // Masked stands for a secret where it is shown.
 const Masked = "********"
-
-func checkAuth(checks *problem.Checks, a Auth) {
-	printable := func(name, value string) {
-		switch {
-		case value == "":
-			checks.Add("auth."+name, "is required for this type")
-		case value == Masked:
-			checks.Add("auth."+name, "is the mask that stands for a value, not a value")
-		case len(value) > maxHeaderBytes || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
-			checks.Add("auth."+name, "is too long or has characters that can't be sent")
-		}
-	}
-	absent := func(name, value string) {
-		if value != "" {
-			checks.Add("auth."+name, "does not belong to this type")
-		}
-	}
-	switch a.Type {
-	case NoAuth:
-		if a != (Auth{}) {
-			checks.Add("auth.type", "is required")
-		}
-	case BasicAuth:
-		printable("username", a.Username)
-		printable("password", a.Password)
-		absent("token", a.Token)
-		if strings.Contains(a.Username, ":") {
-			checks.Add("auth.username", "can't have a colon")
-		}
-	case BearerAuth:
-		printable("token", a.Token)
-		absent("username", a.Username)
-		absent("password", a.Password)
-		if !isHeaderValue(a.Token) {
-			checks.Add("auth.token", "has characters that a header can't hold")
-		}
-	default:
-		checks.Add("auth.type", "must be \"basic\" or \"bearer\"")
-	}
-}
 
 func checkPolicy(checks *problem.Checks, p Policy) {
 	var period time.Duration

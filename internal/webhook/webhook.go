@@ -56,14 +56,15 @@ type Attempter interface {
 	Attempt(ctx context.Context, sub *Subscription, msg wire.Message, traceparent string) Attempt
 }
 
-// Options are what a Service needs. All but the limits and the logger are
-// required.
+// Options are what a Service needs. All but the handshake, the limits
+// and the logger are required.
 type Options struct {
 	DB        *db.DB
 	Box       *secret.Box
 	CheckURL  func(ctx context.Context, raw string) error // see netguard.Guard.CheckURL
 	Identify  IdentifyFunc
 	Attempter Attempter
+	Handshake HandshakeFunc         // nil: subscriptions with a handshake are refused
 	Logger    *slog.Logger          // nil: nothing is logged
 	Metrics   prometheus.Registerer // nil: nothing is measured
 
@@ -80,6 +81,7 @@ type Service struct {
 	checkURL  func(ctx context.Context, raw string) error
 	identify  IdentifyFunc
 	attempter Attempter
+	handshake HandshakeFunc
 	log       *slog.Logger
 	metrics   *metrics
 	maxBytes  int
@@ -110,6 +112,7 @@ func New(opts Options) *Service {
 		checkURL:  opts.CheckURL,
 		identify:  opts.Identify,
 		attempter: opts.Attempter,
+		handshake: opts.Handshake,
 		log:       opts.Logger,
 		maxBytes:  opts.MaxEventBytes,
 		index:     index{tenants: make(map[id.ID]*entry)},
@@ -143,10 +146,13 @@ func (s *Service) Stop() {
 // and not that something about the call is wrong.
 func Unavailable(err error) bool { return errors.Is(err, db.ErrUnavailable) }
 
-// urlProblem turns a refusal of the guard into one that names the field.
-func urlProblem(err error) error {
+// checkPlace notes a refusal of the guard to go where the URL in a field leads.
+// The error is one of the check itself.
+func (s *Service) checkPlace(ctx context.Context, checks *problem.Checks, field, raw string) error {
+	err := s.checkURL(ctx, raw)
 	if refused, ok := errors.AsType[*netguard.URLError](err); ok {
-		return problem.InvalidField("url", "%s", refused.Detail+permission[refused.Reason])
+		checks.Add(field, "%s", refused.Detail+permission[refused.Reason])
+		return nil
 	}
 	return err
 }
@@ -195,6 +201,8 @@ const (
 	ReasonSubscriptionDeleted = "subscription_deleted"
 	ReasonBodyExpunged        = "body_expunged"
 	ReasonDisabled            = "subscription_disabled"
+	ReasonHandshake           = "handshake_failed"
+	ReasonUngranted           = "oauth_token" // of an attempt without an access token, which sent nothing
 )
 
 // Event is a published event.

@@ -21,6 +21,7 @@ var refusals = dialect.Refusals{
 		problem.AliasTaken:           {Status: http.StatusConflict},
 		problem.IdempotencyConflict:  {Status: http.StatusConflict},
 		problem.SubscriptionDisabled: {Status: http.StatusConflict},
+		problem.HandshakeFailed:      {Status: http.StatusConflict},
 		problem.BodyExpunged:         {Status: http.StatusConflict},
 		problem.TooLarge:             {Status: http.StatusRequestEntityTooLarge},
 		problem.UnsupportedMediaType: {Status: http.StatusUnsupportedMediaType},

@@ -37,6 +37,7 @@ var refusals = dialect.Refusals{
 		problem.AliasTaken:           {Status: http.StatusConflict, Code: codeConflict},
 		problem.IdempotencyConflict:  {Status: http.StatusConflict, Code: codeConflict},
 		problem.SubscriptionDisabled: {Status: http.StatusConflict, Code: codeConflict},
+		problem.HandshakeFailed:      {Status: http.StatusConflict, Code: codeConflict},
 		problem.BodyExpunged:         {Status: http.StatusConflict, Code: codeConflict},
 		problem.TooLarge:             {Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge},
 		problem.UnsupportedMediaType: {Status: http.StatusUnsupportedMediaType, Code: codeMediaType},

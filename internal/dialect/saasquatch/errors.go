@@ -60,6 +60,7 @@ func (*api) Refusals() dialect.Refusals {
 			problem.AliasTaken:           conflict,
 			problem.IdempotencyConflict:  conflict,
 			problem.SubscriptionDisabled: conflict,
+			problem.HandshakeFailed:      conflict,
 			problem.BodyExpunged:         conflict,
 			problem.TooLarge:             {Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge},
 			problem.UnsupportedMediaType: {Status: http.StatusUnsupportedMediaType, Code: codeMediaType},
