@@ -86,11 +86,15 @@ var plants = []plant{
 	{name: "config with webhook", file: "internal/config/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "config with the environment", file: "internal/config/b.go", imports: []string{"os"}, code: "var _ = os.Getenv(\"X\")"},
 
+	{name: "job with webhook", file: "internal/job/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
+	{name: "job with SQL", file: "internal/job/b.go", imports: []string{"database/sql"}, want: "depguard"},
+	{name: "job with what it rests on", file: "internal/job/c.go", imports: []string{"internal/db", "internal/id", "internal/problem"}},
+
 	{name: "webhook with dispatch", file: "internal/webhook/a.go", imports: []string{"internal/dispatch"}, want: "depguard"},
 	{name: "webhook with the API", file: "internal/webhook/b.go", imports: []string{"internal/api"}, want: "depguard"},
 	{name: "webhook with a program", file: "internal/webhook/c.go", imports: []string{"internal/waitlist"}, want: "depguard"},
 	{name: "webhook with a driver", file: "internal/webhook/d.go", imports: []string{"modernc.org/sqlite"}, want: "depguard"},
-	{name: "webhook with what it rests on", file: "internal/webhook/e.go", imports: []string{"database/sql", "internal/audit", "internal/wire", "internal/db", "internal/netguard", "internal/secret"}},
+	{name: "webhook with what it rests on", file: "internal/webhook/e.go", imports: []string{"database/sql", "internal/audit", "internal/wire", "internal/db", "internal/job", "internal/netguard", "internal/secret"}},
 	{name: "webhook with tenants", file: "internal/webhook/g.go", imports: []string{"internal/tenant"}, want: "depguard"},
 	{name: "webhook with the environment", file: "internal/webhook/f.go", imports: []string{"os"}, code: "var _ = os.Getenv(\"X\")", want: "forbidigo"},
 
@@ -111,6 +115,7 @@ var plants = []plant{
 	{name: "the API with testkit", file: "internal/api/d.go", imports: []string{"internal/testkit"}, want: "depguard"},
 	{name: "the API with the client", file: "internal/api/e.go", imports: []string{"client"}, want: "depguard"},
 	{name: "the API with the server's keys", file: "internal/api/l.go", imports: []string{"internal/jwks"}, want: "depguard"},
+	{name: "the API with jobs", file: "internal/api/m.go", imports: []string{"internal/job"}, want: "depguard"},
 	{name: "the API with services", file: "internal/api/f.go", imports: []string{"internal/audit", "internal/tenant", "internal/webhook", "internal/problem"}},
 	{name: "a test of the API with all of it", file: "internal/api/g_test.go", imports: []string{"database/sql", "internal/testkit", "internal/app"}},
 
@@ -145,6 +150,7 @@ var plants = []plant{
 	{name: "cli with edge", file: "internal/cli/k.go", imports: []string{"internal/edge"}, want: "depguard"},
 	{name: "cli with dispatch", file: "internal/cli/f.go", imports: []string{"internal/dispatch"}, want: "depguard"},
 	{name: "cli with the server's keys", file: "internal/cli/j.go", imports: []string{"internal/jwks"}, want: "depguard"},
+	{name: "cli with jobs", file: "internal/cli/m.go", imports: []string{"internal/job"}, want: "depguard"},
 	{name: "cli with secret", file: "internal/cli/g.go", imports: []string{"internal/secret"}, want: "depguard"},
 	{name: "cli with audit", file: "internal/cli/l.go", imports: []string{"internal/audit"}, want: "depguard"},
 	{name: "cli with tenant", file: "internal/cli/h.go", imports: []string{"internal/tenant"}, want: "depguard"},
