@@ -165,10 +165,11 @@ func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
 	return err
 }
 
-// EnableSubscription sends again, first what was pending when it was disabled. A
-// handshake that is due is asked for first.
-func (c *Client) EnableSubscription(ctx context.Context, id string) (Subscription, error) {
-	return c.subscription(ctx, call{method: http.MethodPost, path: path("/v1/subscriptions/", id, "/enable")})
+// EnableSubscription sends again, first what was pending when it was disabled. It
+// says what the subscription has missed. A handshake that is due is asked for
+// first.
+func (c *Client) EnableSubscription(ctx context.Context, id string) (EnabledSubscription, error) {
+	return c.EnableAndRecover(ctx, id, time.Time{})
 }
 
 // DisableSubscription stops sending. What is published from now on is held.

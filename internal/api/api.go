@@ -95,6 +95,7 @@ func New(opts Options) http.Handler {
 	s.subscriptionRoutes()
 	s.subscriptionActionRoutes()
 	s.deliveryRoutes()
+	s.replayRoutes()
 	s.eventTypeRoutes()
 	s.dialectRoutes()
 	s.signingKeyRoutes()
@@ -122,6 +123,7 @@ func (s *server) config() huma.Config {
 		{Name: tagEvents, Description: "What a tenant publishes. An event commits together with a delivery for each subscription that matches it."},
 		{Name: tagSubscriptions, Description: "Where events are sent, how they are signed, and when a failed delivery is tried again."},
 		{Name: tagDeliveries, Description: "One event on its way to one subscription, with every attempt."},
+		{Name: tagReplays, Description: "The sending again of many deliveries, with its progress."},
 		{Name: tagEventTypes, Description: "What the dialects define."},
 		{Name: tagDialects, Description: "Whose webhooks are spoken, and how the tenant speaks them."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
@@ -136,6 +138,7 @@ const (
 	tagEvents        = "Events"
 	tagSubscriptions = "Subscriptions"
 	tagDeliveries    = "Deliveries"
+	tagReplays       = "Replays"
 	tagEventTypes    = "Event types"
 	tagDialects      = "Dialects"
 	tagTenants       = "Tenants"

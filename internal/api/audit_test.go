@@ -21,6 +21,7 @@ import (
 var unaudited = map[string]string{
 	"POST /v1/events":                  "publishes: the event is its own record",
 	"POST /v1/events/batch":            "as above",
+	"POST /v1/replays/preview":         "changes nothing",
 	"POST /v1/subscriptions/test":      "changes nothing",
 	"POST /v1/subscriptions/{id}/test": "changes nothing",
 }
@@ -46,11 +47,7 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := MustWorld(t, nil)
 			v := w.MustVictim()
-			if strings.HasSuffix(op.path, "/enable") { // it has to change something
-				if _, err := v.DisableSubscription(t.Context(), v.ids["subscriptions"]); err != nil {
-					t.Fatal(err)
-				}
-			}
+			v.prepare(t, op.path)
 			key, actor := v.Key, audit.Actor{Kind: audit.Key}
 			if op.scope == "operator" {
 				key, actor = adminKey, audit.Actor{Kind: audit.Operator}
@@ -89,6 +86,21 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 	}
 	if asked < 14 {
 		t.Errorf("only %d calls were made", asked)
+	}
+}
+
+// prepare brings what a call is about into a state that the call changes.
+func (v victim) prepare(t *testing.T, path string) {
+	t.Helper()
+	var err error
+	switch {
+	case strings.HasSuffix(path, "/enable"):
+		_, err = v.DisableSubscription(t.Context(), v.ids["subscriptions"])
+	case strings.HasSuffix(path, "/resume"):
+		_, err = v.PauseReplay(t.Context(), v.ids["replays"])
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

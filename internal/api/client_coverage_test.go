@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -155,8 +156,8 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	r.same(t, "RevealSecrets", secrets, err)
 	sub, err = c.DisableSubscription(t.Context(), created.ID)
 	r.same(t, "DisableSubscription", sub, err)
-	sub, err = c.EnableSubscription(t.Context(), created.ID)
-	r.same(t, "EnableSubscription", sub, err)
+	enabled, err := c.EnableSubscription(t.Context(), created.ID)
+	r.same(t, "EnableSubscription", enabled, err)
 
 	published, err := c.Publish(t.Context(), client.Publication{Type: "a.b", Data: json.RawMessage(`{"n":12345678901234567890}`)})
 	r.same(t, "Publish", published, err)
@@ -178,6 +179,24 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 		r.same(t, "Delivery", delivery, err)
 		retried, err := c.RetryDelivery(t.Context(), d.ID)
 		r.same(t, "RetryDelivery", retried, err)
+	}
+	choice := client.NewReplay{
+		SubscriptionID: created.ID, EventTypes: []string{"a.b"}, Status: []client.DeliveryStatus{client.Failed},
+		Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour),
+	}
+	count, err := c.PreviewReplay(t.Context(), choice)
+	r.same(t, "PreviewReplay", count, err)
+	replay, err := c.CreateReplay(t.Context(), choice)
+	r.same(t, "CreateReplay", replay, err)
+	replay, err = c.RecoverSubscription(t.Context(), created.ID, time.Now().Add(-time.Hour), time.Time{})
+	r.same(t, "RecoverSubscription", replay, err)
+	enabled, err = c.EnableAndRecover(t.Context(), created.ID, time.Now().Add(-time.Hour))
+	r.same(t, "EnableAndRecover", enabled, err)
+	replays, err := c.Replays(t.Context(), client.Page{Limit: 2})
+	r.same(t, "Replays", replays, err)
+	for _, steer := range []func(context.Context, string) (client.Replay, error){c.PauseReplay, c.ResumeReplay, c.Replay, c.CancelReplay} {
+		replay, err = steer(t.Context(), replay.ID)
+		r.same(t, "a replay", replay, err)
 	}
 	done(t, "ExpungeEvent", c.ExpungeEvent(t.Context(), published.ID))
 	event, err = c.Event(t.Context(), published.ID)

@@ -75,7 +75,7 @@ func TestWithoutTheDatabaseEverythingIsUnavailable(t *testing.T) {
 		}
 		path := strings.NewReplacer("{dialect}", "saasquatch", "{key_id}", "key_000000000000000000000000", "{id}", map[string]string{
 			"tenants": "ten_000000000000000000000000", "subscriptions": "sub_000000000000000000000000", "events": "evt_000000000000000000000000",
-			"deliveries": "dlv_000000000000000000000000000000000000000000000000",
+			"deliveries": "dlv_000000000000000000000000000000000000000000000000", "replays": "job_000000000000000000000000",
 		}[strings.Split(op.path, "/")[2]]).Replace(op.path)
 		got := w.send(op.method, path, key, op.body)
 		got.problem(t, problem.Unavailable)

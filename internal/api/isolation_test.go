@@ -79,7 +79,12 @@ func (w *world) MustVictim() victim {
 		w.t.Fatal(err)
 	}
 	v.keyID = keys.Data[0].ID
+	replay, err := v.CreateReplay(w.t.Context(), client.NewReplay{Since: time.Now().Add(-time.Hour)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	v.ids = map[string]string{
+		"replays": replay.ID,
 		"tenants": v.ID, "subscriptions": sub.ID, "events": event.ID,
 		"deliveries": "dlv_" + strings.TrimPrefix(event.ID, "evt_") + strings.TrimPrefix(sub.ID, "sub_"),
 	}
@@ -104,7 +109,7 @@ func (v victim) MustSee(w *world) string {
 		}
 		fmt.Fprintln(&b, path, a.body)
 	}
-	for _, path := range []string{"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/dialects/{dialect}/settings"} {
+	for _, path := range []string{"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/dialects/{dialect}/settings"} {
 		see(http.MethodGet, path, v.Key)
 	}
 	see(http.MethodPost, "/v1/subscriptions/{id}/secret", v.Key)
@@ -129,7 +134,7 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 			got := foreign.problem(t, problem.NotFound)
 			for what, id := range map[string]string{"unknown": "000000000000000000000000", "malformed": "x"} {
 				named := op.path
-				for noun, prefix := range map[string]string{"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id} {
+				for noun, prefix := range map[string]string{"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id, "replays": "job_"} {
 					if strings.HasPrefix(op.path, "/v1/"+noun) {
 						named = strings.Replace(named, "{id}", prefix+id, 1)
 					}
@@ -155,7 +160,7 @@ func TestNoListShowsWhatIsAnotherTenants(t *testing.T) {
 	w := MustWorld(t, nil)
 	v, stranger := w.MustVictim(), w.MustAccount("stranger")
 	for _, query := range []string{
-		"/v1/events", "/v1/subscriptions", "/v1/deliveries",
+		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/replays",
 		"/v1/deliveries?subscription_id=" + v.ids["subscriptions"], "/v1/deliveries?event_id=" + v.ids["events"],
 	} {
 		if a := w.send(http.MethodGet, query, stranger.Key, ""); a.status != http.StatusOK || strings.TrimSpace(a.body) != `{"data":[]}` {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
@@ -42,8 +41,8 @@ func (s *server) subscriptionActionRoutes() {
 	}, s.testSubscription)
 	register(s, route{
 		id: "enable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/enable", tag: tagSubscriptions, access: canManage,
-		summary: "Enable a subscription", description: "Sends what was pending when it was disabled. What is held stays so until it is retried. A handshake that is due is asked for first; without it the subscription stays disabled.",
-		errors: []*problem.Code{problem.Conflict, problem.HandshakeFailed},
+		summary: "Enable a subscription", description: "Sends what was pending when it was disabled. The answer says what it has missed; with recover_since that is sent again. A handshake that is due is asked for first; without it the subscription stays disabled.",
+		example: exampleEnable, errors: []*problem.Code{problem.Conflict, problem.HandshakeFailed},
 	}, s.enableSubscription)
 	register(s, route{
 		id: "disable-subscription", method: http.MethodPost, path: "/v1/subscriptions/{id}/disable", tag: tagSubscriptions, access: canManage,
@@ -72,15 +71,6 @@ func (s *server) testSubscription(ctx context.Context, r request[subscriptionPat
 	}
 	a, err := s.opts.Webhooks.TestSubscription(ctx, r.tenant.ID, sub)
 	return showTest(a), err
-}
-
-func (s *server) enableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {
-	return s.withSubscription(ctx, r.tenant.ID, r.params, func(ctx context.Context, tenant, sub id.ID) (*webhook.Subscription, error) {
-		if err := s.opts.Webhooks.ConfirmSubscription(ctx, tenant, sub, r.confirm); err != nil {
-			return nil, err
-		}
-		return s.opts.Webhooks.EnableSubscription(ctx, tenant, sub)
-	})
 }
 
 func (s *server) disableSubscription(ctx context.Context, r request[subscriptionPath, none]) (SubscriptionJSON, error) {

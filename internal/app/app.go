@@ -31,6 +31,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
@@ -56,6 +57,7 @@ type App struct {
 	db         *db.DB
 	webhooks   *webhook.Service
 	audit      *audit.Service
+	jobs       *job.Runner
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console
 	listeners  []net.Listener // of the whole API, and then of dialects alone, as the settings list them
@@ -117,9 +119,10 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		// opened anew costs as much as several requests.
 		MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024),
 	}), identify, opts.Version)
+	a.jobs = job.NewRunner(job.Options{DB: a.db, Logger: a.log, Metrics: registry})
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
-		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes,
+		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs,
 	})
 	keys, err := jwks.New(a.db, box)
 	if err != nil {
@@ -143,6 +146,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.dispatcher.Start(ctx); err != nil {
 		return err
 	}
+	a.jobs.Start()
 	native := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
@@ -278,6 +282,9 @@ func (a *App) Stop(ctx context.Context) {
 	a.stop.Do(func() {
 		if a.debug != nil {
 			_ = a.debug.Close()
+		}
+		if a.jobs != nil {
+			a.jobs.Stop()
 		}
 		// Side by side: a request that takes its time must not shorten the time
 		// that the attempts under way have. What is accepted meanwhile stays

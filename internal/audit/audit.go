@@ -58,6 +58,11 @@ const (
 	EventBodyExpunged Action = "event.body_expunged"
 	DeliveryRetried   Action = "delivery.retried"
 
+	ReplayCreated   Action = "replay.created" // recoveries too
+	ReplayPaused    Action = "replay.paused"
+	ReplayResumed   Action = "replay.resumed"
+	ReplayCancelled Action = "replay.cancelled"
+
 	SigningKeyCreated Action = "jwks.created"
 	SigningKeyRotated Action = "jwks.rotated"
 

@@ -36,6 +36,7 @@ type commands struct {
 	Subscription subscriptionCommands `cmd:"" group:"client" help:"Say where events go: make, test, change and end subscriptions."`
 	Event        eventCommands        `cmd:"" group:"client" help:"Publish events and look them up."`
 	Delivery     deliveryCommands     `cmd:"" group:"client" help:"Look up what became of events, and send them again."`
+	Replay       replayCommands       `cmd:"" group:"client" help:"Send many deliveries again, and follow, pause and cancel that."`
 	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`
 	Audit        auditCommands        `cmd:"" group:"client" help:"See who changed what, when and from where."`
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`

@@ -24,6 +24,7 @@ type subscriptionCommands struct {
 	Delete  subscriptionDelete  `cmd:"" help:"End a subscription, and cancel what is pending for it."`
 	Enable  subscriptionEnable  `cmd:"" help:"Send again, first what was pending."`
 	Disable subscriptionDisable `cmd:"" help:"Stop sending. What is published from then on is held."`
+	Recover subscriptionRecover `cmd:"" help:"Send again what a subscription has missed: what failed, and what is held."`
 	Test    subscriptionTest    `cmd:"" help:"Send a test event to a subscription, and show what comes back."`
 	Try     subscriptionTry     `cmd:"" help:"Send a test event to an endpoint that is not subscribed."`
 	Rotate  subscriptionRotate  `cmd:"" help:"Make a new secret; the old ones sign as well for a while."`

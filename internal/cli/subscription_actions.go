@@ -34,6 +34,7 @@ func (c *subscriptionDelete) Run(e *env) error {
 
 type subscriptionEnable struct {
 	subscriptionArgument
+	RecoverSince moment `placeholder:"TIME" help:"Send again what it has missed of events published at this time or later: a time, or how long ago, such as 2h or 3d."`
 	output
 	tenantConnection
 }
@@ -44,8 +45,15 @@ func (c *subscriptionEnable) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	sub, err := api.EnableSubscription(e.ctx, c.ID)
-	return c.show(e, sub, err)
+	sub, err := api.EnableAndRecover(e.ctx, c.ID, c.RecoverSince.Time)
+	if err == nil && c.JSON {
+		return e.document(sub)
+	}
+	if err := c.show(e, sub.Subscription, err); err != nil {
+		return err
+	}
+	showMissed(e, sub)
+	return nil
 }
 
 type subscriptionDisable struct {

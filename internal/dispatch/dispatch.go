@@ -250,6 +250,15 @@ func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
 	d.wake(q)
 }
 
+// Refilled has the table read for a subscription that has more to send.
+func (d *Dispatcher) Refilled(sub *webhook.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stopping {
+		d.wake(d.queue(sub))
+	}
+}
+
 // queue returns the subscription's queue and makes it where it is missing.
 // d.mu is held, here and in everything below that does not say otherwise.
 func (d *Dispatcher) queue(sub *webhook.Subscription) *queue {

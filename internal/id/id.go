@@ -75,6 +75,7 @@ const (
 	Event        Kind = "evt"
 	Subscription Kind = "sub"
 	Delivery     Kind = "dlv"
+	Job          Kind = "job"
 )
 
 // Format writes ids behind the kind: one ID for most kinds, two for a

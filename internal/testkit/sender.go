@@ -14,6 +14,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -26,6 +27,7 @@ type Sender struct {
 	Net        *Net
 	DB         *db.DB
 	Webhooks   *webhook.Service
+	Jobs       *job.Runner
 	Dispatcher *dispatch.Dispatcher
 	Attempter  *dispatch.Attempter
 	Tenant     id.ID
@@ -79,9 +81,10 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	client := guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 128})
 	s.idle = client.CloseIdleConnections
 	s.Attempter = dispatch.NewAttempter(client, s.identify, "test")
+	s.Jobs = job.NewRunner(job.Options{DB: s.DB, Logger: opts.Logger})
 	s.Webhooks = webhook.New(webhook.Options{
 		DB: s.DB, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: s.Attempter, Handshake: s.Attempter.Handshake,
-		Logger: opts.Logger,
+		Logger: opts.Logger, Jobs: s.Jobs,
 	})
 	dispatching := dispatch.Options{
 		Store: s.Webhooks, Attempter: s.Attempter, Logger: opts.Logger,
@@ -98,10 +101,12 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	if err := s.Dispatcher.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.Jobs.Start()
 }
 
 // Stop stops the sender and closes its database.
 func (s *Sender) Stop(ctx context.Context) {
+	s.Jobs.Stop()
 	s.Webhooks.Stop()
 	s.Dispatcher.Stop(ctx)
 	s.idle()

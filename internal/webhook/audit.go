@@ -11,6 +11,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 )
 
 // auditSubscription writes what was done to a subscription, if anything was. was
@@ -49,6 +50,11 @@ func (s *Service) auditReveal(ctx context.Context, tenant, sub id.ID) (*Subscrip
 		return audit.Write(ctx, tx, change)
 	})
 	return found, err
+}
+
+// auditReplay writes what was done to a replay.
+func auditReplay(ctx context.Context, tx *db.Tx, j *job.Job, action audit.Action) error {
+	return audit.Write(ctx, tx, audit.Change{TenantID: j.TenantID, Action: action, ObjectID: id.Job.Format(j.ID)})
 }
 
 // bookkeeping are the fields of a subscription that are no news.

@@ -8,8 +8,15 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
-// MaxFanOut is how many deliveries a batch may make.
-const MaxFanOut = maxFanOut
+// MaxDirect is how many deliveries a publish makes itself.
+const MaxDirect = maxDirect
+
+// WideStep is how many deliveries one step of a replay to all subscriptions looks
+// at.
+const WideStep = wideStep
+
+// MaxReplays is how many replays a tenant may have that have not ended.
+const MaxReplays = maxReplays
 
 // SweepStep is how many deliveries one transaction cancels.
 const SweepStep = sweepStep

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
@@ -29,6 +30,7 @@ type world struct {
 	*webhook.Service
 	t      testing.TB
 	db     *db.DB
+	jobs   *job.Runner // which has not started
 	path   string
 	key    secret.Key
 	sent   *recorder
@@ -68,14 +70,16 @@ func (w *world) mustOpen() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.db, w.sent = d, &recorder{}
+	w.db, w.sent = d, &recorder{steps: make(chan struct{}, 1)}
+	w.jobs = job.NewRunner(job.Options{DB: d, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))})
 	w.Service = webhook.New(webhook.Options{
-		DB: d, Box: box, CheckURL: checkURL, Identify: testkit.Identify, Attempter: w.tries, MaxEventBytes: w.max,
+		DB: d, Box: box, CheckURL: checkURL, Identify: testkit.Identify, Attempter: w.tries, MaxEventBytes: w.max, Jobs: w.jobs,
 		Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 	})
 }
 
 func (w *world) close() {
+	w.jobs.Stop()
 	w.Stop()
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
@@ -106,10 +110,12 @@ func checkURL(_ context.Context, raw string) error {
 
 // recorder is a Sender that keeps what it was told.
 type recorder struct {
-	mu      sync.Mutex
-	jobs    []webhook.Job
-	changed []*webhook.Subscription
-	woken   []*webhook.Subscription
+	mu       sync.Mutex
+	jobs     []webhook.Job
+	changed  []*webhook.Subscription
+	woken    []*webhook.Subscription
+	refilled []*webhook.Subscription
+	steps    chan struct{} // one token: something was refilled
 }
 
 func (r *recorder) Accepted(jobs []webhook.Job) {
@@ -128,6 +134,16 @@ func (r *recorder) Intervened(sub *webhook.Subscription, _ id.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.woken = append(r.woken, sub)
+}
+
+func (r *recorder) Refilled(sub *webhook.Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refilled = append(r.refilled, sub)
+	select {
+	case r.steps <- struct{}{}:
+	default:
+	}
 }
 
 // take returns the jobs handed over since it was called last.

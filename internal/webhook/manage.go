@@ -292,12 +292,9 @@ func (s *Service) DisableSubscription(ctx context.Context, tenant, sub id.ID) (*
 	})
 }
 
-// EnableSubscription sends again: first what was pending when it was disabled,
-// and what is published from now on. Deliveries that are held stay so until they
-// are retried.
-//
+// enable enables a subscription, and does in the same transaction what also says.
 // A handshake that is due is asked for first: see ConfirmSubscription.
-func (s *Service) EnableSubscription(ctx context.Context, tenant, sub id.ID) (*Subscription, error) {
+func (s *Service) enable(ctx context.Context, tenant, sub id.ID, also func(tx *db.Tx) error) (*Subscription, error) {
 	if err := s.ConfirmSubscription(ctx, tenant, sub, nil); err != nil {
 		return nil, err
 	}
@@ -314,7 +311,7 @@ func (s *Service) EnableSubscription(ctx context.Context, tenant, sub id.ID) (*S
 			}
 			changed := old.with()
 			changed.Enabled, changed.Reason = true, ""
-			return changed, nil
+			return changed, also(tx)
 		})
 		if !errors.Is(err, errCancelling) {
 			return changed, err

@@ -137,6 +137,15 @@ func (e *explained) Query(query string, args ...any) (*sql.Rows, error) {
 	return e.Queryer.Query(query, args...)
 }
 
+func (e *explained) QueryRow(query string, args ...any) *sql.Row {
+	steps, err := explain(e.Queryer, query, args...)
+	if err != nil {
+		e.err = err
+	}
+	e.steps = append(e.steps, steps...)
+	return e.Queryer.QueryRow(query, args...)
+}
+
 // scans are the steps that read a whole table or index, and why they may.
 var scans = map[string]string{
 	"SCAN CONSTANT ROW":                                     "a row of arguments, no table",
@@ -161,6 +170,7 @@ func TestPlans(t *testing.T) {
 	t.Run("every list of deliveries reads an index in its order", p.testDeliveries)
 	t.Run("every list of events reads an index in its order", p.testEvents)
 	t.Run("what is due is read in the order of its index", p.testDue)
+	t.Run("a replay reads an index in its order", p.testReplays)
 }
 
 func (p *plans) testStatements(t *testing.T) {
@@ -361,6 +371,37 @@ func (p *plans) testDue(t *testing.T) {
 		p.wantPlan(t, "delivery_due (subscription_id=? AND status=? AND next_at<?", func(q db.Queryer) error {
 			_, err := selectDue(q, DueQuery{Sub: p.sub, Lane: lane, Now: time.Now(), Limit: 50})
 			return err
+		})
+	}
+}
+
+func (p *plans) testReplays(t *testing.T) {
+	since := p.event.Time().Add(-time.Second)
+	filter := func(sub id.ID, statuses ...string) ReplayFilter {
+		return ReplayFilter{SubscriptionID: sub, Statuses: statuses, Since: since}
+	}
+	for name, test := range map[string]struct {
+		filter ReplayFilter
+		index  string
+	}{
+		"all":                      {filter(id.ID{}), "SEARCH d USING PRIMARY KEY (tenant_id=? AND (event_id,subscription_id)>(?,?)"},
+		"delivered":                {filter(id.ID{}, "delivered"), "SEARCH d USING PRIMARY KEY (tenant_id=? AND (event_id,subscription_id)>(?,?)"},
+		"failed":                   {filter(id.ID{}, "failed"), "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=? AND (event_id,subscription_id)>(?,?)"},
+		"held and failed":          {filter(id.ID{}, "held", "failed"), "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=? AND (event_id,subscription_id)>(?,?)"},
+		"a subscription":           {filter(p.sub.ID), "COVERING INDEX delivery_subscription (subscription_id=? AND event_id>?"},
+		"a subscription, recovery": {filter(p.sub.ID, "held", "failed"), "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=? AND (event_id,subscription_id)>(?,?)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec, err := newReplay(KindReplay, test.filter, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, at := range []place{{}, {event: p.event, sub: p.sub.ID}} {
+				p.wantPlan(t, test.index, func(q db.Queryer) error {
+					_, _, _, err := spec.read(q, p.tenant, at, 500)
+					return err
+				})
+			}
 		})
 	}
 }

@@ -25,9 +25,9 @@ import (
 const (
 	MaxBatch = 1000 // events in one batch
 
-	// maxFanOut bounds the rows that one batch may insert, since nobody else can
-	// write meanwhile. A single event is never refused.
-	maxFanOut = 50_000
+	// maxDirect is how many deliveries the transaction of a publish makes itself,
+	// since nobody else can write meanwhile. More are left to a job.
+	maxDirect = 10_000
 
 	maxAhead = 24 * time.Hour // how far in the future an event's time may lie
 )
@@ -162,6 +162,9 @@ var traceparentFormat = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 // insert stores the events, matched against m. It returns errStale, having stored
 // nothing, unless m is the current one.
 func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]Published, error) {
+	if fanOut(m, what.events) > maxDirect {
+		return s.insertSpooled(tx, tenant, m, what)
+	}
 	answers := make([]Published, len(what.events))
 	var jobs []Job
 	for i, e := range what.events {
@@ -171,10 +174,6 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]P
 			return nil, err
 		case !current:
 			return nil, errStale
-		case i == 0:
-			if err := checkFanOut(m, what.events); err != nil {
-				return nil, err
-			}
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
@@ -202,8 +201,12 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]P
 	return answers, nil
 }
 
-// checkFanOut refuses a batch of which too many deliveries would be made.
-func checkFanOut(m *matcher, events []prepared) error {
+// fanOut counts the deliveries that are to be made of events. Of a single one
+// there are never too many for one transaction, and they are not counted.
+func fanOut(m *matcher, events []prepared) int {
+	if len(events) == 1 {
+		return 0
+	}
 	rows := 0
 	for _, e := range events {
 		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
@@ -214,10 +217,7 @@ func checkFanOut(m *matcher, events []prepared) error {
 			}
 		}
 	}
-	if len(events) > 1 && rows > maxFanOut {
-		return problem.TooLarge.New("the batch makes more than %d deliveries: publish fewer events at once", maxFanOut)
-	}
-	return nil
+	return rows
 }
 
 // prepareEvents checks the publications and encodes them, with ids in their

@@ -247,30 +247,9 @@ func TestABatchIsStoredWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestABatchThatMakesTooManyDeliveriesIsRefusedWhole(t *testing.T) {
+func TestABatchIsMeasuredByTheDeliveriesThatItsFiltersLetPass(t *testing.T) {
 	w := mustStarted(t)
-	subs := webhook.MaxFanOut/webhook.MaxBatch + 1
-	for range subs {
-		w.mustSubscribe(webhook.AllTypes)
-	}
-	p := batch(webhook.MaxBatch, "a")
-	p.IdempotencyKey = "key"
-	_, _, err := w.Publish(t.Context(), w.tenant, p)
-	wantProblem(t, err, problem.TooLarge)
-	w.wantCount(w.tenant, 0, 0)
-	if jobs := w.sent.take(); len(jobs) != 0 {
-		t.Errorf("%d jobs were handed over", len(jobs))
-	}
-	small := batch(2, "a")
-	small.IdempotencyKey = "key"
-	if answers := w.mustPublish(small); answers[1].Deliveries != subs {
-		t.Errorf("a small batch makes %d deliveries an event, want %d", answers[1].Deliveries, subs)
-	}
-}
-
-func TestABatchIsBoundedByTheDeliveriesThatItsFiltersLetPass(t *testing.T) {
-	w := mustStarted(t)
-	lists := webhook.MaxFanOut/webhook.MaxBatch + 1
+	lists := webhook.MaxDirect/webhook.MaxBatch + 1
 	for i := range lists {
 		w.mustCreate(w.tenant, webhook.Draft{
 			Dialect: "referralloop", URL: "https://receiver.example/", EventTypes: []string{webhook.AllTypes},
@@ -287,6 +266,7 @@ func TestABatchIsBoundedByTheDeliveriesThatItsFiltersLetPass(t *testing.T) {
 			t.Fatalf("event %d has %d deliveries", i, a.Deliveries)
 		}
 	}
+	w.wantCount(w.tenant, webhook.MaxBatch, webhook.MaxBatch) // made at once: there is nobody who does the jobs
 	for _, a := range w.mustPublish(of(lists)) {
 		if a.Deliveries != 0 {
 			t.Fatal("an event that nobody wants is delivered")

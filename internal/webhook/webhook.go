@@ -24,6 +24,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
@@ -42,6 +43,9 @@ type Sender interface {
 	// delivery to a subscription: what waits of it in memory is out of date, and
 	// it may be due now.
 	Intervened(sub *Subscription, event id.ID)
+	// Refilled tells that deliveries to a subscription have become due in the
+	// table that nothing else was told of.
+	Refilled(sub *Subscription)
 }
 
 // IdentifyFunc returns how a tenant speaks a dialect, as it is now: the same
@@ -56,7 +60,7 @@ type Attempter interface {
 	Attempt(ctx context.Context, sub *Subscription, msg wire.Message, traceparent string) Attempt
 }
 
-// Options are what a Service needs. All but the handshake, the limits
+// Options are what a Service needs. All but the handshake, the jobs, the limits
 // and the logger are required.
 type Options struct {
 	DB        *db.DB
@@ -67,6 +71,11 @@ type Options struct {
 	Handshake HandshakeFunc         // nil: subscriptions with a handshake are refused
 	Logger    *slog.Logger          // nil: nothing is logged
 	Metrics   prometheus.Registerer // nil: nothing is measured
+
+	// Jobs does what is too much for one transaction: replays and large fan-outs.
+	// New registers them; whoever made the runner starts it, after what sends. nil:
+	// they are stored, and nobody does them.
+	Jobs *job.Runner
 
 	// MaxEventBytes bounds the data of one event; zero means 256 KiB.
 	MaxEventBytes int
@@ -84,6 +93,7 @@ type Service struct {
 	handshake HandshakeFunc
 	log       *slog.Logger
 	metrics   *metrics
+	jobs      *job.Runner
 	maxBytes  int
 
 	schemas schemas
@@ -106,6 +116,9 @@ func New(opts Options) *Service {
 	if opts.MaxEventBytes == 0 {
 		opts.MaxEventBytes = 256 << 10
 	}
+	if opts.Jobs == nil {
+		opts.Jobs = job.NewRunner(job.Options{DB: opts.DB, Logger: opts.Logger})
+	}
 	s := &Service{
 		db:        opts.DB,
 		box:       opts.Box,
@@ -114,6 +127,7 @@ func New(opts Options) *Service {
 		attempter: opts.Attempter,
 		handshake: opts.Handshake,
 		log:       opts.Logger,
+		jobs:      opts.Jobs,
 		maxBytes:  opts.MaxEventBytes,
 		index:     index{tenants: make(map[id.ID]*entry)},
 		sweeps:    make(chan struct{}, 1),
@@ -121,6 +135,8 @@ func New(opts Options) *Service {
 		tests:     testQuota{byTenant: make(map[id.ID]int)},
 	}
 	s.metrics = newMetrics(s, opts.Metrics)
+	s.jobs.Register(s.replayKind())
+	s.jobs.Register(s.fanOutKind())
 	return s
 }
 
