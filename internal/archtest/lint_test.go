@@ -45,6 +45,12 @@ var plants = []plant{
 	{name: "problem with id", file: "internal/problem/a.go", imports: []string{"internal/id"}, want: "depguard"},
 	{name: "problem with SQL", file: "internal/problem/b.go", imports: []string{"database/sql"}, want: "depguard"},
 
+	{name: "condition with the database", file: "internal/condition/a.go", imports: []string{"internal/db"}, want: "depguard"},
+	{name: "condition with a wire", file: "internal/condition/b.go", imports: []string{"internal/wire"}, want: "depguard"},
+	{name: "condition with a library", file: "internal/condition/c.go", imports: []string{"example.com/third"}, want: "depguard"},
+	{name: "condition with the clock", file: "internal/condition/d.go", imports: []string{"time"}, code: "var _ = time.Now()", want: "forbidigo"},
+	{name: "condition with the table of errors", file: "internal/condition/e.go", imports: []string{"encoding/json", "internal/problem"}},
+
 	{name: "a wire with the database", file: "internal/wire/standard/a.go", imports: []string{"internal/db"}, want: "depguard"},
 	{name: "a wire with SQL", file: "internal/wire/standard/b.go", imports: []string{"database/sql"}, want: "depguard"},
 	{name: "a wire with problem", file: "internal/wire/standard/c.go", imports: []string{"internal/problem"}, want: "depguard"},
@@ -94,7 +100,7 @@ var plants = []plant{
 	{name: "webhook with the API", file: "internal/webhook/b.go", imports: []string{"internal/api"}, want: "depguard"},
 	{name: "webhook with a program", file: "internal/webhook/c.go", imports: []string{"internal/waitlist"}, want: "depguard"},
 	{name: "webhook with a driver", file: "internal/webhook/d.go", imports: []string{"modernc.org/sqlite"}, want: "depguard"},
-	{name: "webhook with what it rests on", file: "internal/webhook/e.go", imports: []string{"database/sql", "internal/audit", "internal/wire", "internal/db", "internal/job", "internal/netguard", "internal/secret"}},
+	{name: "webhook with what it rests on", file: "internal/webhook/e.go", imports: []string{"database/sql", "internal/audit", "internal/condition", "internal/wire", "internal/db", "internal/job", "internal/netguard", "internal/secret"}},
 	{name: "webhook with tenants", file: "internal/webhook/g.go", imports: []string{"internal/tenant"}, want: "depguard"},
 	{name: "webhook with the environment", file: "internal/webhook/f.go", imports: []string{"os"}, code: "var _ = os.Getenv(\"X\")", want: "forbidigo"},
 
