@@ -92,12 +92,19 @@ type Header struct {
 type DeliveryFilter struct {
 	SubscriptionID string
 	EventID        string
+	EventType      string
 	Status         DeliveryStatus
 	ResponseStatus int
+	ResponseClass  string    // "5xx": the last attempt was answered with such a status
+	Reason         string    // of the last attempt, or why the delivery ended
 	Since, Until   time.Time // when their events were published
+	// Data is a path in the events' data and the value there, such as "order.id:42".
+	Data string
 }
 
-// Deliveries returns a page of the deliveries, those of the newest events first.
+// Deliveries returns a page of the deliveries, those of the newest events first. A
+// search by Data may return fewer than the page holds, or none, and go on at its
+// cursor all the same.
 func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter, page Page) (List[Delivery], error) {
 	query := url.Values{}
 	set(query, "subscription_id", f.SubscriptionID)
@@ -106,6 +113,10 @@ func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter, page Page) (L
 	if f.ResponseStatus != 0 {
 		query.Set("response_status", strconv.Itoa(f.ResponseStatus))
 	}
+	set(query, "event_type", f.EventType)
+	set(query, "response_status_class", f.ResponseClass)
+	set(query, "error_class", f.Reason)
+	set(query, "data", f.Data)
 	setTime(query, "since", f.Since)
 	setTime(query, "until", f.Until)
 	return list[Delivery](ctx, c, "/v1/deliveries", query, page)

@@ -145,14 +145,15 @@ func (c *Client) ExpungeEvent(ctx context.Context, id string) error {
 	return err
 }
 
-// EventType is a type that a dialect defines.
+// EventType is a type that a dialect defines, or that the tenant registered.
 type EventType struct {
 	Dialect     string          `json:"dialect"`
 	Name        string          `json:"name"`
 	Description string          `json:"description"`
-	Source      string          `json:"source"` // where that is written
-	Schema      json.RawMessage `json:"schema"` // JSON Schema of the event's data
-	Sample      json.RawMessage `json:"sample"`
+	Source      string          `json:"source"`            // where that is written; "tenant": the tenant registered it
+	Version     int             `json:"version,omitempty"` // of a type that the tenant registered
+	Schema      json.RawMessage `json:"schema,omitempty"`  // JSON Schema of the event's data; nil: any data fits
+	Sample      json.RawMessage `json:"sample,omitempty"`
 	Variants    []Variant       `json:"variants,omitempty"` // of the other forms that the data may have
 	Remarks     []Remark        `json:"remarks,omitempty"`  // how the type differs from its source
 }
@@ -169,8 +170,8 @@ type Remark struct {
 	Text string `json:"text"`
 }
 
-// EventTypes returns the types that a dialect defines; "" stands for all
-// dialects.
+// EventTypes returns the types that a dialect defines, with those that the tenant
+// registered; "" stands for all dialects.
 func (c *Client) EventTypes(ctx context.Context, dialect string) ([]EventType, error) {
 	var types []EventType
 	for t, err := range all(func(p Page) (List[EventType], error) {

@@ -52,8 +52,9 @@ type SubscriptionWithSecret struct {
 // required.
 type NewSubscription struct {
 	URL string `json:"url"`
-	// EventTypes names the types that are sent, or is "*" alone: every type that
-	// the tenant publishes. Grapevine's own ("webhook.…") have to be named.
+	// EventTypes are names of types that are sent, and patterns such as
+	// "invoice.*"; or "*" alone: every type that the tenant publishes, which
+	// Grapevine's own ("webhook.*") are not.
 	EventTypes  []string          `json:"event_types"`
 	Dialect     string            `json:"dialect,omitempty"`
 	Filter      *Filter           `json:"filter,omitempty"`
@@ -69,11 +70,6 @@ type NewSubscription struct {
 	Secret    string  `json:"secret,omitempty"`    // "": one is made
 	Signature string  `json:"signature,omitempty"` // the kind of secret to make: "v1" (the default) or "v1a"
 	Policy    *Policy `json:"policy,omitempty"`
-}
-
-// Filter is a condition on an event's envelope.
-type Filter struct {
-	Eq []string `json:"eq"` // the name of a field of the dialect's envelope, and its value
 }
 
 // Policy is how a subscription differs from its dialect. The zero value does

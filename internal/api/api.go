@@ -94,6 +94,7 @@ func New(opts Options) http.Handler {
 	s.eventRoutes()
 	s.subscriptionRoutes()
 	s.subscriptionActionRoutes()
+	s.explainRoutes()
 	s.deliveryRoutes()
 	s.replayRoutes()
 	s.eventTypeRoutes()

@@ -126,6 +126,7 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 		URL: "https://hooks.example.com/in", EventTypes: []string{"*"}, Description: "d", Headers: map[string]string{"X-Team": "t"},
 		Auth:   &client.Auth{Type: "basic", Username: "u", Password: "p"},
 		Policy: &client.Policy{Schedule: []float64{}, Timeout: 5, MaxInFlight: 2, Rate: 1.5},
+		Filter: &client.Filter{Any: []client.Filter{{Not: &client.Filter{Exists: client.Operands{"data.gone"}}}, {Gte: client.Operands{"data.n", json.Number("9007199254740993")}}}},
 	}
 	full.CA = testkit.MustAuthority(t).PEM
 	full.Auth.Certificate, full.Auth.PrivateKey = testkit.MustAuthority(t).MustIssue(t, "ann", time.Now().Add(time.Hour))
@@ -201,8 +202,18 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	done(t, "ExpungeEvent", c.ExpungeEvent(t.Context(), published.ID))
 	event, err = c.Event(t.Context(), published.ID)
 	r.same(t, "Event", event, err)
+	explained, err := c.Explain(t.Context(), bare.ID, client.Question{EventID: published.ID})
+	r.same(t, "Explain", explained, err)
+	schema := json.RawMessage(`{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}`)
+	registered, err := c.RegisterEventType(t.Context(), client.NewEventType{Name: "a.b", Description: "d", Schema: schema, Sample: json.RawMessage(`{"n":1}`)})
+	r.same(t, "RegisterEventType", registered, err)
+	versions, err := c.EventType(t.Context(), "a.b")
+	r.same(t, "EventType", versions, err)
 	types, err := c.EventTypes(t.Context(), "")
 	r.same(t, "EventTypes", map[string]any{"data": types}, err)
+	done(t, "ArchiveEventType", c.ArchiveEventType(t.Context(), "a.b"))
+	versions, err = c.EventType(t.Context(), "a.b")
+	r.same(t, "EventType", versions, err)
 	dialects, err := c.Dialects(t.Context())
 	r.same(t, "Dialects", map[string]any{"data": dialects}, err)
 	settings, err := c.SetDialectSettings(t.Context(), "saasquatch", map[string]string{"payload_version": "2020"})

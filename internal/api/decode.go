@@ -85,13 +85,18 @@ func (d *decoder) value(s *huma.Schema, path string) error {
 	if err != nil {
 		return err
 	}
-	switch t := token.(type) {
-	case json.Delim:
-		return d.composite(s, path, t)
-	case nil:
+	if token == nil {
 		if !mayBeNull {
 			d.fields.add(path, "must not be null")
 		}
+		return nil
+	}
+	if s.Type == "" { // any JSON
+		return d.skip(token)
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		return d.composite(s, path, t)
 	case string:
 		d.text(s, path, t)
 	case json.Number:
@@ -122,19 +127,27 @@ func (d *decoder) composite(s *huma.Schema, path string, opening json.Delim) err
 	if opening == '[' && d.is(s, path, huma.TypeArray) {
 		return d.array(s, path)
 	}
-	for depth := 1; depth > 0; { // what it should not be is skipped
-		token, err := d.json.Token()
-		if err != nil {
-			return err
-		}
+	return d.skip(opening) // what it should not be
+}
+
+// skip passes over what is left of a value that begins with the token.
+func (d *decoder) skip(token json.Token) error {
+	depth := 0
+	for {
 		switch token {
 		case json.Delim('{'), json.Delim('['):
 			depth++
 		case json.Delim('}'), json.Delim(']'):
 			depth--
 		}
+		if depth == 0 {
+			return nil
+		}
+		var err error
+		if token, err = d.json.Token(); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 func (d *decoder) object(s *huma.Schema, path string) error {

@@ -73,8 +73,12 @@ type deliveryList struct {
 	Paging
 	SubscriptionID string    `query:"subscription_id" maxLength:"100" doc:"Deliveries to this subscription."`
 	EventID        string    `query:"event_id" maxLength:"100" doc:"Deliveries of this event."`
+	EventType      string    `query:"event_type" maxLength:"128" doc:"Deliveries of events of this type."`
 	Status         string    `query:"status" enum:"pending,delivered,failed,cancelled,held" doc:"Deliveries that stand so."`
 	ResponseStatus int       `query:"response_status" minimum:"100" maximum:"599" doc:"Deliveries whose last attempt was answered so."`
+	ResponseClass  string    `query:"response_status_class" enum:"1xx,2xx,3xx,4xx,5xx" doc:"Deliveries whose last attempt was answered with such a status."`
+	Reason         string    `query:"error_class" maxLength:"64" doc:"Deliveries with this reason: of the last attempt, or why they ended." example:"timeout"`
+	Data           string    `query:"data" maxLength:"2048" doc:"Deliveries of events in whose data a value stands at a path: order.id:42. A backslash takes the character after it as part of the path. The value is a string's text, or a number, true, false or null as the body has it."`
 	Since          time.Time `query:"since" doc:"Of events published at this time or later."`
 	Until          time.Time `query:"until" doc:"Of events published before this time."`
 }
@@ -82,7 +86,7 @@ type deliveryList struct {
 func (s *server) deliveryRoutes() {
 	register(s, route{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: tagDeliveries, access: canRead,
-		summary: "List deliveries", description: "Those of the newest events first.",
+		summary: "List deliveries", description: "Those of the newest events first. With the parameter data a page may have fewer than the limit, or none, and a next_cursor: the search goes on there.",
 	}, s.listDeliveries)
 	register(s, route{
 		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagDeliveries, access: canRead,
@@ -108,9 +112,18 @@ func (s *server) listDeliveries(ctx context.Context, r request[deliveryList, non
 // filter reads the parameters. An id of something that does not exist chooses
 // nothing; a text that is no id is a mistake.
 func (p deliveryList) filter() (webhook.DeliveryFilter, error) {
-	f := webhook.DeliveryFilter{Status: p.Status, ResponseStatus: p.ResponseStatus, Since: p.Since, Until: p.Until}
+	f := webhook.DeliveryFilter{
+		EventType: p.EventType, Status: p.Status, ResponseStatus: p.ResponseStatus, Reason: p.Reason, Since: p.Since, Until: p.Until,
+	}
 	var checks problem.Checks
 	var err error
+	if p.ResponseClass != "" {
+		f.ResponseClass = int(p.ResponseClass[0] - '0')
+	}
+	if p.Data != "" {
+		f.Data, err = webhook.ReadDataFilter(p.Data)
+		checks.AddError("query.data", err)
+	}
 	if p.SubscriptionID != "" {
 		if f.SubscriptionID, err = id.Subscription.Parse(p.SubscriptionID); err != nil {
 			checks.Add("query.subscription_id", "is not the id of a subscription")

@@ -98,7 +98,7 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 		})
 	}
 	if op.RequestBody != nil {
-		d.Body = fieldsOf(registry, op.RequestBody.Content[jsonType].Schema, "")
+		d.Body = fieldsOf(registry, op.RequestBody.Content[jsonType].Schema, "", nil)
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		response := op.Responses[status]
@@ -110,7 +110,7 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 		}
 		answer := docsAnswer{Status: status, Description: response.Description}
 		if content := response.Content[jsonType]; content != nil {
-			answer.Fields = fieldsOf(registry, content.Schema, "")
+			answer.Fields = fieldsOf(registry, content.Schema, "", nil)
 		}
 		d.Answers = append(d.Answers, answer)
 	}
@@ -118,9 +118,14 @@ func describe(registry huma.Registry, op *huma.Operation) docsOperation {
 	return d
 }
 
-// fieldsOf lists the fields of an object with those of the objects inside.
-func fieldsOf(registry huma.Registry, s *huma.Schema, prefix string) []docsField {
+// fieldsOf lists the fields of an object with those of the objects inside. Those of
+// an object that stands within one of its kind have been listed.
+func fieldsOf(registry huma.Registry, s *huma.Schema, prefix string, within []*huma.Schema) []docsField {
 	s, _ = resolve(registry, s)
+	if slices.Contains(within, s) {
+		return nil
+	}
+	within = append(slices.Clip(within), s)
 	var list []docsField
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		property := s.Properties[name]
@@ -133,10 +138,10 @@ func fieldsOf(registry huma.Registry, s *huma.Schema, prefix string) []docsField
 			Name: prefix + name, Type: typeOf(registry, property), Description: description, Required: slices.Contains(s.Required, name),
 		})
 		if inner.Type == huma.TypeArray {
-			list = append(list, fieldsOf(registry, inner.Items, prefix+name+"[].")...)
+			list = append(list, fieldsOf(registry, inner.Items, prefix+name+"[].", within)...)
 			continue
 		}
-		list = append(list, fieldsOf(registry, inner, prefix+name+".")...)
+		list = append(list, fieldsOf(registry, inner, prefix+name+".", within)...)
 	}
 	return list
 }
@@ -192,7 +197,7 @@ func curl(op *huma.Operation) string {
 	if op.Method != http.MethodGet {
 		b.WriteString("-X " + op.Method + " ")
 	}
-	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID", "{dialect}", "$DIALECT").Replace(op.Path) + `"`)
+	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID", "{dialect}", "$DIALECT", "{name}", "$NAME").Replace(op.Path) + `"`)
 	b.WriteString(" \\\n  -H \"Authorization: Bearer " + key + `"`)
 	if op.RequestBody != nil {
 		if example, err := json.Marshal(op.RequestBody.Content[jsonType].Example); err == nil {

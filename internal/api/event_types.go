@@ -10,15 +10,17 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
 type eventTypeJSON struct {
 	Dialect     string          `json:"dialect" example:"standard"`
 	Name        string          `json:"name" example:"webhook.test"`
 	Description string          `json:"description"`
-	Source      string          `json:"source" doc:"Where that is written." example:"Grapevine"`
-	Schema      json.RawMessage `json:"schema" doc:"JSON Schema of the event's data."`
-	Sample      json.RawMessage `json:"sample" doc:"An example of the event's data."`
+	Source      string          `json:"source" doc:"Where that is written; tenant: it is a type that the tenant registered." example:"Grapevine"`
+	Version     int             `json:"version,omitempty" doc:"Of a type that the tenant registered."`
+	Schema      json.RawMessage `json:"schema,omitempty" doc:"JSON Schema of the event's data; absent: any data fits."`
+	Sample      json.RawMessage `json:"sample,omitempty" doc:"An example of the event's data."`
 	Variants    []variantJSON   `json:"variants,omitempty" doc:"Examples of the other forms that the data may have."`
 	Remarks     []remarkJSON    `json:"remarks,omitempty" doc:"How the type differs from its source."`
 }
@@ -41,8 +43,9 @@ type eventTypeList struct {
 func (s *server) eventTypeRoutes() {
 	register(s, route{
 		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagEventTypes, access: canRead,
-		summary: "List event types", description: "The types that the dialects define, dialect by dialect, as the tenant's settings have them. The standard dialect takes any others besides.",
+		summary: "List event types", description: "The types that the dialects define, dialect by dialect, as the tenant's settings have them, and in the standard dialect those that the tenant has registered. It takes any others besides, unless the tenant's setting `event_types` says otherwise.",
 	}, s.listEventTypes)
+	s.ownEventTypeRoutes()
 }
 
 func (s *server) listEventTypes(ctx context.Context, r request[eventTypeList, none]) (page[eventTypeJSON], error) {
@@ -63,8 +66,20 @@ func (s *server) listEventTypes(ctx context.Context, r request[eventTypeList, no
 		for _, t := range dialect.Catalogue(settings) {
 			types = append(types, showEventType(dialect.Name(), t))
 		}
+		if dialect != (standard.Dialect{}) {
+			continue
+		}
+		own, err := s.ownTypeNames(ctx, r.tenant.ID)
+		if err != nil {
+			return page[eventTypeJSON]{}, err
+		}
+		types = append(types, own...)
 	}
-	return pageOfTypes(types, r.params.Paging)
+	list, err := pageOfTypes(types, r.params.Paging)
+	if err != nil {
+		return page[eventTypeJSON]{}, err
+	}
+	return list, s.fillOwnTypes(ctx, r.tenant.ID, list.Data)
 }
 
 // pageOfTypes returns a part of a list of types. A cursor names the last type of

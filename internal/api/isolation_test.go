@@ -83,6 +83,9 @@ func (w *world) MustVictim() victim {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if _, err := v.RegisterEventType(w.t.Context(), client.NewEventType{Name: ownType, Schema: json.RawMessage(`{"title":"victim"}`)}); err != nil {
+		w.t.Fatal(err)
+	}
 	v.ids = map[string]string{
 		"replays": replay.ID,
 		"tenants": v.ID, "subscriptions": sub.ID, "events": event.ID,
@@ -91,10 +94,13 @@ func (w *world) MustVictim() victim {
 	return v
 }
 
+// ownType is an event type that the victim has registered.
+const ownType = "victims.own"
+
 // name puts the victim's ids into a route's path.
 func (v victim) name(path string) string {
 	noun := strings.Split(path, "/")[2]
-	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch").Replace(path)
+	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch", "{name}", ownType).Replace(path)
 	return strings.Replace(path, "{key_id}", v.keyID, 1)
 }
 
@@ -109,7 +115,7 @@ func (v victim) MustSee(w *world) string {
 		}
 		fmt.Fprintln(&b, path, a.body)
 	}
-	for _, path := range []string{"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/dialects/{dialect}/settings"} {
+	for _, path := range []string{"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/event-types/{name}", "/v1/dialects/{dialect}/settings"} {
 		see(http.MethodGet, path, v.Key)
 	}
 	see(http.MethodPost, "/v1/subscriptions/{id}/secret", v.Key)
@@ -160,7 +166,7 @@ func TestNoListShowsWhatIsAnotherTenants(t *testing.T) {
 	w := MustWorld(t, nil)
 	v, stranger := w.MustVictim(), w.MustAccount("stranger")
 	for _, query := range []string{
-		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/replays",
+		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/deliveries?data=n:1", "/v1/replays",
 		"/v1/deliveries?subscription_id=" + v.ids["subscriptions"], "/v1/deliveries?event_id=" + v.ids["events"],
 	} {
 		if a := w.send(http.MethodGet, query, stranger.Key, ""); a.status != http.StatusOK || strings.TrimSpace(a.body) != `{"data":[]}` {

@@ -30,6 +30,11 @@ var _ huma.SchemaTransformer = publicationJSON{}
 
 // TransformSchema adds what the dialects' envelopes have besides.
 func (publicationJSON) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	addEnvelopeFields(s)
+	return s
+}
+
+func addEnvelopeFields(s *huma.Schema) {
 	for _, dialect := range dialects.All {
 		for _, field := range dialect.Fields() {
 			s.Properties[field.Name] = &huma.Schema{
@@ -37,7 +42,6 @@ func (publicationJSON) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Sc
 			}
 		}
 	}
-	return s
 }
 
 type batchJSON struct {

@@ -42,6 +42,9 @@ type request[P, B any] struct {
 	body   B
 }
 
+// statused is an answer that knows its status, where there are several of success.
+type statused interface{ status() int }
+
 // none stands for no parameters, no body and no content.
 type none struct{}
 
@@ -79,6 +82,18 @@ func register[P, B, T any](s *server, rt route, handle func(ctx context.Context,
 		huma.Register(s.huma, op, func(ctx context.Context, params *P) (*none, error) {
 			_, err := run(ctx, params)
 			return &none{}, err
+		})
+		return
+	}
+	if _, ok := any(*new(T)).(statused); ok {
+		type answer struct {
+			Status int
+			Body   T
+		}
+		huma.Register(s.huma, op, func(ctx context.Context, params *P) (*answer, error) {
+			result, err := run(ctx, params)
+			status, _ := any(result).(statused)
+			return &answer{status.status(), result}, err
 		})
 		return
 	}

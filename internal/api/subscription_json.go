@@ -16,8 +16,8 @@ type SubscriptionJSON struct {
 	ID                string            `json:"id" example:"sub_019a9c1d2f3b5e8d7c6a4f10"`
 	URL               string            `json:"url" example:"https://example.com/webhooks"`
 	Dialect           string            `json:"dialect" example:"standard"`
-	EventTypes        []string          `json:"event_types" doc:"[\"*\"] stands for every type that the tenant publishes."`
-	Filter            *shownFilterJSON  `json:"filter,omitempty" doc:"Absent: every event of these types."`
+	EventTypes        []string          `json:"event_types" doc:"Names and patterns, such as invoice.*; [\"*\"] stands for every type that the tenant publishes."`
+	Filter            *filterJSON       `json:"filter,omitempty" doc:"Absent: every event of these types."`
 	Description       string            `json:"description"`
 	Headers           map[string]string `json:"headers" doc:"Sent with every request; the values are masked."`
 	Auth              *shownAuthJSON    `json:"auth,omitempty" doc:"Absent: none. Its secrets are masked."`
@@ -41,7 +41,7 @@ type subscriptionWithSecretJSON struct {
 
 type newSubscriptionJSON struct {
 	URL         string            `json:"url" minLength:"1" maxLength:"2048" doc:"Where events go: https, and to a public address." example:"https://example.com/webhooks"`
-	EventTypes  []string          `json:"event_types" doc:"At most 100, or [\"*\"] for every type that the tenant publishes. Grapevine's own types (webhook.…) have to be named."`
+	EventTypes  []string          `json:"event_types" doc:"At most 100 names and patterns: invoice.* stands for every type that begins with invoice. and a full stop. Or [\"*\"] for every type that the tenant publishes, which Grapevine's own (webhook.*) are not."`
 	Dialect     string            `json:"dialect,omitempty" minLength:"1" doc:"Whose events are sent, in whose shape; absent: standard."`
 	Filter      *filterJSON       `json:"filter,omitempty" doc:"Only events that fit; absent: all of these types."`
 	Description string            `json:"description,omitempty" doc:"For people; at most 500 characters."`
@@ -73,33 +73,9 @@ type policyJSON struct {
 	NativeRules bool       `json:"native_rules,omitempty" doc:"Whether 410 ends the subscription and 429, 502, 503 and 504 pause it, as they do in the standard dialect, also where its own dialect has them fail the attempt only."`
 }
 
-// filterJSON is a condition on the envelope.
-type filterJSON struct {
-	Eq []string `json:"eq" minItems:"2" maxItems:"2" doc:"The name of a field of the dialect's envelope, and its value." example:"[\"waitlist_id\",\"123e4567-e89b-12d3-a456-426614174000\"]"`
-}
-
-// filter returns no filter for nil.
-func (f *filterJSON) filter() *webhook.Filter {
-	if f == nil {
-		return nil
-	}
-	return &webhook.Filter{Field: f.Eq[0], Value: f.Eq[1]}
-}
-
-func showFilter(f *webhook.Filter) *shownFilterJSON {
-	if f == nil {
-		return nil
-	}
-	return &shownFilterJSON{Eq: []string{f.Field, f.Value}}
-}
-
 // The types of answers have the fields of those of requests and no bounds, so
 // that they can grow.
 type (
-	shownFilterJSON struct {
-		Eq []string `json:"eq" doc:"The name of a field of the dialect's envelope, and its value."`
-	}
-
 	shownPolicyJSON struct {
 		Schedule    *[]float64 `json:"schedule,omitempty" doc:"The waits between attempts, in seconds; absent: the dialect's; []: one attempt only."`
 		Timeout     *float64   `json:"timeout,omitempty" doc:"How long an attempt may take in all, in seconds; absent: the dialect's."`

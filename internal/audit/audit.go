@@ -58,6 +58,9 @@ const (
 	EventBodyExpunged Action = "event.body_expunged"
 	DeliveryRetried   Action = "delivery.retried"
 
+	EventTypeRegistered Action = "event_type.registered" // a version of it
+	EventTypeArchived   Action = "event_type.archived"
+
 	ReplayCreated   Action = "replay.created" // recoveries too
 	ReplayPaused    Action = "replay.paused"
 	ReplayResumed   Action = "replay.resumed"

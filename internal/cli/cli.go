@@ -35,6 +35,7 @@ type commands struct {
 	Dialect      dialectCommands      `cmd:"" group:"client" help:"List the dialects, and choose how a tenant speaks them."`
 	Subscription subscriptionCommands `cmd:"" group:"client" help:"Say where events go: make, test, change and end subscriptions."`
 	Event        eventCommands        `cmd:"" group:"client" help:"Publish events and look them up."`
+	EventType    eventTypeCommands    `cmd:"" group:"client" help:"Register types of events, with schemas that events are checked by."`
 	Delivery     deliveryCommands     `cmd:"" group:"client" help:"Look up what became of events, and send them again."`
 	Replay       replayCommands       `cmd:"" group:"client" help:"Send many deliveries again, and follow, pause and cancel that."`
 	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`

@@ -21,7 +21,10 @@ type deliveryList struct {
 	Subscription   string                `placeholder:"ID" help:"Deliveries to this subscription."`
 	Event          string                `placeholder:"ID" help:"Deliveries of this event."`
 	Status         client.DeliveryStatus `enum:",pending,delivered,failed,cancelled,held" default:"" placeholder:"STATUS" help:"Deliveries that are pending, delivered, failed, cancelled or held."`
-	ResponseStatus int                   `placeholder:"N" help:"Deliveries whose last attempt was answered so, such as 500."`
+	EventType      string                `placeholder:"TYPE" help:"Deliveries of events of this type."`
+	ResponseStatus string                `placeholder:"N" help:"Deliveries whose last attempt was answered so, such as 500, or 5xx for any such."`
+	ErrorClass     string                `placeholder:"CLASS" help:"Deliveries with this reason, such as timeout: of the last attempt, or why they ended."`
+	Data           string                `placeholder:"PATH:VALUE" help:"Deliveries of events in whose data the value stands at the path, such as order.id:42."`
 	period
 	listing
 	tenantConnection
@@ -34,8 +37,13 @@ func (c *deliveryList) Run(e *env) error {
 		return err
 	}
 	filter := client.DeliveryFilter{
-		SubscriptionID: c.Subscription, EventID: c.Event, Status: c.Status, ResponseStatus: c.ResponseStatus,
-		Since: c.Since.Time, Until: c.Until.Time,
+		SubscriptionID: c.Subscription, EventID: c.Event, EventType: c.EventType, Status: c.Status, Reason: c.ErrorClass,
+		Since: c.Since.Time, Until: c.Until.Time, Data: c.Data,
+	}
+	if c.ResponseStatus != "" {
+		if filter.ResponseStatus, err = strconv.Atoi(c.ResponseStatus); err != nil {
+			filter.ResponseStatus, filter.ResponseClass = 0, c.ResponseStatus
+		}
 	}
 	return list[client.Delivery]{
 		get:    func(p client.Page) (client.List[client.Delivery], error) { return api.Deliveries(e.ctx, filter, p) },

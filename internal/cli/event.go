@@ -15,7 +15,7 @@ type eventCommands struct {
 	List    eventList    `cmd:"" help:"List events, the newest first."`
 	Show    eventShow    `cmd:"" help:"Show an event, its body and its deliveries."`
 	Expunge eventExpunge `cmd:"" help:"Remove an event's body for good, and keep its record."`
-	Types   eventTypes   `cmd:"" help:"List the types of event that the dialects define."`
+	Types   eventTypes   `cmd:"" help:"List the types of event that the dialects define and that the tenant has registered."`
 }
 
 // period is the flags for a part of time.
@@ -152,7 +152,7 @@ type eventTypes struct {
 	tenantConnection
 }
 
-// Run lists the types that the dialects define, all of them.
+// Run lists the types that the dialects define and that are registered, all of them.
 func (c *eventTypes) Run(e *env) error {
 	api, err := c.dial(e)
 	if err != nil {

@@ -87,7 +87,7 @@ func (l list[T]) show(e *env, how listing) error {
 		if err != nil {
 			return err
 		}
-		if shown == 0 && !how.JSON {
+		if shown == 0 && !how.JSON && (len(part.Data) > 0 || part.NextCursor == "") {
 			l.begin(e, table, part.Data)
 		}
 		for _, item := range part.Data {

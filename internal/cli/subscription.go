@@ -25,6 +25,7 @@ type subscriptionCommands struct {
 	Enable  subscriptionEnable  `cmd:"" help:"Send again, first what was pending."`
 	Disable subscriptionDisable `cmd:"" help:"Stop sending. What is published from then on is held."`
 	Recover subscriptionRecover `cmd:"" help:"Send again what a subscription has missed: what failed, and what is held."`
+	Explain subscriptionExplain `cmd:"" help:"Show whether an event reaches a subscription, and why: each event type, and each condition of the filter with what the event has there."`
 	Test    subscriptionTest    `cmd:"" help:"Send a test event to a subscription, and show what comes back."`
 	Try     subscriptionTry     `cmd:"" help:"Send a test event to an endpoint that is not subscribed."`
 	Rotate  subscriptionRotate  `cmd:"" help:"Make a new secret; the old ones sign as well for a while."`
@@ -34,9 +35,9 @@ type subscriptionCommands struct {
 // draftFlags describe a subscription that is to be made.
 type draftFlags struct {
 	Endpoint    string   `arg:"" optional:"" help:"The URL that events are sent to."`
-	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Every type that the tenant publishes, unless one is given."`
+	Type        []string `placeholder:"TYPE" help:"A type of event to send, or a family such as 'invoice.*'; repeatable. Every type that the tenant publishes, unless one is given."`
 	Dialect     string   `placeholder:"NAME" help:"Whose events are sent, in whose shape; standard unless said otherwise."`
-	Filter      string   `placeholder:"FIELD=VALUE" help:"Only events in whose envelope the field has the value, such as waitlist_id=…"`
+	Filter      string   `placeholder:"CONDITION" help:"Only events that it holds for: JSON, such as '{\"gte\":[\"data.amount\",5000]}', or a field of the envelope and its value, such as waitlist_id=…"`
 	Description string   `placeholder:"TEXT" help:"For people."`
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. For one that is secret use --file."`
 	Signature   string   `enum:",v1,v1a" default:"" placeholder:"KIND" help:"The kind of secret to make: v1 (HMAC-SHA256, unless said otherwise) or v1a (ed25519)."`
@@ -145,13 +146,36 @@ func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
 	return n, f.apply(n.Policy)
 }
 
-// readFilter reads "field=value".
+// readFilter reads a condition in JSON, or "field=value".
 func readFilter(text string) (*client.Filter, error) {
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		var filter client.Filter
+		if err := decodeStrictly([]byte(text), &filter); err != nil {
+			return nil, usagef("--filter: %v", err)
+		}
+		return &filter, nil
+	}
 	field, value, found := strings.Cut(text, "=")
 	if !found || field == "" {
-		return nil, usagef("--filter must be a field of the dialect's envelope and a value, as in --filter waitlist_id=VALUE")
+		return nil, usagef("--filter must be a condition, as in --filter '{\"gte\":[\"data.amount\",5000]}', or a field of the dialect's envelope and a value, as in --filter waitlist_id=VALUE")
 	}
-	return &client.Filter{Eq: []string{field, value}}, nil
+	return &client.Filter{Eq: client.Operands{field, value}}, nil
+}
+
+// filterText shows a filter as it can be given again.
+func filterText(f client.Filter) string {
+	if len(f.Eq) == 2 {
+		field, isText := f.Eq[0].(string)
+		value, alsoText := f.Eq[1].(string)
+		if isText && alsoText && !strings.Contains(field, ".") {
+			return field + "=" + value
+		}
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // decodeFile reads a JSON document from a file, or from the standard input.
@@ -244,7 +268,7 @@ func showSubscription(e *env, sub client.Subscription) {
 	s.field("types", strings.Join(sub.EventTypes, ", "))
 	s.field("dialect", sub.Dialect)
 	if sub.Filter != nil {
-		s.field("filter", strings.Join(sub.Filter.Eq, "="))
+		s.field("filter", filterText(*sub.Filter))
 	}
 	s.field("description", sub.Description)
 	s.field("headers", strings.Join(slices.Sorted(maps.Keys(sub.Headers)), ", "))
@@ -360,8 +384,8 @@ func (o output) show(e *env, sub client.Subscription, err error) error {
 type subscriptionUpdate struct {
 	subscriptionArgument
 	Endpoint    string   `placeholder:"URL" help:"The URL that events are sent to."`
-	Type        []string `placeholder:"TYPE" help:"A type of event to send; repeatable. Replaces all types."`
-	Filter      *string  `placeholder:"FIELD=VALUE" help:"Only events in whose envelope the field has the value; 'none': all."`
+	Type        []string `placeholder:"TYPE" help:"A type of event to send, or a family such as 'invoice.*'; repeatable. Replaces all types."`
+	Filter      *string  `placeholder:"CONDITION" help:"Only events that it holds for, as in 'create'; 'none': all."`
 	Description *string  `placeholder:"TEXT" help:"For people."`
 	Header      []string `sep:"none" placeholder:"'NAME: VALUE'" help:"A header to send with every request; repeatable. Replaces all headers. For one that is secret use --file."`
 	File        string   `placeholder:"FILE" help:"Read the change from a file, as JSON like the API takes it, or from the standard input (-). Flags come on top."`

@@ -75,7 +75,11 @@ func restrictedTo(f *webhook.Filter) restriction {
 	if f == nil {
 		return restriction{}
 	}
-	return restriction{Field: f.Field, Value: f.Value}
+	only, ok := f.Equality()
+	if !ok {
+		return restriction{Field: "condition", Value: f.String()}
+	}
+	return restriction{Field: only.Path, Value: only.Text}
 }
 
 // filter returns the filter that the restriction is; nil: every event passes.
@@ -83,5 +87,5 @@ func (r restriction) filter() *webhook.Filter {
 	if r.Value == "" {
 		return nil
 	}
-	return &webhook.Filter{Field: r.Field, Value: r.Value}
+	return webhook.FieldFilter(r.Field, r.Value)
 }

@@ -339,7 +339,7 @@ func TestAFilterLetsOnlyItsWaitlistPass(t *testing.T) {
 	bubble(t, func(t *testing.T, s *testkit.Sender) {
 		const one, other = "123e4567-e89b-12d3-a456-426614174000", "00000000-0000-4000-8000-000000000001"
 		var some, all inbox
-		mustListen(t, s, webhook.Draft{Dialect: "referralloop", Filter: &webhook.Filter{Field: "waitlist_id", Value: one}}, some.then(always(200)))
+		mustListen(t, s, webhook.Draft{Dialect: "referralloop", Filter: webhook.FieldFilter("waitlist_id", one)}, some.then(always(200)))
 		mustListen(t, s, webhook.Draft{Dialect: "referralloop"}, all.then(always(200)))
 		for _, waitlist := range []string{one, other, one, other, other} {
 			mustSignup(t, s, waitlist)

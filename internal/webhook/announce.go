@@ -22,9 +22,6 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 	if err != nil {
 		return err
 	}
-	subs = slices.DeleteFunc(subs, func(sub *Subscription) bool {
-		return sub.ID == about || !slices.Contains(sub.EventTypes, eventType) || !sub.Filter.accepts(nil)
-	})
 	if len(subs) == 0 {
 		return nil
 	}
@@ -35,6 +32,14 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 	dialect := standard.Dialect{}
 	if text, err = dialect.Compact(text); err != nil {
 		return err
+	}
+	of := &subject{eventType: eventType, data: text}
+	subs = slices.DeleteFunc(subs, func(sub *Subscription) bool {
+		named := slices.ContainsFunc(sub.EventTypes, func(pattern string) bool { return matches(pattern, eventType) })
+		return sub.ID == about || !named || !of.passes(sub.Filter)
+	})
+	if len(subs) == 0 {
+		return nil
 	}
 	e := wire.Event{ID: id.New(tx.Now()), Type: eventType, OccurredAt: tx.Now(), Data: text}
 	version, err := selectVersion(tx, tenant)

@@ -22,9 +22,13 @@ type EventFilter struct {
 type DeliveryFilter struct {
 	SubscriptionID id.ID
 	EventID        id.ID
+	EventType      string
 	Status         string
 	ResponseStatus int
+	ResponseClass  int       // the first digit of the response's status
+	Reason         string    // of the last attempt, or why it ended
 	Since, Until   time.Time // of the events
+	Data           *DataFilter
 }
 
 // Events lists the tenant's events, the newest first, without their bodies.
@@ -120,8 +124,13 @@ func (s *Service) intervened(tx *db.Tx, sub *Subscription, event id.ID) {
 	}
 }
 
-// Deliveries lists the tenant's deliveries, those of the newest events first.
+// Deliveries lists the tenant's deliveries, those of the newest events first. With
+// a DataFilter a part of the list may be short or empty, and yet have a cursor to
+// the next.
 func (s *Service) Deliveries(ctx context.Context, tenant id.ID, filter DeliveryFilter, page Page) ([]Delivery, string, error) {
+	if filter.Data != nil {
+		return s.deliveriesByData(ctx, tenant, filter, page)
+	}
 	before, err := page.after(2)
 	if err != nil {
 		return nil, "", err

@@ -105,9 +105,9 @@ func TestADialectThatTheTenantDoesNotSpeakIsNamedWithItsPlaceInABatch(t *testing
 func TestAFilterHasToBeOfItsDialect(t *testing.T) {
 	w := mustStarted(t)
 	for name, d := range map[string]webhook.Draft{
-		"of the standard":    {Filter: &webhook.Filter{Field: "waitlist_id", Value: marker}},
-		"of another":         {Dialect: "rehook", Filter: &webhook.Filter{Field: "waitlist_id", Value: marker}},
-		"with a wrong value": {Dialect: "referralloop", Filter: &webhook.Filter{Field: "waitlist_id", Value: marker}},
+		"of the standard":    {Filter: webhook.FieldFilter("waitlist_id", marker)},
+		"of another":         {Dialect: "rehook", Filter: webhook.FieldFilter("waitlist_id", marker)},
+		"with a wrong value": {Dialect: "referralloop", Filter: webhook.FieldFilter("waitlist_id", marker)},
 	} {
 		d.URL, d.EventTypes = "https://receiver.example/", []string{"*"}
 		_, err := w.CreateSubscription(t.Context(), w.tenant, d)
@@ -120,7 +120,7 @@ func TestAFilterHasToBeOfItsDialect(t *testing.T) {
 
 func TestAFilterIsKeptChangedAndRemoved(t *testing.T) {
 	w := mustStarted(t)
-	filter := &webhook.Filter{Field: "waitlist_id", Value: "123e4567-e89b-12d3-a456-426614174000"}
+	filter := webhook.FieldFilter("waitlist_id", "123e4567-e89b-12d3-a456-426614174000")
 	sub := w.mustCreate(w.tenant, webhook.Draft{Dialect: "referralloop", URL: "https://receiver.example/", EventTypes: []string{"*"}, Filter: filter})
 	w.reopen()
 	wantFilter := func(want *webhook.Filter) {
@@ -134,7 +134,7 @@ func TestAFilterIsKeptChangedAndRemoved(t *testing.T) {
 		}
 	}
 	wantFilter(filter)
-	other := &webhook.Filter{Field: "waitlist_id", Value: "00000000-0000-4000-8000-000000000001"}
+	other := webhook.FieldFilter("waitlist_id", "00000000-0000-4000-8000-000000000001")
 	for _, to := range []*webhook.Filter{other, nil} {
 		if _, err := w.UpdateSubscription(t.Context(), w.tenant, sub.ID, webhook.Patch{Filter: &to}); err != nil {
 			t.Fatal(err)

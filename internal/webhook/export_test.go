@@ -27,6 +27,12 @@ const MaxPerTenant = maxPerTenant
 // MaxTestsPerTenant is how many tests a tenant may have under way.
 const MaxTestsPerTenant = maxTestsPerTenant
 
+// MaxTypes is how many event types a tenant may register.
+const MaxTypes = maxTypes
+
+// MaxTypeSchemas is how many bytes their schemas may have in all.
+const MaxTypeSchemas = maxTypeSchemas
+
 // HoldSearches takes all the places that searches have, for good.
 func (s *Service) HoldSearches() {
 	for range maxSearches {
@@ -46,6 +52,6 @@ func (s *Service) HoldMatcher(ctx context.Context, tenant id.ID) (func(), error)
 		defer s.index.mu.Unlock()
 		ready := make(chan struct{})
 		close(ready)
-		s.index.tenants[tenant] = &entry{ready: ready, matcher: held}
+		s.index.tenants[tenant] = &entry[matcher]{ready: ready, loaded: held}
 	}, err
 }

@@ -1,75 +1,158 @@
 package webhook
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"slices"
 
+	"github.com/grapevine-hq/grapevine/internal/condition"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
-// Filter restricts a subscription to the events in whose envelope a field has a
-// value. Its JSON is {"eq":["waitlist_id","…"]}.
+// Filter restricts a subscription to the events that a condition holds for: see
+// package condition. Its paths begin with type, with data, or with the name of a
+// field of the dialect's envelope.
 type Filter struct {
-	Field string // of the dialect
-	Value string
+	text      string // JSON
+	condition *condition.Condition
+	byField   bool // made of a field and a value, so that a mistake in it has no path
 }
 
-// filterJSON is a condition as it is written.
-type filterJSON struct {
-	Eq []string `json:"eq"`
+// NewFilter returns the filter that a text in JSON is. What is wrong with it shows
+// when a subscription is made of it.
+func NewFilter(text []byte) *Filter { return &Filter{text: string(text)} }
+
+// FieldFilter returns the filter that lets events pass in whose envelope a field
+// has a value.
+func FieldFilter(field, value string) *Filter {
+	text, _ := json.Marshal(map[string][]string{"eq": {field, value}}) // can't fail
+	return &Filter{text: string(text), byField: true}
 }
 
-// MarshalJSON writes the condition.
-func (f Filter) MarshalJSON() ([]byte, error) {
-	return json.Marshal(filterJSON{Eq: []string{f.Field, f.Value}})
+// String returns the filter as JSON.
+func (f *Filter) String() string { return f.text }
+
+// Equal reports whether two filters are written alike.
+func (f *Filter) Equal(g *Filter) bool {
+	return f == g || f != nil && g != nil && f.text == g.text
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
-func (f *Filter) UnmarshalJSON(b []byte) error {
-	var condition filterJSON
-	if err := json.Unmarshal(b, &condition); err != nil || len(condition.Eq) != 2 {
-		return errors.New(`must be {"eq":["field","value"]}`)
+// Equality reports whether a subscription's filter is one that FieldFilter could
+// have made, and which.
+func (f *Filter) Equality() (condition.Equality, bool) {
+	if f == nil || f.condition == nil {
+		return condition.Equality{}, false
 	}
-	f.Field, f.Value = condition.Eq[0], condition.Eq[1]
-	return nil
+	return f.condition.Equality()
 }
 
-// check names what is wrong with the filter in the dialect. A nil filter is
-// always right.
-func (f *Filter) check(checks *problem.Checks, dialect wire.Dialect) {
+// The roots of paths that every dialect has.
+const (
+	rootType = "type"
+	rootData = "data"
+)
+
+// vocabulary is what filters may be about in a dialect.
+func vocabulary(dialect wire.Dialect) condition.Vocabulary {
+	words := condition.Vocabulary{{Name: rootType}, {Name: rootData, Document: true}}
+	for _, field := range dialect.Fields() {
+		words = append(words, condition.Root{Name: field.Name, Check: field.Check})
+	}
+	return words
+}
+
+// checked returns the filter, ready to be asked, after a check for the dialect. A
+// nil filter is always right.
+func (f *Filter) checked(checks *problem.Checks, dialect wire.Dialect) *Filter {
 	if f == nil {
-		return
+		return nil
 	}
-	fields := dialect.Fields()
-	i := slices.IndexFunc(fields, func(known wire.Field) bool { return known.Name == f.Field })
-	if i < 0 {
-		checks.Add("filter", "names a field that events of this dialect don't have")
-		return
+	read, err := parseFilter(f.text, vocabulary(dialect))
+	if wrong, ok := errors.AsType[*problem.Error](err); ok && f.byField {
+		checks.Add("filter", "%s", wrong.Fields[0].Message)
+		return nil
 	}
-	checks.AddError("filter", fields[i].Check(f.Value))
-}
-
-// accepts reports whether an event with these fields passes. A nil filter lets
-// everything pass.
-func (f *Filter) accepts(fields map[string]string) bool {
-	return f == nil || fields[f.Field] == f.Value
+	checks.AddError("filter", err)
+	return read
 }
 
 // stored returns the filter as it stands in the table; empty: there is none.
-func (f *Filter) stored() (string, error) {
+func (f *Filter) stored() string {
 	if f == nil {
-		return "", nil
+		return ""
 	}
-	text, err := json.Marshal(f)
-	return string(text), err
+	return f.text
 }
 
+// readFilter reads what stored returned. Of a field that its dialect has no longer it
+// finds nothing.
 func readFilter(text string) (*Filter, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // a subscription need not have one
 	}
-	f := &Filter{}
-	return f, json.Unmarshal([]byte(text), f)
+	return parseFilter(text, nil)
+}
+
+func parseFilter(text string, words condition.Vocabulary) (*Filter, error) {
+	read, err := condition.Parse("filter", []byte(text), words)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{text: read.String(), condition: read}, nil
+}
+
+// subject is an event as filters see it. Its data is decoded when the first filter
+// asks for it.
+type subject struct {
+	eventType string
+	fields    map[string]string
+	data      []byte
+
+	decoded  any
+	verdicts map[string]bool // by the filter's text; nil: none are kept
+}
+
+// passes reports whether the filter lets the event pass. A nil filter lets
+// everything pass.
+func (s *subject) passes(f *Filter) bool {
+	if f == nil {
+		return true
+	}
+	verdict, known := s.verdicts[f.text]
+	if known {
+		return verdict
+	}
+	verdict = f.condition.Holds(s.value)
+	if s.verdicts != nil {
+		s.verdicts[f.text] = verdict
+	}
+	return verdict
+}
+
+// value is the subject's [condition.SourceFunc].
+func (s *subject) value(root string) (any, bool) {
+	switch root {
+	case rootType:
+		return s.eventType, true
+	case rootData:
+		if s.decoded == nil {
+			s.decoded = decodeJSON(s.data)
+		}
+		return s.decoded, s.decoded != nil
+	default:
+		value, ok := s.fields[root]
+		return value, ok
+	}
+}
+
+// decodeJSON reads JSON with its numbers as they are written; nil: it is none.
+func decodeJSON(text []byte) any {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	return v
 }

@@ -8,76 +8,52 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
-// matcher finds the subscriptions of one tenant that want an event, as they were
-// at one version. It does not change.
-type matcher struct {
-	version int64
-	byType  map[matchKey][]*Subscription // AllTypes under that name
-}
-
-type matchKey struct{ dialect, eventType string }
-
-func newMatcher(version int64, subs []*Subscription) *matcher {
-	m := &matcher{version: version, byType: make(map[matchKey][]*Subscription)}
-	for _, sub := range subs {
-		for _, t := range sub.EventTypes {
-			key := matchKey{sub.Dialect.Name(), t}
-			m.byType[key] = append(m.byType[key], sub)
-		}
-	}
-	return m
-}
-
-// match returns the subscriptions, disabled ones included, that want events of
-// the type. The slices are the matcher's own.
-func (m *matcher) match(dialect, eventType string) [2][]*Subscription {
-	return [2][]*Subscription{m.byType[matchKey{dialect, AllTypes}], m.byType[matchKey{dialect, eventType}]}
-}
-
-// index keeps the matchers of the tenants that publish. Each is loaded once: who
-// asks for it meanwhile waits for it.
-type index struct {
+// index keeps what publishing needs of each tenant that publishes, such as its
+// matcher. Each is loaded once: who asks for it meanwhile waits for it.
+type index[T any] struct {
 	mu      sync.Mutex
-	tenants map[id.ID]*entry
+	tenants map[id.ID]*entry[T]
 }
 
-// entry is a matcher, or the loading of one. The index's mutex guards its fields
-// until it is ready; then they do not change any more.
-type entry struct {
-	ready   chan struct{} // closed when there is a matcher or an error
-	matcher *matcher      // nil: not yet, or it could not be loaded
-	err     error
+// entry is what was loaded, or the loading of it. The index's mutex guards its
+// fields until it is ready; then they do not change any more.
+type entry[T any] struct {
+	ready  chan struct{} // closed when it is loaded or there is an error
+	loaded *T            // nil: not yet, or it could not be loaded
+	err    error
 }
 
-// get returns the tenant's matcher, from load where it is missing. It was loaded
+func newIndex[T any]() index[T] { return index[T]{tenants: make(map[id.ID]*entry[T])} }
+
+// get returns what the tenant has, from load where it is missing. It was loaded
 // by a reading that began after the last change that the index was told of
 // before get was called. Where ctx ends first, get returns its error; the loading
 // goes on for the others who wait, and for those who come next.
-func (x *index) get(ctx context.Context, tenant id.ID, load func(context.Context) (*matcher, error)) (*matcher, error) {
+func (x *index[T]) get(ctx context.Context, tenant id.ID, load func(context.Context) (*T, error)) (*T, error) {
 	e := x.entry(context.WithoutCancel(ctx), tenant, load)
 	select {
 	case <-e.ready:
-		return e.matcher, e.err
+		return e.loaded, e.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
 // entry returns the tenant's entry, and where there is none begins to load one.
-func (x *index) entry(ctx context.Context, tenant id.ID, load func(context.Context) (*matcher, error)) *entry {
+func (x *index[T]) entry(ctx context.Context, tenant id.ID, load func(context.Context) (*T, error)) *entry[T] {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e, known := x.tenants[tenant]
 	if known {
 		return e
 	}
-	e = &entry{ready: make(chan struct{})}
+	e = &entry[T]{ready: make(chan struct{})}
 	x.tenants[tenant] = e
 	go func() {
-		m, err := load(ctx)
+		loaded, err := load(ctx)
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		e.matcher, e.err = m, err
+		e.loaded, e.err = loaded, err
 		close(e.ready)
 		if err != nil && x.tenants[tenant] == e {
 			delete(x.tenants, tenant)
@@ -86,22 +62,22 @@ func (x *index) entry(ctx context.Context, tenant id.ID, load func(context.Conte
 	return e
 }
 
-// changed forgets the tenant's matcher after a change of its subscriptions. Who
+// changed forgets what the tenant has after a change of it. Who
 // waits for one that is being loaded gets it, and may find it out of date; who
 // comes later does not.
-func (x *index) changed(tenant id.ID) {
+func (x *index[T]) changed(tenant id.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.tenants, tenant)
 }
 
-// stale forgets a matcher that was found out of date. One that has taken its
+// stale forgets what was found out of date. One that has taken its
 // place, or is being loaded to do so, stays: of many who find the same one out of
 // date the first has it loaded again, and the others wait for that.
-func (x *index) stale(tenant id.ID, m *matcher) {
+func (x *index[T]) stale(tenant id.ID, loaded *T) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if e, known := x.tenants[tenant]; known && e.matcher == m {
+	if e, known := x.tenants[tenant]; known && e.loaded == loaded {
 		delete(x.tenants, tenant)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // loading is a table of subscriptions whose readings take a second after their
 // snapshot.
 type loading struct {
-	index   index
+	index   index[matcher]
 	tenant  id.ID
 	mu      sync.Mutex
 	version int64
@@ -23,7 +23,7 @@ type loading struct {
 }
 
 func newLoading() *loading {
-	return &loading{index: index{tenants: make(map[id.ID]*entry)}, tenant: id.New(time.Now()), version: 1}
+	return &loading{index: newIndex[matcher](), tenant: id.New(time.Now()), version: 1}
 }
 
 func (l *loading) load(ctx context.Context) (*matcher, error) {

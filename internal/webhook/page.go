@@ -37,9 +37,14 @@ func cut[T any](rows []T, p Page, key func(T) []id.ID) ([]T, string) {
 		return rows, ""
 	}
 	rows = rows[:p.Limit]
+	return rows, cursorTo(key(rows[p.Limit-1]))
+}
+
+// cursorTo returns the cursor to what comes after a row.
+func cursorTo(key []id.ID) string {
 	var raw []byte
-	for _, part := range key(rows[p.Limit-1]) {
+	for _, part := range key {
 		raw = append(raw, part[:]...)
 	}
-	return rows, base64.RawURLEncoding.EncodeToString(raw)
+	return base64.RawURLEncoding.EncodeToString(raw)
 }

@@ -313,10 +313,19 @@ func (p *plans) testDeliveries(t *testing.T) {
 		"subscription, pending": {DeliveryFilter{SubscriptionID: p.sub.ID, Status: "pending"}, byDue},
 		"pending":               {DeliveryFilter{Status: "pending"}, byDue},
 		"response of one":       {DeliveryFilter{SubscriptionID: p.sub.ID, ResponseStatus: 500}, bySub},
+		"type, failed":          {DeliveryFilter{EventType: "t1", Status: "failed"}, byStatus},
+		"type of one":           {DeliveryFilter{EventType: "t1", SubscriptionID: p.sub.ID}, "SEARCH t EXISTS USING COVERING INDEX event_id (tenant_id=? AND id=? AND type=?)"},
+		"class of one":          {DeliveryFilter{SubscriptionID: p.sub.ID, ResponseClass: 5}, bySub},
+		"reason, failed":        {DeliveryFilter{Reason: "timeout", Status: "failed"}, byStatus},
+		"response, failed":      {DeliveryFilter{ResponseStatus: 500, Status: "failed"}, byStatus},
+		"class, held":           {DeliveryFilter{ResponseClass: 5, Status: "held"}, byStatus},
 		// These read the tenant's deliveries, the newest first, until the page is
 		// full. Most are delivered; a rare response takes long to find.
 		"delivered": {DeliveryFilter{Status: "delivered"}, byTenant},
 		"response":  {DeliveryFilter{ResponseStatus: 500}, byTenant},
+		"class":     {DeliveryFilter{ResponseClass: 5}, byTenant},
+		"reason":    {DeliveryFilter{Reason: "timeout"}, byTenant},
+		"type":      {DeliveryFilter{EventType: "t1"}, "SEARCH t EXISTS USING COVERING INDEX event_id (tenant_id=? AND id=? AND type=?)"},
 	} {
 		for _, before := range []id.ID{{}, p.event} {
 			t.Run(name, func(t *testing.T) {

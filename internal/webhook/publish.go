@@ -66,8 +66,7 @@ type Published struct {
 type prepared struct {
 	event   Event
 	dialect wire.Dialect
-	data    []byte // compact
-	fields  map[string]string
+	subject subject // with its data, compact
 }
 
 // Publish stores events with a delivery for each matching subscription, all of
@@ -111,8 +110,9 @@ type storing struct {
 var errStale = errors.New("webhook: the subscriptions have changed")
 
 // store matches and stores, again if the subscriptions change meanwhile. They are
-// loaded outside of the transaction, since nobody else writes during it; only
-// where they change all the time are they loaded inside.
+// loaded and asked outside of the transaction, since nobody else writes during it;
+// only where they change all the time are they loaded inside. Then filters that are
+// new since the try before are asked inside, too.
 func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Published, bool, error) {
 	const patience = 3
 	for try := 1; ; try++ {
@@ -120,7 +120,23 @@ func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Publ
 		if err != nil {
 			return nil, false, err
 		}
-		answers, replayed, err := s.tryStore(ctx, tenant, m, what, try == patience)
+		if try == patience-1 {
+			for i := range what.events {
+				what.events[i].subject.verdicts = make(map[string]bool)
+			}
+		}
+		found := matchEvents(m, what.events)
+		match := func(*db.Tx) (matched, error) { return found, nil }
+		if try == patience {
+			match = func(tx *db.Tx) (matched, error) {
+				current, err := s.loadMatcher(tx, tenant)
+				if err != nil {
+					return matched{}, err
+				}
+				return matchEvents(current, what.events), nil
+			}
+		}
+		answers, replayed, err := s.tryStore(ctx, tenant, what, match)
 		if !errors.Is(err, errStale) {
 			return answers, replayed, err
 		}
@@ -128,7 +144,7 @@ func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Publ
 	}
 }
 
-func (s *Service) tryStore(ctx context.Context, tenant id.ID, m *matcher, what storing, last bool) ([]Published, bool, error) {
+func (s *Service) tryStore(ctx context.Context, tenant id.ID, what storing, match func(tx *db.Tx) (matched, error)) ([]Published, bool, error) {
 	var answers []Published
 	var replayed bool
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
@@ -139,13 +155,11 @@ func (s *Service) tryStore(ctx context.Context, tenant id.ID, m *matcher, what s
 				return err
 			}
 		}
-		current := m
-		if last {
-			if current, err = s.loadMatcher(tx, tenant); err != nil {
-				return err
-			}
+		found, err := match(tx)
+		if err != nil {
+			return err
 		}
-		if answers, err = s.insert(tx, tenant, current, what); err != nil || what.idempotencyKey == "" {
+		if answers, err = s.insert(tx, tenant, what, found); err != nil || what.idempotencyKey == "" {
 			return err
 		}
 		return insertIdempotencyKey(tx, tenant, what.idempotencyKey, what.fingerprint, answers)
@@ -159,16 +173,16 @@ func (s *Service) tryStore(ctx context.Context, tenant id.ID, m *matcher, what s
 // traceparentFormat is W3C Trace Context, version 00.
 var traceparentFormat = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// insert stores the events, matched against m. It returns errStale, having stored
-// nothing, unless m is the current one.
-func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]Published, error) {
-	if fanOut(m, what.events) > maxDirect {
-		return s.insertSpooled(tx, tenant, m, what)
+// insert stores the events with a delivery to each subscription that was found. It
+// returns errStale, having stored nothing, unless those are the current ones.
+func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) ([]Published, error) {
+	if found.tooMany() {
+		return s.insertSpooled(tx, tenant, what, found)
 	}
 	answers := make([]Published, len(what.events))
 	var jobs []Job
 	for i, e := range what.events {
-		current, err := insertEvent(tx, tenant, e.event, what.traceparent, m.version)
+		current, err := insertEvent(tx, tenant, e.event, what.traceparent, found.version)
 		switch {
 		case err != nil:
 			return nil, err
@@ -176,22 +190,17 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]P
 			return nil, errStale
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
-		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
-			for _, sub := range subs {
-				if !sub.Filter.accepts(e.fields) {
-					continue
-				}
-				answers[i].Deliveries++
-				job := Job{
-					TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type, Version: e.event.SubjectVersion,
-					Traceparent: what.traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
-				}
-				if err := insertDelivery(tx, &job); err != nil {
-					return nil, err
-				}
-				if sub.Enabled {
-					jobs = append(jobs, job)
-				}
+		answers[i].Deliveries = len(found.subs[i])
+		for _, sub := range found.subs[i] {
+			job := Job{
+				TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type, Version: e.event.SubjectVersion,
+				Traceparent: what.traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
+			}
+			if err := insertDelivery(tx, &job); err != nil {
+				return nil, err
+			}
+			if sub.Enabled {
+				jobs = append(jobs, job)
 			}
 		}
 	}
@@ -199,25 +208,6 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]P
 		tx.After(func() { s.sender.Accepted(jobs) })
 	}
 	return answers, nil
-}
-
-// fanOut counts the deliveries that are to be made of events. Of a single one
-// there are never too many for one transaction, and they are not counted.
-func fanOut(m *matcher, events []prepared) int {
-	if len(events) == 1 {
-		return 0
-	}
-	rows := 0
-	for _, e := range events {
-		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
-			for _, sub := range subs {
-				if sub.Filter.accepts(e.fields) {
-					rows++
-				}
-			}
-		}
-	}
-	return rows
 }
 
 // prepareEvents checks the publications and encodes them, with ids in their
@@ -302,7 +292,13 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 		return prepared{}, nil
 	}
 	e := wire.Event{ID: of.id, Type: eventType, OccurredAt: pub.OccurredAt, Data: data, Fields: pub.Fields, Tenant: as.Tenant}
-	return prepared{dialect: dialect, data: data, fields: pub.Fields, event: Event{
+	if dialect == dialects.All[0] {
+		if err := s.checkRegistered(ctx, tenant, e, of); err != nil {
+			return prepared{}, err
+		}
+	}
+	about := subject{eventType: e.Type, fields: pub.Fields, data: data}
+	return prepared{dialect: dialect, subject: about, event: Event{
 		ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, SubjectVersion: pub.SubjectVersion,
 		Body: dialect.Encode(e),
 	}}, nil
@@ -385,7 +381,7 @@ func fingerprint(p Publishing, events []prepared) []byte {
 	for i, pub := range p.Publications {
 		part([]byte(events[i].dialect.Name()))
 		part([]byte(pub.Type))
-		part(events[i].data)
+		part(events[i].subject.data)
 		for _, name := range slices.Sorted(maps.Keys(pub.Fields)) {
 			part([]byte(name))
 			part([]byte(pub.Fields[name]))

@@ -253,7 +253,7 @@ func TestABatchIsMeasuredByTheDeliveriesThatItsFiltersLetPass(t *testing.T) {
 	for i := range lists {
 		w.mustCreate(w.tenant, webhook.Draft{
 			Dialect: "referralloop", URL: "https://receiver.example/", EventTypes: []string{webhook.AllTypes},
-			Filter: &webhook.Filter{Field: "waitlist_id", Value: fmt.Sprintf("123e4567-e89b-12d3-a456-%012d", i)},
+			Filter: webhook.FieldFilter("waitlist_id", fmt.Sprintf("123e4567-e89b-12d3-a456-%012d", i)),
 		})
 	}
 	of := func(list int) webhook.Publishing {

@@ -125,6 +125,8 @@ func mistakesOf(e *jsonschema.ValidationError, found []mistake) []mistake {
 		add(path, "must be %s", listed([]any{k.Want}))
 	case *kind.Pattern:
 		add(path, "must match %s", k.Want)
+	case *kind.Format:
+		add(path, "is not valid as %s, or takes too much to check", k.Want)
 	case *kind.OneOf, *kind.AnyOf:
 		add(path, "has none of the forms that it may have; the catalogue shows them")
 	default:

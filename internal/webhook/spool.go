@@ -41,16 +41,15 @@ type bits []byte
 func (b bits) has(i int) bool { return b[i/8]&(1<<(i%8)) != 0 }
 func (b bits) add(i int)      { b[i/8] |= 1 << (i % 8) }
 
-// insertSpooled stores the events, matched against m, and leaves their deliveries
-// to a job. It returns errStale, having stored nothing, unless m is the current
-// one. The answers count the deliveries to come.
-func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, m *matcher, what storing) ([]Published, error) {
+// insertSpooled stores the events and leaves their deliveries, to the subscriptions
+// that were found, to a job. It returns errStale, having stored nothing, unless
+// those are the current ones. The answers count the deliveries to come.
+func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, what storing, found matched) ([]Published, error) {
 	answers := make([]Published, len(what.events))
 	spool := make(map[id.ID]bits)
 	var spec fanOutSpec
-	total := 0
 	for i, e := range what.events {
-		current, err := insertEvent(tx, tenant, e.event, what.traceparent, m.version)
+		current, err := insertEvent(tx, tenant, e.event, what.traceparent, found.version)
 		if err != nil {
 			return nil, err
 		}
@@ -59,21 +58,15 @@ func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, m *matcher, what storin
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		spec.Events = append(spec.Events, e.event.ID[:]...)
-		for _, subs := range m.match(e.event.Dialect, e.event.Type) {
-			for _, sub := range subs {
-				if !sub.Filter.accepts(e.fields) {
-					continue
-				}
-				if spool[sub.ID] == nil {
-					spool[sub.ID] = make(bits, (len(what.events)+7)/8)
-				}
-				spool[sub.ID].add(i)
-				answers[i].Deliveries++
+		answers[i].Deliveries = len(found.subs[i])
+		for _, sub := range found.subs[i] {
+			if spool[sub.ID] == nil {
+				spool[sub.ID] = make(bits, (len(what.events)+7)/8)
 			}
+			spool[sub.ID].add(i)
 		}
-		total += answers[i].Deliveries
 	}
-	added, err := s.jobs.Add(tx, job.New{TenantID: tenant, Kind: fanOutJob, Spec: spec, Total: int64(total)})
+	added, err := s.jobs.Add(tx, job.New{TenantID: tenant, Kind: fanOutJob, Spec: spec, Total: int64(found.rows)})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +91,6 @@ type expansion struct {
 	states map[id.ID]bool // of the events that are still there: whether the body is
 	sub    id.ID          // whose deliveries are made
 	first  int            // of the events, which was not looked at yet
-	left   int            // how many deliveries may still be made
 	made   int
 	standing
 }

@@ -164,10 +164,32 @@ func (c *conditions) deliveries(tenant id.ID, filter DeliveryFilter) {
 		c.add("d.tenant_id = %s", tenant[:])
 	}
 	c.status(filter.Status)
-	if filter.ResponseStatus != 0 {
-		c.add("d.response_status = %s", filter.ResponseStatus)
+	c.outcome(filter)
+	if filter.EventType != "" {
+		c.add("EXISTS (SELECT 1 FROM event t WHERE t.tenant_id = %s AND t.id = d.event_id AND t.type = %s)", tenant[:], filter.EventType)
 	}
 	c.between("d.event_id", filter.Since, filter.Until)
+}
+
+// outcome restricts what the last attempt came to. Deliveries that ended badly have
+// an index of their own. It does not hold these columns; named directly they would
+// make the planner read all of a tenant's deliveries instead.
+func (c *conditions) outcome(filter DeliveryFilter) {
+	from := "d.%s"
+	switch filter.Status {
+	case "failed", "cancelled", "held":
+		from = "(SELECT o.%s FROM delivery o WHERE o.tenant_id = d.tenant_id AND o.event_id = d.event_id AND o.subscription_id = d.subscription_id)"
+	}
+	status, reason := fmt.Sprintf(from, "response_status"), fmt.Sprintf(from, "reason")
+	if filter.ResponseStatus != 0 {
+		c.add(status+" = %s", filter.ResponseStatus)
+	}
+	if filter.ResponseClass != 0 {
+		c.add(status+" BETWEEN %s AND %s", filter.ResponseClass*100, filter.ResponseClass*100+99)
+	}
+	if filter.Reason != "" {
+		c.add(reason+" = %s", filter.Reason)
+	}
 }
 
 func listEvents(q db.Queryer, tenant id.ID, filter EventFilter, before id.ID, limit int) ([]Event, error) {

@@ -46,10 +46,6 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, err := sub.Filter.stored()
-	if err != nil {
-		return nil, err
-	}
 	policy, err := json.Marshal(sub.Policy)
 	if err != nil {
 		return nil, err
@@ -63,7 +59,7 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 		return nil, err
 	}
 	return []any{
-		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), filter, sub.Description, string(policy),
+		sub.ID[:], sub.TenantID[:], sub.Dialect.Name(), sub.URL, string(types), sub.Filter.stored(), sub.Description, string(policy),
 		box, sub.status(), sub.Reason, db.Micro(sub.CreatedAt), db.Micro(sub.UpdatedAt),
 	}, nil
 }

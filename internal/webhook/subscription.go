@@ -17,9 +17,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 )
 
-// AllTypes stands for every event type, if it is the only one of a subscription.
-const AllTypes = "*"
-
 // Limits of a subscription.
 const (
 	maxEventTypes  = 100
@@ -42,7 +39,7 @@ type Subscription struct {
 	TenantID    id.ID
 	Dialect     wire.Dialect
 	URL         string
-	EventTypes  []string // or AllTypes alone
+	EventTypes  []string // names, and patterns such as "invoice.*"; or AllTypes alone
 	Filter      *Filter  // nil: every event of these types
 	Description string
 	Headers     []wire.Header // sent with every request; values are secrets
@@ -189,7 +186,6 @@ func (d Draft) build() (*Subscription, error) {
 	s := &Subscription{
 		Dialect:     dialect,
 		URL:         d.URL,
-		Filter:      d.Filter,
 		Description: d.Description,
 		Auth:        d.Auth,
 		CA:          d.CA,
@@ -200,7 +196,7 @@ func (d Draft) build() (*Subscription, error) {
 		s.Handshake = HandshakeDue
 	}
 	s.EventTypes = resolveTypes(&checks, dialect, d.EventTypes)
-	d.Filter.check(&checks, dialect)
+	s.Filter = d.Filter.checked(&checks, dialect)
 	checkText(&checks, "description", d.Description, 500)
 	s.Headers = checkHeaders(&checks, dialect, d.Headers, d.Auth)
 	checkAuth(&checks, d.Auth)
@@ -256,8 +252,6 @@ func resolveTypes(checks *problem.Checks, dialect wire.Dialect, types []string) 
 		switch {
 		case t == AllTypes:
 			checks.Add(name, "stands for all types and must be the only one")
-		case strings.Contains(t, "*"):
-			checks.Add(name, "is a pattern: name each type, or [\"*\"] alone for all")
 		case err != nil:
 			checks.AddError(name, err)
 		case slices.Contains(resolved, known):
@@ -268,8 +262,12 @@ func resolveTypes(checks *problem.Checks, dialect wire.Dialect, types []string) 
 	return resolved
 }
 
-// resolveType accepts what may be published and what only Grapevine sends.
+// resolveType accepts what may be published, what only Grapevine sends, and
+// patterns that stand for any of it.
 func resolveType(dialect wire.Dialect, eventType string) (string, error) {
+	if strings.Contains(eventType, "*") {
+		return resolvePattern(dialect, eventType)
+	}
 	if slices.ContainsFunc(dialect.Catalogue(nil), func(t wire.EventType) bool { return t.Name == eventType }) {
 		return eventType, nil
 	}

@@ -98,7 +98,8 @@ type Service struct {
 
 	schemas schemas
 
-	index  index
+	index  index[matcher]
+	types  index[typeSet] // registered by the tenants
 	sender Sender
 
 	sweeps   chan struct{} // one token: there may be something to sweep
@@ -129,7 +130,8 @@ func New(opts Options) *Service {
 		log:       opts.Logger,
 		jobs:      opts.Jobs,
 		maxBytes:  opts.MaxEventBytes,
-		index:     index{tenants: make(map[id.ID]*entry)},
+		index:     newIndex[matcher](),
+		types:     newIndex[typeSet](),
 		sweeps:    make(chan struct{}, 1),
 		searches:  make(chan struct{}, maxSearches),
 		tests:     testQuota{byTenant: make(map[id.ID]int)},

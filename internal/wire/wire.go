@@ -49,6 +49,10 @@ type Dialect interface {
 	// Encode returns the body of an event whose data Compact returned.
 	Encode(e Event) []byte
 
+	// Decode returns what Encode was given of an event's data and fields: data as
+	// the body has it, in the spelling of Compact.
+	Decode(body []byte) (data []byte, fields map[string]string, err error)
+
 	// Signing says what requests are signed with.
 	Signing() Signing
 

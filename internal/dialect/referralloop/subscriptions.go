@@ -87,7 +87,7 @@ func (n newSubscriptionJSON) draft() (webhook.Draft, error) {
 	d := webhook.Draft{Dialect: name, URL: n.TargetURL, EventTypes: []string{n.EventType}}
 	if n.WaitlistID != "" {
 		// Ids are matched by their text, and those of events are in lower case.
-		d.Filter = &webhook.Filter{Field: "waitlist_id", Value: strings.ToLower(n.WaitlistID)}
+		d.Filter = webhook.FieldFilter("waitlist_id", strings.ToLower(n.WaitlistID))
 	}
 	return d, nil
 }

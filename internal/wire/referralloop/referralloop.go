@@ -99,6 +99,11 @@ func (Dialect) Encode(e wire.Event) []byte {
 	return append(b, `"}`...)
 }
 
+// Decode takes the body apart again.
+func (Dialect) Decode(body []byte) ([]byte, map[string]string, error) {
+	return wire.DecodeMembers(body, "data", waitlistID)
+}
+
 // ReservedHeaders lists the signature's.
 func (Dialect) ReservedHeaders() []string { return []string{"x-webhook-signature"} }
 

@@ -113,6 +113,11 @@ func (Dialect) Encode(e wire.Event) []byte {
 	return append(b, '}')
 }
 
+// Decode takes the body apart again.
+func (Dialect) Decode(body []byte) ([]byte, map[string]string, error) {
+	return wire.DecodeMembers(body, "metadata", sourceID)
+}
+
 // ReservedHeaders is empty: the dialect sets none.
 func (Dialect) ReservedHeaders() []string { return nil }
 

@@ -114,6 +114,11 @@ func (Dialect) Encode(e wire.Event) []byte {
 	return append(b, '}')
 }
 
+// Decode takes the body apart again.
+func (Dialect) Decode(body []byte) ([]byte, map[string]string, error) {
+	return wire.DecodeMembers(body, "data")
+}
+
 // ReservedHeaders lists the headers of both signatures, whether or not the tenant
 // wants the second.
 func (Dialect) ReservedHeaders() []string {

@@ -25,8 +25,24 @@ var _ wire.Dialect = Dialect{}
 // Name returns "standard".
 func (Dialect) Name() string { return "standard" }
 
-// Settings is empty: the standard leaves nothing to choose.
-func (Dialect) Settings() []wire.Setting { return nil }
+// Checking is what publishing asks of an event. It is a setting of this dialect
+// since no other has types that a tenant registers.
+var Checking = wire.Setting{
+	Name: "event_types",
+	Description: "What publishing asks of an event. any: nothing; checked: the data of a registered type fits its newest schema; " +
+		"registered: that, and every type is registered.",
+	Values: []string{"any", Checked, Registered},
+}
+
+// The values of Checking besides the default.
+const (
+	Checked    = "checked"
+	Registered = "registered"
+)
+
+// Settings is how strictly events are checked; about what is sent the standard
+// leaves nothing to choose.
+func (Dialect) Settings() []wire.Setting { return []wire.Setting{Checking} }
 
 // Catalogue lists the types that Grapevine itself sends. Everything else is the
 // publisher's own.
@@ -88,6 +104,11 @@ func (Dialect) Encode(e wire.Event) []byte {
 	b = append(b, `","data":`...)
 	b = append(b, e.Data...)
 	return append(b, '}')
+}
+
+// Decode takes the body apart again.
+func (Dialect) Decode(body []byte) ([]byte, map[string]string, error) {
+	return wire.DecodeMembers(body, "data")
 }
 
 // ReservedHeaders lists the headers of Standard Webhooks, also under their

@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,24 @@ func checkJavaScript(t testing.TB, d wire.Dialect) {
 	for i, written := range MustStringify(t, bodies) {
 		if written != string(bodies[i]) {
 			t.Errorf("a receiver in JavaScript would verify another body:\n%.200s\n%.200s", bodies[i], written)
+		}
+	}
+}
+
+// checkDecode demands the data and the fields back. A setting may have bodies say
+// otherwise what the data says; then it is the fields alone.
+func checkDecode(t testing.TB, d wire.Dialect) {
+	for _, e := range events(d) {
+		data, fields, err := d.Decode(d.Encode(e))
+		if err != nil {
+			t.Errorf("%s: the body can't be read: %v", e.Type, err)
+			continue
+		}
+		if len(e.Tenant.Settings) == 0 && !bytes.Equal(data, e.Data) {
+			t.Errorf("%s: the data is %.200s, want %.200s", e.Type, data, e.Data)
+		}
+		if !maps.Equal(fields, e.Fields) {
+			t.Errorf("%s: the fields are %q, want %q", e.Type, fields, e.Fields)
 		}
 	}
 }

@@ -155,6 +155,10 @@ var ofAll = []breach{
 	{"a body with a field as it is", checkBodies, func(b *broken) {
 		b.encode = func(e wire.Event) []byte { return []byte(`"` + e.Fields["place"] + `"`) }
 	}},
+	{"a body without its data", checkDecode, func(b *broken) {
+		b.encode = func(e wire.Event) []byte { e.Data = []byte(`{}`); return b.Dialect.Encode(e) }
+	}},
+	{"a body that can't be taken apart", checkDecode, func(b *broken) { b.encode = func(wire.Event) []byte { return []byte(`{}`) } }},
 	{"a body with an index", checkJavaScript, func(b *broken) { b.encode = func(wire.Event) []byte { return []byte(`{"a":1,"1":2}`) } }},
 	{"a body with a float", checkJavaScript, func(b *broken) { b.encode = func(wire.Event) []byte { return []byte(`{"a":1.0}`) } }},
 	{"a header that is not reserved", checkHeaders, func(b *broken) { b.newSigner = constant }},

@@ -40,6 +40,7 @@ var always = []check{
 	{"an event type of no form is refused and not repeated", checkBadTypes},
 	{"data is written compactly or refused and not repeated", checkCompact},
 	{"a body is stable compact JSON", checkBodies},
+	{"a body is taken apart again", checkDecode},
 	{"JavaScript writes a body as it was", checkJavaScript},
 	{"a signature covers the body and is made the same again", checkSignatures},
 	{"the reserved headers are those that are set", checkHeaders},

@@ -71,6 +71,10 @@ func (keyed) Encode(e wire.Event) []byte {
 	return append(append(append(b, `,"data":`...), e.Data...), '}')
 }
 
+func (keyed) Decode(body []byte) ([]byte, map[string]string, error) {
+	return wire.DecodeMembers(body, "data", "place")
+}
+
 func (keyed) ReservedHeaders() []string { return []string{"x-signature"} }
 
 func (k keyed) NewSigner(keys wire.Keys) (wire.Signer, error) {

@@ -1,0 +1,68 @@
+package condition
+
+import "encoding/json"
+
+// Outcome is what came of one condition for a document.
+type Outcome struct {
+	Operator string
+	Holds    bool
+	Path     string          // of a comparison; empty for all, any and not
+	Wanted   json.RawMessage // what the path is compared with; a list for in and between; nil: nothing
+	Kind     Kind            // of what stands at the path
+	Found    json.RawMessage // what stands there; nil: nothing, a list or an object, or more than a KiB
+	Note     string          // why a comparison can't hold, where that is not plain; may be empty
+	Parts    []Outcome       // of all, any and not
+}
+
+// Explain returns what came of each condition, also of those that Holds does not
+// look at.
+func (c *Condition) Explain(of SourceFunc) Outcome { return c.root.explain(of) }
+
+func (n *node) explain(of SourceFunc) Outcome {
+	o := Outcome{Operator: n.operator.name, Holds: n.holds(of)}
+	if n.operator.compare == nil {
+		for i := range n.parts {
+			o.Parts = append(o.Parts, n.parts[i].explain(of))
+		}
+		return o
+	}
+	_, o.Note = n.compare(of)
+	o.Path, o.Wanted = n.path.text, n.wantedJSON()
+	found := valueOf(n.path.find(of))
+	o.Kind = found.kind
+	if o.Found = found.json(); len(o.Found) > MaxText {
+		o.Found = nil
+	}
+	return o
+}
+
+func (n *node) wantedJSON() json.RawMessage {
+	if n.operator.operands == 0 {
+		return nil
+	}
+	if n.operator.operands == 1 {
+		return n.wanted[0].json()
+	}
+	list := []byte{'['}
+	for i, v := range n.wanted {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, v.json()...)
+	}
+	return append(list, ']')
+}
+
+// TextOf returns the text of a string that encoding/json has read, and what JSON
+// writes for a number, true, false or null. It reports whether it was one of those.
+func TextOf(read any, ok bool) (string, bool) {
+	v := valueOf(read, ok)
+	switch v.kind {
+	case Text, Number:
+		return v.text, true
+	case Null, Boolean:
+		return string(v.json()), true
+	default:
+		return "", false
+	}
+}

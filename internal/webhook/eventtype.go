@@ -1,0 +1,290 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/audit"
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
+)
+
+// Bounds of the event types that a tenant registers.
+const (
+	maxTypes           = 1000
+	maxTypeVersions    = 100     // of one type
+	maxTypeSchemas     = 4 << 20 // bytes of the schemas that hold, in all
+	maxTypeDescription = 1000    // characters
+)
+
+// NewEventType is what a tenant says of a type of event in the standard dialect.
+type NewEventType struct {
+	Name        string
+	Description string
+	Schema      []byte // JSON Schema (2020-12) of the data; nil: any data fits
+	Sample      []byte // of the data; nil: none
+}
+
+// EventType is a version of a type that a tenant registered.
+type EventType struct {
+	Name        string
+	Version     int // from 1; the newest holds
+	Description string
+	Schema      []byte // nil: any data fits
+	Sample      []byte // nil: none
+	CreatedAt   time.Time
+	ArchivedAt  time.Time // of the type; zero: it is registered
+}
+
+// same reports whether a version is what the tenant says again.
+func (t EventType) same(n NewEventType) bool {
+	return t.ArchivedAt.IsZero() && t.Description == n.Description && string(t.Schema) == string(n.Schema) && string(t.Sample) == string(n.Sample)
+}
+
+// RegisterEventType registers a type, or a new version of one, and reports whether
+// it did: what is said of it already makes no new version. Events that are
+// published by calls that begin after it returned are checked by it.
+func (s *Service) RegisterEventType(ctx context.Context, tenant id.ID, n NewEventType) (EventType, bool, error) {
+	if err := s.checkEventType(&n); err != nil {
+		return EventType{}, false, err
+	}
+	var t EventType
+	made := false
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		newest, err := selectEventType(tx, tenant, n.Name)
+		if err != nil && !problem.NotFound.Has(err) {
+			return err
+		}
+		if made = !newest.same(n) || newest.Version == 0; !made {
+			t = newest
+			return nil
+		}
+		if newest.Version >= maxTypeVersions {
+			return problem.Conflict.New("the type has %d versions, which is as many as it may have: register another one", newest.Version)
+		}
+		if err := roomForType(tx, tenant, n); err != nil {
+			return err
+		}
+		t = EventType{
+			Name: n.Name, Version: newest.Version + 1, Description: n.Description, Schema: n.Schema, Sample: n.Sample, CreatedAt: tx.Now(),
+		}
+		tx.After(func() { s.types.changed(tenant) })
+		if err := insertEventType(tx, tenant, t); err != nil {
+			return err
+		}
+		return audit.Write(ctx, tx, audit.Change{
+			TenantID: tenant, Action: audit.EventTypeRegistered, ObjectID: t.Name,
+			Fields: []audit.Field{{Name: "version", After: strconv.Itoa(t.Version)}},
+		})
+	})
+	return t, made, err
+}
+
+// checkEventType checks what is said of a type and brings its documents into the
+// spelling of bodies.
+func (s *Service) checkEventType(n *NewEventType) error {
+	var checks problem.Checks
+	_, err := standard.Dialect{}.Resolve(n.Name)
+	checks.AddError("name", err)
+	checkText(&checks, "description", n.Description, maxTypeDescription)
+	var schema *boundedSchema
+	if n.Schema != nil {
+		schema = compactSchema(&checks, n)
+	}
+	if n.Sample != nil {
+		s.checkSample(&checks, n, schema)
+	}
+	return checks.Err()
+}
+
+func compactSchema(checks *problem.Checks, n *NewEventType) *boundedSchema {
+	if len(n.Schema) > maxSchemaBytes {
+		checks.Add("schema", "must have at most %d bytes", maxSchemaBytes)
+		return nil
+	}
+	compact, err := wire.Compact(n.Schema)
+	if err != nil {
+		checks.AddError("schema", err)
+		return nil
+	}
+	n.Schema = compact
+	schema, err := compileBounded(compact)
+	checks.AddError("schema", err)
+	return schema
+}
+
+func (s *Service) checkSample(checks *problem.Checks, n *NewEventType, schema *boundedSchema) {
+	if len(n.Sample) > min(maxSchemaBytes, s.maxBytes) {
+		checks.Add("sample", "must have at most %d bytes", min(maxSchemaBytes, s.maxBytes))
+		return
+	}
+	compact, err := wire.Compact(n.Sample)
+	switch {
+	case err != nil:
+		checks.AddError("sample", err)
+		return
+	case compact[0] != '{':
+		checks.Add("sample", "must be a JSON object")
+		return
+	}
+	n.Sample = compact
+	if schema == nil {
+		return
+	}
+	for _, m := range schema.check(&s.schemas.checking, compact) {
+		checks.Add("sample"+m.path, "%s", m.message)
+	}
+}
+
+// roomForType refuses a type that is one too many.
+func roomForType(tx *db.Tx, tenant id.ID, n NewEventType) error {
+	types, bytes, err := countOtherTypes(tx, tenant, n.Name)
+	switch {
+	case err != nil:
+		return err
+	case types >= maxTypes:
+		return problem.Conflict.New("the tenant has %d event types, which is as many as it may have: archive one first", types)
+	case bytes+len(n.Schema) > maxTypeSchemas:
+		return problem.Conflict.New("the schemas of the tenant's event types would have more than %d bytes in all: archive one first", maxTypeSchemas)
+	}
+	return nil
+}
+
+// EventTypeNames returns the names of the types that a tenant has registered and
+// not archived, in their order.
+func (s *Service) EventTypeNames(ctx context.Context, tenant id.ID) ([]string, error) {
+	var names []string
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		names, err = listEventTypeNames(q, tenant)
+		return err
+	})
+	return names, err
+}
+
+// EventTypes returns the newest versions of the tenant's types that have these
+// names. What has been archived meanwhile is missing.
+func (s *Service) EventTypes(ctx context.Context, tenant id.ID, names []string) ([]EventType, error) {
+	var types []EventType
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		types = nil
+		for _, name := range names {
+			t, err := selectEventType(q, tenant, name)
+			if problem.NotFound.Has(err) || err == nil && !t.ArchivedAt.IsZero() {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			types = append(types, t)
+		}
+		return nil
+	})
+	return types, err
+}
+
+// EventTypeVersions returns all versions of a type, the newest first, also if it is
+// archived.
+func (s *Service) EventTypeVersions(ctx context.Context, tenant id.ID, name string) ([]EventType, error) {
+	var versions []EventType
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		versions, err = listEventTypeVersions(q, tenant, name)
+		return err
+	})
+	if err == nil && len(versions) == 0 {
+		return nil, noEventType()
+	}
+	return versions, err
+}
+
+// ArchiveEventType makes a type count as one that is not registered. Its versions
+// are kept, and registering it again makes the next one.
+func (s *Service) ArchiveEventType(ctx context.Context, tenant id.ID, name string) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		archived, err := archiveEventType(tx, tenant, name)
+		if err != nil {
+			return err
+		}
+		if !archived {
+			return noEventType()
+		}
+		tx.After(func() { s.types.changed(tenant) })
+		return audit.Write(ctx, tx, audit.Change{TenantID: tenant, Action: audit.EventTypeArchived, ObjectID: name})
+	})
+}
+
+func noEventType() error { return problem.NotFound.New("there is no such event type") }
+
+// typeSet is the types that a tenant has registered, by their names. It does not
+// change, but for the schemas, which are compiled when they are first asked.
+type typeSet map[string]*registeredType
+
+type registeredType struct {
+	source   []byte // empty: any data fits
+	once     sync.Once
+	compiled *boundedSchema
+	err      error
+}
+
+func (t *registeredType) check(turns *checking, data []byte) []mistake {
+	if len(t.source) == 0 {
+		return nil
+	}
+	t.once.Do(func() { t.compiled, t.err = compileBounded(t.source) })
+	if t.err != nil { // it was compiled before it was stored
+		return []mistake{{message: "can't be checked: the schema of its type is damaged"}}
+	}
+	return t.compiled.check(turns, data)
+}
+
+// registered returns the tenant's types as they were lately committed.
+func (s *Service) registered(ctx context.Context, tenant id.ID) (typeSet, error) {
+	loaded, err := s.types.get(ctx, tenant, func(ctx context.Context) (*typeSet, error) {
+		var set typeSet
+		err := s.db.Read(ctx, func(q db.Queryer) error {
+			var err error
+			set, err = loadTypeSet(q, tenant)
+			return err
+		})
+		return &set, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return *loaded, nil
+}
+
+// errUnregistered says that the tenant wants its types registered, and this one is
+// not.
+var errUnregistered = errors.New("is not registered, as this tenant's events have to be: register it with POST /v1/event-types")
+
+// checkRegistered checks an event against what the tenant has registered, if the
+// tenant wants that. What is wrong goes to the checks.
+func (s *Service) checkRegistered(ctx context.Context, tenant id.ID, e wire.Event, of publishing) error {
+	wanted := e.Tenant.Settings.Of(standard.Checking)
+	if e.Type == "" || wanted != standard.Checked && wanted != standard.Registered {
+		return nil
+	}
+	types, err := s.registered(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	t, known := types[e.Type]
+	if !known {
+		if wanted == standard.Registered {
+			of.checks.AddError(of.prefix+"type", errUnregistered)
+		}
+		return nil
+	}
+	for _, m := range t.check(&s.schemas.checking, e.Data) {
+		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
+	}
+	return nil
+}

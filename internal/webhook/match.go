@@ -1,0 +1,168 @@
+package webhook
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/grapevine-hq/grapevine/internal/wire"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
+)
+
+const (
+	// AllTypes stands for every event type that the tenant publishes, if it is the
+	// only one of a subscription; not for Grapevine's own.
+	AllTypes = "*"
+
+	// family ends a pattern: "invoice.*" stands for every type that begins with
+	// "invoice.".
+	family = ".*"
+)
+
+// matcher finds the subscriptions of one tenant that want an event, as they were
+// at one version. It does not change.
+type matcher struct {
+	version  int64
+	byType   map[matchKey][]*Subscription // AllTypes under that name
+	byFamily map[matchKey][]*Subscription // by how the types begin, with the full stop
+}
+
+type matchKey struct{ dialect, eventType string }
+
+func newMatcher(version int64, subs []*Subscription) *matcher {
+	m := &matcher{version: version, byType: make(map[matchKey][]*Subscription), byFamily: make(map[matchKey][]*Subscription)}
+	for _, sub := range subs {
+		for _, pattern := range sub.EventTypes {
+			if covered(pattern, sub.EventTypes) { // so that no event finds the subscription twice
+				continue
+			}
+			if prefix, ok := familyOf(pattern); ok {
+				key := matchKey{sub.Dialect.Name(), prefix}
+				m.byFamily[key] = append(m.byFamily[key], sub)
+				continue
+			}
+			key := matchKey{sub.Dialect.Name(), pattern}
+			m.byType[key] = append(m.byType[key], sub)
+		}
+	}
+	return m
+}
+
+// familyOf returns how the types begin that a pattern stands for, and reports
+// whether it is one that stands for a family.
+func familyOf(pattern string) (string, bool) {
+	if !strings.HasSuffix(pattern, family) {
+		return "", false
+	}
+	return strings.TrimSuffix(pattern, "*"), true
+}
+
+// covered reports whether another of the patterns stands for all that this one
+// does.
+func covered(pattern string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(other string) bool {
+		prefix, ok := familyOf(other)
+		return ok && other != pattern && strings.HasPrefix(pattern, prefix)
+	})
+}
+
+// matches reports whether a pattern stands for an event type.
+func matches(pattern, eventType string) bool {
+	if pattern == AllTypes {
+		return !standard.IsOperational(eventType)
+	}
+	if prefix, ok := familyOf(pattern); ok {
+		return strings.HasPrefix(eventType, prefix)
+	}
+	return pattern == eventType
+}
+
+// match returns the subscriptions, disabled ones included, that want events of
+// the type, whatever their filters say; each is there once. Nobody changes what it
+// returns.
+func (m *matcher) match(dialect, eventType string) []*Subscription {
+	found := m.byType[matchKey{dialect, eventType}]
+	if !standard.IsOperational(eventType) {
+		found = joined(found, m.byType[matchKey{dialect, AllTypes}])
+	}
+	if len(m.byFamily) == 0 {
+		return found
+	}
+	for i := range len(eventType) {
+		if eventType[i] == '.' {
+			found = joined(found, m.byFamily[matchKey{dialect, eventType[:i+1]}])
+		}
+	}
+	return found
+}
+
+// joined returns what both lists have, and one of them where the other is empty.
+func joined(a, b []*Subscription) []*Subscription {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	default:
+		return slices.Concat(a, b)
+	}
+}
+
+// wanting returns the subscriptions that get the event.
+func (m *matcher) wanting(dialect string, of *subject) []*Subscription {
+	subs := m.match(dialect, of.eventType)
+	if !slices.ContainsFunc(subs, func(sub *Subscription) bool { return sub.Filter != nil }) {
+		return subs
+	}
+	var wanting []*Subscription
+	for _, sub := range subs {
+		if of.passes(sub.Filter) {
+			wanting = append(wanting, sub)
+		}
+	}
+	return wanting
+}
+
+// matched is to which subscriptions events go, by a matcher of a version.
+type matched struct {
+	version int64
+	subs    [][]*Subscription // of each event
+	rows    int               // deliveries in all
+}
+
+// matchEvents matches events.
+func matchEvents(m *matcher, events []prepared) matched {
+	found := matched{version: m.version, subs: make([][]*Subscription, len(events))}
+	for i := range events {
+		found.subs[i] = m.wanting(events[i].event.Dialect, &events[i].subject)
+		found.rows += len(found.subs[i])
+		events[i].subject.decoded = nil // a batch would take a lot of memory
+	}
+	return found
+}
+
+// tooMany reports whether the deliveries are more than one transaction should
+// make. Those of a single event never are.
+func (f matched) tooMany() bool { return len(f.subs) > 1 && f.rows > maxDirect }
+
+var (
+	errPattern  = errors.New(`has a "*" that is neither alone, for all types, nor at the end after a full stop, as in invoice.*`)
+	errNoFamily = errors.New("stands for no event type of this dialect")
+)
+
+// resolvePattern returns a pattern in its one spelling, or an error that a person
+// understands.
+func resolvePattern(dialect wire.Dialect, pattern string) (string, error) {
+	prefix, ok := familyOf(pattern)
+	if !ok || strings.Contains(prefix, "*") {
+		return "", errPattern
+	}
+	known := func(t wire.EventType) bool { return strings.HasPrefix(t.Name, prefix) }
+	if slices.ContainsFunc(dialect.Catalogue(nil), known) {
+		return pattern, nil
+	}
+	if _, err := dialect.Resolve(prefix + "x"); err != nil {
+		return "", errNoFamily
+	}
+	return pattern, nil
+}

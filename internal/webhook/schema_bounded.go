@@ -1,0 +1,315 @@
+package webhook
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+// boundedSchema is a schema that a tenant wrote. A few lines can make the library
+// work for hours: where two branches refer to the same schema, and so on, the work
+// doubles with each step. So each visit of a subschema costs effort, and a check
+// that has spent all that it may is broken off.
+//
+// The library knows no such bound. What it asks in each visit before it goes
+// further is a format; so each subschema gets one that counts, in the place of the
+// tenant's own, which would only be an annotation.
+type boundedSchema struct {
+	mu     sync.Mutex // one check at a time, since the formats count for one
+	schema *jsonschema.Schema
+	effort int // what the check under way may still cost
+}
+
+// Bounds of a schema that a tenant wrote.
+const (
+	maxSchemaBytes = 64 << 10
+	maxEffort      = 5_000_000 // of a check: about a second
+	visitEffort    = 20        // of a visit, besides what there is to look at
+	uniqueEffort   = 10        // for each part of items that have to be unique
+	maxPattern     = 1 << 10   // bytes of a regular expression
+	maxPatternSize = 2_000     // of a regular expression, once its repetitions are written out
+	draft2020      = "https://json-schema.org/draft/2020-12/schema"
+)
+
+var errEffort = errors.New("takes too long to check")
+
+// check returns what is wrong with the data. Who waits for another check by the
+// same schema takes no turn from others.
+func (b *boundedSchema) check(turns *checking, data []byte) []mistake {
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		return []mistake{{message: "is not valid JSON"}}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer turns.begin()()
+	b.effort = maxEffort
+	err = b.schema.Validate(value)
+	if b.effort < 0 {
+		return []mistake{{message: "takes too long to check against the schema of its type: simplify the schema"}}
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return nil
+	}
+	mistakes := mistakesOf(invalid, nil)
+	return mistakes[:min(len(mistakes), maxMistakes)]
+}
+
+// compileBounded reads a schema of the draft 2020-12 that refers to nothing outside
+// of itself. The error names "schema" and where in it the mistake is.
+func compileBounded(source []byte) (*boundedSchema, error) {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
+	root, isObject := document.(map[string]any)
+	if err != nil || !isObject {
+		return nil, problem.InvalidField("schema", "must be a JSON Schema: an object")
+	}
+	if draft, given := root["$schema"]; given && draft != draft2020 {
+		return nil, problem.InvalidField("schema.$schema", "must be %s, if it is given", draft2020)
+	}
+	delete(root, "$schema")
+	delete(root, "$id") // nothing may refer to it
+	compiled := &boundedSchema{}
+	w := &schemaWalk{compiler: jsonschema.NewCompiler(), counting: compiled, at: make(map[string]bool), formats: make(map[string]bool)}
+	w.schema(root, nil)
+	if w.err != nil {
+		return nil, w.err
+	}
+	for _, ref := range w.refs {
+		if strings.HasPrefix(ref.to, "#/") && !w.at[ref.to[1:]] {
+			return nil, problem.InvalidField(schemaPath(ref.from), "refers to a place that has no schema")
+		}
+	}
+	w.compiler.DefaultDraft(jsonschema.Draft2020)
+	w.compiler.AssertFormat()
+	w.compiler.UseLoader(noLoader{})
+	w.compiler.UseRegexpEngine(boundedRegexp)
+	const name = "urn:schema"
+	if err = w.compiler.AddResource(name, root); err == nil {
+		compiled.schema, err = w.compiler.Compile(name)
+	}
+	return compiled, schemaProblem(err)
+}
+
+// schemaProblem names what the library does not accept in a schema.
+func schemaProblem(err error) error {
+	if err == nil {
+		return nil
+	}
+	if damaged, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
+		err = damaged.Err
+	}
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		if mistakes := mistakesOf(invalid, nil); len(mistakes) > 0 {
+			return problem.InvalidField("schema"+mistakes[0].path, "%s", mistakes[0].message)
+		}
+	}
+	if _, ok := errors.AsType[*jsonschema.InvalidRegexError](err); ok {
+		return problem.InvalidField("schema", "has a pattern that is not valid, longer than %d bytes, or repeats too much", maxPattern)
+	}
+	return problem.InvalidField("schema", "can't be compiled: check its references")
+}
+
+// schemaPath writes where a keyword or a subschema stands.
+func schemaPath(place []string) string {
+	var path strings.Builder
+	path.WriteString("schema")
+	for _, token := range place {
+		if schemaKeywords[token] {
+			path.WriteString("." + token)
+			continue
+		}
+		path.WriteString(pathOf([]string{token}))
+	}
+	return path.String()
+}
+
+// schemaKeywords are those whose names are no plain words.
+var schemaKeywords = map[string]bool{"$ref": true, "$dynamicRef": true, "$defs": true}
+
+// noLoader loads nothing from anywhere.
+type noLoader struct{}
+
+// Load fails.
+func (noLoader) Load(string) (any, error) { return nil, errors.New("webhook: schemas load nothing") }
+
+// schemaWalk goes through the subschemas of a schema.
+type schemaWalk struct {
+	compiler *jsonschema.Compiler
+	counting *boundedSchema
+	at       map[string]bool // JSON pointers of the subschemas
+	refs     []schemaRef
+	formats  map[string]bool // that the compiler knows
+	err      error           // the first one
+}
+
+type schemaRef struct {
+	from []string
+	to   string
+}
+
+// Where subschemas stand: below the keyword itself, in its list, or in its members.
+var (
+	ownSubschema = []string{
+		"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames",
+		"unevaluatedItems", "unevaluatedProperties", "contentSchema", "additionalItems",
+	}
+	listedSubschemas = []string{"allOf", "anyOf", "oneOf", "prefixItems", "items"}
+	namedSubschemas  = []string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+)
+
+// schema notes a subschema and has its visits counted.
+func (w *schemaWalk) schema(s map[string]any, place []string) {
+	w.at[pointer(place)] = true
+	w.keywords(s, place)
+	below := 0
+	visit := func(v any, step ...string) {
+		below++
+		at := append(slices.Clip(place), step...)
+		switch sub := v.(type) {
+		case map[string]any:
+			w.schema(sub, at)
+		case bool:
+			w.at[pointer(at)] = true
+		}
+	}
+	for _, keyword := range ownSubschema {
+		if v, given := s[keyword]; given {
+			visit(v, keyword)
+		}
+	}
+	for _, keyword := range listedSubschemas {
+		list, _ := s[keyword].([]any)
+		for i, v := range list {
+			visit(v, keyword, strconv.Itoa(i))
+		}
+	}
+	for _, keyword := range namedSubschemas {
+		members, _ := s[keyword].(map[string]any)
+		for name, v := range members {
+			visit(v, keyword, name)
+		}
+	}
+	_, unique := s["uniqueItems"]
+	s["format"] = w.format(visitEffort+below+sizeOf(s["enum"])+sizeOf(s["const"])+sizeOf(s["required"]), unique)
+}
+
+// keywords checks what a schema says of others.
+func (w *schemaWalk) keywords(s map[string]any, place []string) {
+	for _, keyword := range []string{"$ref", "$dynamicRef"} {
+		to, given := s[keyword].(string)
+		if given && !strings.HasPrefix(to, "#") {
+			w.fail(append(slices.Clip(place), keyword), "must stay inside the schema, and so begin with #")
+		}
+		if given {
+			w.refs = append(w.refs, schemaRef{append(slices.Clip(place), keyword), to})
+		}
+	}
+	for _, keyword := range []string{"$id", "$schema", "$vocabulary", "$recursiveRef"} {
+		if _, given := s[keyword]; given {
+			w.fail(place, "has a keyword that can't be used here: "+keyword)
+		}
+	}
+}
+
+func (w *schemaWalk) fail(place []string, message string) {
+	if w.err == nil {
+		w.err = problem.InvalidField(schemaPath(place), "%s", message)
+	}
+}
+
+// format returns the name of the format that counts visits of this weight.
+func (w *schemaWalk) format(weight int, unique bool) string {
+	name := fmt.Sprintf("effort-%d-%t", weight, unique)
+	if w.formats[name] {
+		return name
+	}
+	w.formats[name] = true
+	w.compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
+		w.counting.effort -= weight + breadth(v)
+		if unique { // compares the items whole
+			w.counting.effort -= uniqueEffort * sizeOf(v)
+		}
+		if w.counting.effort < 0 {
+			return errEffort
+		}
+		return nil
+	}})
+	return name
+}
+
+// breadth is what a visit costs by the value that it looks at.
+func breadth(v any) int {
+	switch v := v.(type) {
+	case map[string]any:
+		return len(v)
+	case []any:
+		return len(v)
+	case string:
+		return len(v) / 16
+	default:
+		return 0
+	}
+}
+
+// sizeOf is how much there is of a value, with all that is inside.
+func sizeOf(v any) int {
+	size := breadth(v)
+	switch v := v.(type) {
+	case map[string]any:
+		for _, member := range v {
+			size += sizeOf(member)
+		}
+	case []any:
+		for _, item := range v {
+			size += sizeOf(item)
+		}
+	}
+	return size
+}
+
+// pointer writes a JSON pointer.
+func pointer(place []string) string {
+	var b strings.Builder
+	for _, step := range place {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(step))
+	}
+	return b.String()
+}
+
+// boundedRegexp compiles a regular expression unless it would take much memory.
+func boundedRegexp(text string) (jsonschema.Regexp, error) {
+	if len(text) > maxPattern {
+		return nil, errors.New("webhook: a regular expression is too long")
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	if patternSize(parsed) > maxPatternSize {
+		return nil, errors.New("webhook: a regular expression repeats too much")
+	}
+	return regexp.Compile(text)
+}
+
+// patternSize is about how many instructions an expression becomes.
+func patternSize(re *syntax.Regexp) int {
+	size := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		size += patternSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return min(size, maxPatternSize+1)
+}
