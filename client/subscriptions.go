@@ -34,11 +34,32 @@ type Subscription struct {
 	Handshake         bool               `json:"handshake,omitempty"`          // the endpoint has to confirm the subscription before it is enabled
 	Policy            Policy             `json:"policy"`
 	Status            SubscriptionStatus `json:"status"`
-	Reason            string             `json:"reason,omitempty"` // why it is disabled
-	PublicKeys        []string           `json:"public_keys"`      // what receivers verify v1a signatures with
+	Reason            string             `json:"reason,omitempty"` // why it is disabled: "manual", "gone", "failing" or "handshake_failed"
+	Health            Health             `json:"health"`
+	PublicKeys        []string           `json:"public_keys"` // what receivers verify v1a signatures with
 	CreatedAt         time.Time          `json:"created_at"`
 	UpdatedAt         time.Time          `json:"updated_at"`
 }
+
+// Health is how an endpoint has fared since it last took an event.
+type Health struct {
+	State        HealthState `json:"state"`
+	Reason       string      `json:"reason,omitempty"`       // why it is failing: "failed_in_row" or "delivery_failed"
+	ErrorClass   string      `json:"error_class,omitempty"`  // how the last attempt failed
+	Failures     int         `json:"failures"`               // attempts since the last success
+	Since        time.Time   `json:"since,omitzero"`         // when the first of them began
+	FailingSince time.Time   `json:"failing_since,omitzero"` // zero: it is not failing
+	PausedUntil  time.Time   `json:"paused_until,omitzero"`  // zero: attempts may be made now
+}
+
+// HealthState is what an endpoint's attempts say of it.
+type HealthState string
+
+// The states of an endpoint.
+const (
+	Healthy HealthState = "ok"
+	Failing HealthState = "failing"
+)
 
 // SubscriptionWithSecret is a subscription whose secret has just been made.
 type SubscriptionWithSecret struct {
@@ -84,6 +105,15 @@ type Policy struct {
 	// NativeRules lets answers pause or end the subscription as in the standard
 	// dialect.
 	NativeRules bool `json:"native_rules,omitzero"`
+	// Ordered has deliveries made one at a time, in the order of their events. It
+	// does not go together with MaxInFlight.
+	Ordered bool `json:"ordered,omitzero"`
+	// AutoDisable has the subscription disabled after five days and 20 attempts
+	// without a success; nil: yes.
+	AutoDisable *bool `json:"auto_disable,omitempty"`
+	// HealthWarnings has webhook.subscription.failing sent again after 1, 3 and 4
+	// days without a success; nil: yes.
+	HealthWarnings *bool `json:"health_warnings,omitempty"`
 }
 
 // SubscriptionChange is what can change about a subscription. What is nil stays;

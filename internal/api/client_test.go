@@ -44,6 +44,7 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"Certificate": reflect.TypeFor[client.Certificate](), "CreatedKey": reflect.TypeFor[client.CreatedKey](), "CreatedTenant": reflect.TypeFor[client.CreatedTenant](),
 		"Delivery": reflect.TypeFor[client.Delivery](), "DeliveryPage": reflect.TypeFor[client.List[client.Delivery]](),
 		"Event": reflect.TypeFor[client.Event](), "EventPage": reflect.TypeFor[client.List[client.Event]](),
+		"Health":      reflect.TypeFor[client.Health](),
 		"Explanation": reflect.TypeFor[client.Explanation](), "ConditionOutcome": reflect.TypeFor[client.ConditionOutcome](),
 		"DialectOutcome": reflect.TypeFor[client.DialectOutcome](), "TypeOutcome": reflect.TypeFor[client.TypeOutcome](), "PatternOutcome": reflect.TypeFor[client.PatternOutcome](),
 		"NewEventType": reflect.TypeFor[client.NewEventType](), "EventTypeVersions": reflect.TypeFor[client.EventTypeVersions](),

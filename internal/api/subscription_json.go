@@ -26,7 +26,8 @@ type SubscriptionJSON struct {
 	Handshake         bool              `json:"handshake,omitempty" doc:"Whether the endpoint has to confirm the subscription before it is enabled."`
 	Policy            shownPolicyJSON   `json:"policy" doc:"How the subscription differs from its dialect."`
 	Status            string            `json:"status" example:"enabled" doc:"Whether it sends: enabled or disabled."`
-	Reason            string            `json:"reason,omitempty" doc:"Why it is disabled." example:"gone"`
+	Reason            string            `json:"reason,omitempty" doc:"Why it is disabled: manual, gone, failing or handshake_failed." example:"gone"`
+	Health            healthJSON        `json:"health" doc:"How the endpoint has fared since it last took an event."`
 	PublicKeys        []string          `json:"public_keys" doc:"What receivers verify v1a signatures with."`
 	CreatedAt         time.Time         `json:"created_at"`
 	UpdatedAt         time.Time         `json:"updated_at"`
@@ -71,6 +72,10 @@ type policyJSON struct {
 	MaxInFlight *int64     `json:"max_in_flight,omitempty" minimum:"1" maximum:"128" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
 	Rate        *float64   `json:"rate,omitempty" minimum:"0.001" maximum:"10000" doc:"Attempts a second; absent: no limit."`
 	NativeRules bool       `json:"native_rules,omitempty" doc:"Whether 410 ends the subscription and 429, 502, 503 and 504 pause it, as they do in the standard dialect, also where its own dialect has them fail the attempt only."`
+	Ordered     bool       `json:"ordered,omitempty" doc:"Whether deliveries are made one at a time, in the order of their events; one that fails holds up those behind it until it has ended. Not together with max_in_flight."`
+
+	AutoDisable    *bool `json:"auto_disable,omitempty" doc:"Whether the subscription is disabled after five days and 20 attempts without a success; absent: yes."`
+	HealthWarnings *bool `json:"health_warnings,omitempty" doc:"Whether webhook.subscription.failing is sent again after 1, 3 and 4 days without a success; absent: yes."`
 }
 
 // The types of answers have the fields of those of requests and no bounds, so
@@ -82,6 +87,10 @@ type (
 		MaxInFlight *int64     `json:"max_in_flight,omitempty" doc:"Attempts at the same time; absent: as many as the endpoint keeps up with."`
 		Rate        *float64   `json:"rate,omitempty" doc:"Attempts a second; absent: no limit."`
 		NativeRules bool       `json:"native_rules,omitempty" doc:"Whether answers pause and end the subscription as in the standard dialect."`
+		Ordered     bool       `json:"ordered,omitempty" doc:"Whether deliveries are made one at a time, in the order of their events."`
+
+		AutoDisable    *bool `json:"auto_disable,omitempty" doc:"Whether the subscription is disabled after five days and 20 attempts without a success; absent: yes."`
+		HealthWarnings *bool `json:"health_warnings,omitempty" doc:"Whether the tenant is told after 1, 3 and 4 days that the endpoint still fails; absent: yes."`
 	}
 )
 
@@ -156,7 +165,9 @@ func (p *policyJSON) policy() webhook.Policy {
 	if p.Rate != nil {
 		policy.Rate = *p.Rate
 	}
-	policy.NativeRules = p.NativeRules
+	policy.NativeRules, policy.Ordered = p.NativeRules, p.Ordered
+	policy.NoAutoDisable = p.AutoDisable != nil && !*p.AutoDisable
+	policy.NoHealthWarnings = p.HealthWarnings != nil && !*p.HealthWarnings
 	return policy
 }
 
@@ -189,6 +200,7 @@ func showSubscription(sub *webhook.Subscription) (SubscriptionJSON, error) {
 		Policy:      showPolicy(sub.Policy),
 		Status:      "disabled",
 		Reason:      sub.Reason,
+		Health:      showHealth(sub),
 		PublicKeys:  append([]string{}, keys...),
 		CreatedAt:   sub.CreatedAt,
 		UpdatedAt:   sub.UpdatedAt,
@@ -223,6 +235,12 @@ func showPolicy(p webhook.Policy) shownPolicyJSON {
 	if p.Rate != 0 {
 		shown.Rate = &p.Rate
 	}
-	shown.NativeRules = p.NativeRules
+	shown.NativeRules, shown.Ordered = p.NativeRules, p.Ordered
+	if p.NoAutoDisable {
+		shown.AutoDisable = new(false)
+	}
+	if p.NoHealthWarnings {
+		shown.HealthWarnings = new(false)
+	}
 	return shown
 }

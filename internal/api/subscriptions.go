@@ -17,7 +17,7 @@ const exampleSubscription = `{"url":"https://example.com/webhooks","event_types"
 
 // exampleCreated is the answer to exampleSubscription.
 const exampleCreated = `{"id":"sub_019a9c1d2f3b5e8d7c6a4f10","url":"https://example.com/webhooks","dialect":"standard",` +
-	`"event_types":["invoice.paid"],"description":"","headers":{},"policy":{"schedule":[5,60,3600],"timeout":10},"status":"enabled",` +
+	`"event_types":["invoice.paid"],"description":"","headers":{},"policy":{"schedule":[5,60,3600],"timeout":10},"status":"enabled","health":{"state":"ok","failures":0},` +
 	`"public_keys":[],"created_at":"2026-01-31T15:04:05.123456Z","updated_at":"2026-01-31T15:04:05.123456Z",` +
 	`"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`
 

@@ -42,7 +42,7 @@ func TestASubscriptionIsShownAsItWasMadeWithItsSecretsMasked(t *testing.T) {
 		ID: made.ID, URL: "https://hooks.example.com/in", Dialect: "standard", EventTypes: []string{"a.b", "c"}, Description: "the shop",
 		Headers: map[string]string{"X-Shop": masked}, Auth: &client.Auth{Type: "basic", Username: "ann", Password: masked},
 		Policy: client.Policy{Schedule: []float64{0.5, 60}, Timeout: 2.5, MaxInFlight: 4, Rate: 0.25},
-		Status: client.Enabled, PublicKeys: []string{}, CreatedAt: made.CreatedAt, UpdatedAt: made.UpdatedAt,
+		Status: client.Enabled, Health: client.Health{State: client.Healthy}, PublicKeys: []string{}, CreatedAt: made.CreatedAt, UpdatedAt: made.UpdatedAt,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -253,5 +253,23 @@ func TestATestShowsWhatTheEndpointAnswered(t *testing.T) {
 	_, err = a.TestDraft(t.Context(), client.NewSubscription{URL: "https://127.0.0.1", EventTypes: []string{"*"}})
 	if fields := wantCode(t, err, problem.Invalid); fields[0].Name != "url" {
 		t.Errorf("fields %v", fields)
+	}
+}
+
+func TestThePolicySaysWhetherDeliveriesAreOrderedAndWhatFailuresDo(t *testing.T) {
+	a := MustWorld(t, nil).MustAccount("acme")
+	for name, want := range map[string]client.Policy{
+		"ordered":     {Ordered: true},
+		"all off":     {AutoDisable: new(false), HealthWarnings: new(false)},
+		"the default": {},
+	} {
+		made, err := a.CreateSubscription(t.Context(), client.NewSubscription{URL: "https://hooks.example.com/in", EventTypes: []string{"*"}, Policy: &want})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got, err := a.Subscription(t.Context(), made.ID)
+		if diff := cmp.Diff(want, got.Policy); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
 	}
 }

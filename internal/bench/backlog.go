@@ -37,6 +37,9 @@ func (b *bench) backlog(ctx context.Context) ([]*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.enableAll(ctx); err != nil {
+		return nil, err
+	}
 	f, err := r.end(ctx, posted, 1)
 	if err != nil {
 		return nil, err
@@ -63,8 +66,7 @@ func (r *rig) pileUp(ctx context.Context, n int) ([]publication, error) {
 		return nil, err
 	}
 	// One event by itself is told to come back in an hour, and with it the whole
-	// subscription. The others are then not tried before the next start, which
-	// knows nothing of it.
+	// subscription. The others are then not tried before it is enabled anew.
 	if _, err := r.publishBatches(ctx, eventType, 1); err != nil {
 		return nil, err
 	}
@@ -79,6 +81,20 @@ func (r *rig) pileUp(ctx context.Context, n int) ([]publication, error) {
 		return nil, err
 	}
 	return posted, r.receiver.behave(ctx, map[int]Behaviour{0: {}})
+}
+
+// enableAll gives every endpoint a new chance, as an operator does who knows that
+// it is well again.
+func (r *rig) enableAll(ctx context.Context) error {
+	for sub, err := range r.tenant.AllSubscriptions(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, err := r.tenant.EnableSubscription(ctx, sub.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxBatch is how many events the API takes at once.

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +52,10 @@ type policyFlags struct {
 	MaxInFlight *int           `placeholder:"N" help:"Attempts at the same time: 1 to 128; 0: as many as the endpoint keeps up with."`
 	Rate        *float64       `placeholder:"N" help:"Attempts a second; 0: no limit."`
 	NativeRules *bool          `negatable:"" help:"Let answers pause or end the subscription as in the standard dialect, also where its own dialect has them fail the attempt only."`
+	Ordered     *bool          `negatable:"" help:"Make deliveries one at a time, in the order of their events; one that fails holds up those behind it."`
+
+	AutoDisable    *bool `negatable:"" help:"Disable the subscription after five days and 20 attempts without a success; so it is unless said otherwise."`
+	HealthWarnings *bool `negatable:"" help:"Tell again after 1, 3 and 4 days that the endpoint fails, by webhook.subscription.failing; so it is unless said otherwise."`
 }
 
 // given reports whether there is such a flag.
@@ -72,6 +74,15 @@ func (f policyFlags) apply(p *client.Policy) error {
 	}
 	if f.NativeRules != nil {
 		p.NativeRules = *f.NativeRules
+	}
+	if f.Ordered != nil {
+		p.Ordered = *f.Ordered
+	}
+	if f.AutoDisable != nil {
+		p.AutoDisable = f.AutoDisable
+	}
+	if f.HealthWarnings != nil {
+		p.HealthWarnings = f.HealthWarnings
 	}
 	if f.Schedule == nil {
 		return nil
@@ -258,66 +269,6 @@ func (o output) showWithSecret(e *env, made client.SubscriptionWithSecret) error
 	}
 	e.note("\nReceivers verify signatures with the secret. Keep it from everybody else; 'grapevine subscription secret %s' shows it again.", made.ID)
 	return nil
-}
-
-func showSubscription(e *env, sub client.Subscription) {
-	s := newSheet(e.out)
-	s.field("id", sub.ID)
-	s.field("endpoint", sub.URL)
-	s.painted("status", subscriptionState(sub))
-	s.field("types", strings.Join(sub.EventTypes, ", "))
-	s.field("dialect", sub.Dialect)
-	if sub.Filter != nil {
-		s.field("filter", filterText(*sub.Filter))
-	}
-	s.field("description", sub.Description)
-	s.field("headers", strings.Join(slices.Sorted(maps.Keys(sub.Headers)), ", "))
-	showCredentials(s, sub)
-	s.field("schedule", schedule(sub.Policy))
-	if sub.Policy.Timeout != 0 {
-		s.field("timeout", span(seconds(sub.Policy.Timeout)))
-	}
-	if sub.Policy.MaxInFlight != 0 {
-		s.field("max in flight", strconv.Itoa(sub.Policy.MaxInFlight))
-	}
-	if sub.Policy.Rate != 0 {
-		s.field("rate", strconv.FormatFloat(sub.Policy.Rate, 'g', -1, 64)+" a second")
-	}
-	if sub.Policy.NativeRules {
-		s.field("rules", "native")
-	}
-	s.field("public keys", strings.Join(sub.PublicKeys, " "))
-	s.field("created", when(sub.CreatedAt))
-	s.field("updated", when(sub.UpdatedAt))
-}
-
-// seconds is a number of seconds as a duration.
-func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
-
-// schedule shows a schedule, and nothing for the dialect's.
-func schedule(p client.Policy) string {
-	if p.Schedule == nil {
-		return ""
-	}
-	if len(p.Schedule) == 0 {
-		return "one attempt only"
-	}
-	waits := make([]string, len(p.Schedule))
-	for i, wait := range p.Schedule {
-		waits[i] = span(seconds(wait))
-	}
-	return strings.Join(waits, ", ")
-}
-
-func subscriptionState(sub client.Subscription) cell {
-	if sub.Status == client.Enabled {
-		return cell{string(sub.Status), green}
-	}
-	text := string(sub.Status)
-	if sub.Reason != "" {
-		text += " (" + sub.Reason + ")"
-	}
-	return cell{text, red}
 }
 
 type subscriptionList struct {

@@ -28,3 +28,13 @@ func decide(job webhook.Job, a webhook.Attempt, schedule wire.Schedule, pausedUn
 	}
 	return webhook.Retrying, next
 }
+
+// exhausted reports whether a delivery that ended like this has no further
+// attempt.
+func exhausted(job *webhook.Job, verdict wire.Verdict) bool {
+	if verdict == wire.Delivered || verdict == wire.Gone {
+		return false
+	}
+	_, more := job.Sub.Schedule().Next(job.Step+1, 0)
+	return !more
+}

@@ -2,7 +2,7 @@
 // and what follows from each attempt.
 //
 // Each subscription has a queue of its own with its own concurrency, rate and
-// pauses, and the queues are served in turn, so that no endpoint stands in
+// health, and the queues are served in turn, so that no endpoint stands in
 // another's way. A queue is a window on the delivery table: deliveries that were
 // just accepted are handed over in memory while there is room, and what there is
 // no room for stays in the table and is read when there is. So memory is
@@ -152,7 +152,9 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, sub := range waiting {
-		d.wake(d.queue(sub))
+		q := d.queue(sub)
+		q.health = sub.Health
+		d.wake(q)
 	}
 	return nil
 }
@@ -192,11 +194,15 @@ func (d *Dispatcher) Accepted(jobs []webhook.Job) {
 		if !q.sub.Enabled {
 			continue // disabled since; it waits in the table
 		}
-		if q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0 {
+		switch {
+		case q.sub.Policy.Ordered:
+			d.acceptInOrder(q, job)
+		case q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
 			q.more[webhook.Pending], q.missed[webhook.Pending] = true, true
 			continue
+		default:
+			d.push(q, job)
 		}
-		d.push(q, job)
 		d.ready(q)
 	}
 	d.start()
@@ -214,15 +220,18 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 		q = d.queue(sub)
 	}
 	enabled := sub.Enabled && (!known || !q.sub.Enabled)
-	if enabled || sub.URL != q.sub.URL { // another endpoint, or a new chance for this one
-		q.pause, q.limit, q.class = pause{}, newLimit(sub.Policy.MaxInFlight), prompt
+	if sub.Generation != q.sub.Generation { // another endpoint, or a new chance for this one
+		q.health, q.limit, q.class = webhook.Health{}, newLimit(sub.Policy.MaxInFlight), prompt
 	}
+	reordered := sub.Policy.Ordered != q.sub.Policy.Ordered
 	q.change(sub)
+	if !sub.Enabled || reordered {
+		d.empty(q)
+	}
 	switch {
 	case !sub.Enabled:
-		d.empty(q)
 		d.drop(q)
-	case enabled:
+	case enabled, reordered:
 		d.wake(q)
 	}
 	d.ready(q)
@@ -247,7 +256,12 @@ func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
 	if q.refilling {
 		q.unbooked[event] = struct{}{} // the reading under way may have found it as it was
 	}
-	d.wake(q)
+	if !q.sub.Policy.Ordered {
+		d.wake(q)
+		return
+	}
+	q.missing(event)
+	d.refillSoon(q)
 }
 
 // Refilled has the table read for a subscription that has more to send.
@@ -283,7 +297,11 @@ func (d *Dispatcher) drop(q *queue) {
 
 // wake has both lanes of a queue read from the table.
 func (d *Dispatcher) wake(q *queue) {
-	q.more, q.missed = [2]bool{true, true}, [2]bool{true, true}
+	if q.sub.Policy.Ordered {
+		q.missing(id.ID{})
+	} else {
+		q.more, q.missed = [2]bool{true, true}, [2]bool{true, true}
+	}
 	d.refillSoon(q)
 }
 
@@ -438,14 +456,15 @@ func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 		return webhook.Outcome{Job: t.job, Attempt: a}, false
 	}
 	now := time.Now()
+	var health *webhook.Snapshot
 	d.mu.Lock()
 	if t.job.Sub.URL == t.q.sub.URL { // else it is of another endpoint, and says nothing of this one
-		t.q.judged(t.job.EventID, a, now)
+		health = t.q.judged(&t.job, a, now)
 	}
-	pausedUntil := t.q.pause.until
+	pausedUntil := t.q.health.Pause.Until
 	d.mu.Unlock()
 	status, next := decide(t.job, a, t.job.Sub.Schedule(), pausedUntil, now, rand.Float64()) //nolint:gosec // jitter
-	return webhook.Outcome{Job: t.job, Attempt: a, Status: status, NextAt: next}, true
+	return webhook.Outcome{Job: t.job, Attempt: a, Status: status, NextAt: next, Health: health}, true
 }
 
 // send makes the request. A failure of ours becomes a failed attempt, so that

@@ -6,9 +6,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
-	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
-	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 const never = 1 << 62 * time.Nanosecond
@@ -35,11 +33,18 @@ type queue struct {
 	inFlight int
 	limit    limit
 	rate     *rate.Limiter // nil: no limit
-	pause    pause
 	class    class
 	inRing   bool
 	parked   bool // its tenant has as much under way as it may
 	timer    *time.Timer
+
+	health     webhook.Health
+	judgements uint64 // that may have changed it
+	stored     uint64 // how many there had been when it was last given to be stored
+	governed   bool   // by it; see webhook.Subscription.Governed
+	fixed      bool   // its dialect's page fixes the times of retries
+
+	unread unread // where its deliveries are made in order
 }
 
 func newQueue(sub *webhook.Subscription) *queue {
@@ -51,6 +56,10 @@ func newQueue(sub *webhook.Subscription) *queue {
 // change follows a change of the subscription.
 func (q *queue) change(sub *webhook.Subscription) {
 	q.limit.fixed = sub.Policy.MaxInFlight
+	if sub.Policy.Ordered {
+		q.limit.fixed = 1
+	}
+	q.governed, q.fixed = sub.Governed(), sub.Dialect.Schedule().Fixed
 	switch per := rate.Limit(sub.Policy.Rate); {
 	case per == 0:
 		q.rate = nil
@@ -71,17 +80,43 @@ func rateBurst(perSecond float64) int { return max(1, int(perSecond/50)) }
 // long to wait for that; zero if only another event, such as the end of an
 // attempt, can change it.
 func (q *queue) mayStart(now time.Time) (time.Duration, bool) {
-	if q.lanes[0].len()+q.lanes[1].len() == 0 || q.inFlight >= q.allowed() {
-		return 0, false
-	}
-	if !q.pause.over(now) {
-		return q.pause.until.Sub(now), false
+	first, able := q.permits(webhook.Pending, now)
+	retry, also := q.permits(webhook.Retrying, now)
+	switch {
+	case able || also:
+	case first == 0 || retry > 0 && retry < first:
+		return retry, false
+	default:
+		return first, false
 	}
 	if q.rate != nil && q.rate.TokensAt(now) < 1 {
 		missing := (1 - q.rate.TokensAt(now)) / float64(q.rate.Limit())
 		return max(time.Duration(missing*float64(time.Second)), time.Millisecond), false
 	}
 	return 0, true
+}
+
+// permits reports whether an attempt of a lane may begin at now, but for the rate,
+// and else how long to wait, as mayStart does.
+func (q *queue) permits(lane webhook.Lane, now time.Time) (time.Duration, bool) {
+	if q.lanes[lane].len() == 0 || q.inFlight >= q.limit.allowed() {
+		return 0, false
+	}
+	front := q.lanes[lane].front()
+	if q.sub.Policy.Ordered && !q.isNext(front) {
+		return 0, false
+	}
+	wait := time.Duration(0)
+	if q.sub.Policy.Ordered {
+		wait = front.DueAt.Sub(now)
+	}
+	if q.probing(front.Status) {
+		if q.inFlight > 0 {
+			return 0, false
+		}
+		wait = max(wait, q.health.Pause.Until.Sub(now))
+	}
+	return max(wait, 0), wait <= 0
 }
 
 // expect notes that the table has a job of the lane that is due at the time.
@@ -103,27 +138,19 @@ func (q *queue) untilDue(now time.Time) time.Duration {
 	return wait
 }
 
-// allowed is how many attempts may be under way at once: one while a probe is to
-// show whether the endpoint is well again.
-func (q *queue) allowed() int {
-	if q.pause.probing {
-		return 1
-	}
-	return q.limit.allowed()
-}
-
-// take removes the next job: from the lanes in turn, and for a probe not the
-// event that met the pause, if there is another.
+// take removes the next job: from the lanes in turn, as far as they may be served,
+// and for a probe not the event that met the pause, if there is another.
 func (q *queue) take(now time.Time) webhook.Job {
+	lane := q.turn
+	if _, able := q.permits(lane, now); !able {
+		lane = 1 - lane
+	}
 	if q.rate != nil {
 		q.rate.AllowN(now, 1)
 	}
-	lane := q.turn
-	if q.lanes[lane].len() == 0 {
-		lane = 1 - lane
-	}
 	q.turn = 1 - lane
-	if q.pause.probing && q.lanes[lane].front().EventID == q.pause.last {
+	met := q.health.Pause.Event
+	if !q.sub.Policy.Ordered && q.probing(lane) && q.lanes[lane].front().EventID == met {
 		if other := 1 - lane; q.lanes[other].len() > 0 {
 			lane = other
 		} else {
@@ -132,26 +159,3 @@ func (q *queue) take(now time.Time) webhook.Job {
 	}
 	return q.lanes[lane].pop()
 }
-
-// judged takes in how an attempt ended.
-func (q *queue) judged(event id.ID, a webhook.Attempt, now time.Time) {
-	judgement := wire.Judgement{Verdict: a.Verdict, Reason: a.Reason, Wait: a.Wait}
-	q.pause.judged(event, judgement, a.StartedAt, now)
-	timedOut := a.Reason == wire.Reason(netguard.ClassTimeout)
-	switch {
-	case timedOut || a.Timing.Total >= slowAttempt:
-		q.class = slow
-	case a.ResponseStatus > 0:
-		q.class = prompt
-	}
-	switch {
-	case timedOut || a.ResponseStatus >= 500 || a.Verdict == wire.Throttled:
-		q.limit.setBack(a.StartedAt, now)
-	case a.Verdict == wire.Delivered:
-		q.limit.succeeded()
-	}
-}
-
-// slowAttempt is how long an attempt takes that holds its place too long for its
-// endpoint to be served like the others.
-const slowAttempt = 5 * time.Second

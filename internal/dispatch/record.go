@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -27,7 +28,7 @@ func (d *Dispatcher) recordLoop() {
 		late.Reset(patience)
 		for waiting := true; waiting; {
 			batch = d.collect(batch)
-			if len(batch) >= enough || d.underWay.Load() == 0 {
+			if len(batch) >= enough || d.underWay.Load() == 0 || slices.ContainsFunc(batch, awaited) {
 				break
 			}
 			select {
@@ -43,6 +44,9 @@ func (d *Dispatcher) recordLoop() {
 		clear(batch)
 	}
 }
+
+// awaited reports whether the next attempt waits until an outcome is stored.
+func awaited(o webhook.Outcome) bool { return o.Job.Sub.Policy.Ordered }
 
 // collect adds what outcomes have come, as far as there is room for them.
 func (d *Dispatcher) collect(batch []webhook.Outcome) []webhook.Outcome {
@@ -64,6 +68,7 @@ func (d *Dispatcher) collect(batch []webhook.Outcome) []webhook.Outcome {
 // the attempts that end wait, and none begins. Only a stop that has run out of
 // time gives up; the deliveries are then still pending and are sent again.
 func (d *Dispatcher) record(batch []webhook.Outcome) {
+	d.latestHealth(batch)
 	ctx := context.WithoutCancel(d.ctx)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := d.store.Record(ctx, batch, func() { d.recorded(batch) })
@@ -109,6 +114,7 @@ func (d *Dispatcher) recordSingly(batch []webhook.Outcome) {
 func (d *Dispatcher) recorded(batch []webhook.Outcome) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	start := false
 	for i := range batch {
 		o := &batch[i]
 		q, known := d.queues[o.Job.Sub.ID]
@@ -120,12 +126,22 @@ func (d *Dispatcher) recorded(batch []webhook.Outcome) {
 		case d.stopping:
 		case !q.sub.Enabled:
 			d.drop(q)
+		case q.sub.Policy.Ordered:
+			if o.Superseded || o.Status == webhook.Retrying {
+				q.missing(o.Job.EventID)
+				d.refillSoon(q)
+			}
+			d.ready(q)
+			start = true
 		case o.Superseded: // somebody made it due while the attempt was under way
 			d.wake(q)
 		case o.Status == webhook.Retrying:
 			q.expect(webhook.Retrying, o.NextAt)
 			d.ready(q)
 		}
+	}
+	if start {
+		d.start()
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -58,49 +57,6 @@ func TestAFixedLimitStays(t *testing.T) {
 	}
 	if l.allowed() != 5 {
 		t.Fatalf("it became %d", l.allowed())
-	}
-}
-
-func TestPauses(t *testing.T) {
-	a, b, c := id.New(epoch), id.New(epoch.Add(time.Second)), id.New(epoch.Add(2*time.Second))
-	busy := wire.Judgement{Verdict: wire.Busy, Reason: wire.ReasonUnavailable}
-	ok := wire.Judgement{Verdict: wire.Delivered, Reason: wire.ReasonOK}
-	throttled := wire.Judgement{Verdict: wire.Throttled, Reason: wire.ReasonThrottled}
-	asked := wire.Judgement{Verdict: wire.Throttled, Reason: wire.ReasonThrottled, Wait: time.Minute}
-	refusedConnection := wire.Judgement{Verdict: wire.Retry, Reason: "connect"}
-	type step struct {
-		after   time.Duration // since the step before
-		event   id.ID
-		j       wire.Judgement
-		waits   time.Duration // from the step on; 0: none
-		probing bool
-	}
-	for name, steps := range map[string][]step{
-		"the same event three times is no reason":          {{0, a, busy, 0, false}, {1, a, busy, 0, false}, {1, a, busy, 0, false}},
-		"three different events in a row are":              {{0, a, busy, 0, false}, {1, b, busy, 0, false}, {1, c, busy, 5 * time.Second, true}},
-		"a success in between begins the count anew":       {{0, a, busy, 0, false}, {1, b, busy, 0, false}, {1, a, ok, 0, false}, {1, c, busy, 0, false}},
-		"the endpoint's own word holds":                    {{0, a, asked, time.Minute, true}},
-		"without a word the pause doubles each time":       {{0, a, throttled, 5 * time.Second, true}, {5 * time.Second, b, throttled, 10 * time.Second, true}, {10 * time.Second, a, throttled, 20 * time.Second, true}},
-		"a probe that succeeds ends it":                    {{0, a, asked, time.Minute, true}, {time.Minute, b, ok, 0, false}},
-		"a probe that can't connect pauses again":          {{0, a, asked, time.Minute, true}, {time.Minute, b, refusedConnection, 5 * time.Second, true}},
-		"what was under way before does not end the pause": {{0, a, asked, time.Minute, true}, {-1, b, ok, time.Minute, true}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var p pause
-			now := epoch
-			for i, s := range steps {
-				started := epoch.Add(-time.Second)
-				if s.after >= 0 {
-					now = now.Add(s.after)
-					started = now
-				}
-				p.judged(s.event, s.j, started, now)
-				waits := max(p.until.Sub(now), 0)
-				if waits != s.waits || p.probing != s.probing {
-					t.Fatalf("step %d: waits %s, probing %t; want %s, %t", i, waits, p.probing, s.waits, s.probing)
-				}
-			}
-		})
 	}
 }
 

@@ -25,7 +25,7 @@ func (d *Dispatcher) capacity(q *queue) int {
 	if d.bytes >= d.mostBytes {
 		return certainWindow
 	}
-	return min(max(8*q.allowed(), leastWindow), mostWindow)
+	return min(max(8*q.limit.allowed(), leastWindow), mostWindow)
 }
 
 // room is how many more jobs fit into a lane.
@@ -37,7 +37,8 @@ func (d *Dispatcher) room(q *queue, lane webhook.Lane) int {
 // Whoever makes it so, by taking or by reading, has the table read.
 func (d *Dispatcher) short(q *queue) bool {
 	few := d.capacity(q) / 2
-	return q.more[webhook.Pending] && q.lanes[webhook.Pending].len() <= few ||
+	return q.uncertain() ||
+		q.more[webhook.Pending] && q.lanes[webhook.Pending].len() <= few ||
 		q.more[webhook.Retrying] && q.lanes[webhook.Retrying].len() <= few
 }
 
@@ -47,10 +48,15 @@ func (d *Dispatcher) push(q *queue, job webhook.Job) {
 	if _, booked := q.booked[job.EventID]; booked {
 		return
 	}
-	d.hold(&job)
+	d.book(q, &job)
+	q.lanes[job.Status].push(job)
+}
+
+// book enters a job into the books, with its body.
+func (d *Dispatcher) book(q *queue, job *webhook.Job) {
+	d.hold(job)
 	q.booked[job.EventID] = struct{}{}
 	d.bytes += bookedBytes
-	q.lanes[job.Status].push(job)
 }
 
 // forget removes a job from the books, and its body with it. The table says from
@@ -105,7 +111,7 @@ func (d *Dispatcher) refillLoop() {
 // refill reads both lanes of a queue as far as there is room.
 func (d *Dispatcher) refill(q *queue) {
 	for _, lane := range []webhook.Lane{webhook.Pending, webhook.Retrying} {
-		if q.more[lane] && d.room(q, lane) > 0 && !d.read(q, lane) {
+		if q.more[lane] && (d.room(q, lane) > 0 || q.uncertain()) && !d.read(q, lane) {
 			break
 		}
 	}
@@ -123,8 +129,8 @@ func (d *Dispatcher) refill(q *queue) {
 // and is passed over.
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	query := webhook.DueQuery{
-		Sub: q.sub, Lane: lane, Now: time.Now(), Known: maps.Clone(q.booked),
-		Limit: d.room(q, lane) + len(q.booked), // what is booked may be among the rows that come first
+		Sub: q.sub, Lane: lane, From: q.unread.from, Now: time.Now(), Known: maps.Clone(q.booked),
+		Limit: max(d.room(q, lane), 1) + len(q.booked), // what is booked may be among the rows that come first
 	}
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
 	d.mu.Unlock()
@@ -139,6 +145,10 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	}
 	if q.emptied { // what was read may have been cancelled since
 		return false
+	}
+	if query.Sub.Policy.Ordered {
+		d.tookInOrder(q, due)
+		return true
 	}
 	q.more[lane] = due.More || q.missed[lane]
 	for _, job := range due.Jobs {

@@ -1,8 +1,10 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -24,10 +26,14 @@ type notes struct {
 	mu         sync.Mutex
 	rng        *rand.Rand
 	deliveries map[deliveryKey]*note
-	disabled   map[id.ID]time.Time // since when subscriptions are, by hand
-	lastBegun  map[id.ID]time.Time // of a subscription's attempts
-	urls       map[id.ID]string    // of subscriptions
-	asked      map[id.ID]asked     // by subscriptions' endpoints
+	disabled   map[id.ID]time.Time      // since when subscriptions are, by hand
+	lastBegun  map[id.ID]time.Time      // of a subscription's attempts
+	urls       map[id.ID]string         // of subscriptions
+	asked      map[id.ID]asked          // by subscriptions' endpoints
+	stored     map[id.ID]asked          // of them: on disk
+	failing    map[id.ID]time.Time      // since when subscriptions' endpoints are, as is on disk
+	well       map[id.ID]time.Time      // when they last took something, or were given a new chance
+	line       map[id.ID]map[id.ID]bool // by subscription: the events that are known to be pending
 	wrongs     int
 }
 
@@ -53,7 +59,8 @@ func newNotes(t *testing.T, seed uint64) *notes {
 	return &notes{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), deliveries: make(map[deliveryKey]*note),
 		disabled: make(map[id.ID]time.Time), lastBegun: make(map[id.ID]time.Time),
-		urls: make(map[id.ID]string), asked: make(map[id.ID]asked),
+		urls: make(map[id.ID]string), asked: make(map[id.ID]asked), stored: make(map[id.ID]asked),
+		failing: make(map[id.ID]time.Time), well: make(map[id.ID]time.Time), line: make(map[id.ID]map[id.ID]bool),
 	}
 }
 
@@ -85,6 +92,7 @@ func (n *notes) restarted(key deliveryKey) {
 func (n *notes) ended(key deliveryKey, how string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	delete(n.line[key.sub], key.event)
 	if of := n.of(key); of.ended == "" {
 		of.ended, of.endedAt = how, time.Now()
 	}
@@ -94,21 +102,37 @@ func (n *notes) setDisabled(sub id.ID, since time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.disabled[sub] = since
+}
+
+// renewed notes that nothing is held against a subscription's endpoint any more.
+func (n *notes) renewed(sub id.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	delete(n.asked, sub)
+	delete(n.stored, sub)
+	delete(n.failing, sub)
+	n.well[sub] = time.Now()
+}
+
+// waits notes that an event is to be sent to a subscription before all later ones.
+func (n *notes) waits(key deliveryKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.line[key.sub] == nil {
+		n.line[key.sub] = make(map[id.ID]bool)
+	}
+	n.line[key.sub][key.event] = true
 }
 
 // setURL notes where a subscription's events go from now on.
 func (n *notes) setURL(sub id.ID, url string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.urls[sub] != url {
-		delete(n.asked, sub)
-	}
 	n.urls[sub] = url
 }
 
 // interrupted notes that what is under way will not be recorded any more, and
-// what was asked is forgotten.
+// that of what was asked only that is known which is on disk.
 func (n *notes) interrupted() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -116,7 +140,7 @@ func (n *notes) interrupted() {
 		of.lost += of.open
 		of.open = 0
 	}
-	clear(n.asked)
+	n.asked = maps.Clone(n.stored)
 }
 
 // stillOpen counts the attempts whose outcome is not stored.
@@ -199,9 +223,16 @@ func (v *witness) noteOutcomes(outcomes []webhook.Outcome) {
 		of := v.of(key)
 		of.recorded++
 		of.open--
+		v.noteHealth(o)
 		if o.Superseded {
 			of.steps, of.earliest = 0, time.Time{}
 			continue
+		}
+		if o.Status != webhook.Retrying {
+			delete(v.line[key.sub], key.event)
+		}
+		if o.Attempt.Verdict == wire.Gone { // the others are cancelled
+			delete(v.line, key.sub)
 		}
 		schedule := o.Job.Sub.Schedule()
 		if of.steps++; of.steps > len(schedule.Delays)+1 {
@@ -222,6 +253,21 @@ func (v *witness) noteOutcomes(outcomes []webhook.Outcome) {
 	}
 }
 
+// noteHealth notes what is now on disk of an endpoint. v.mu is held.
+func (v *witness) noteHealth(o *webhook.Outcome) {
+	sub := o.Job.Sub.ID
+	if asked, ok := v.asked[sub]; ok && o.Attempt.Wait > 0 {
+		v.stored[sub] = asked
+	}
+	if o.Health == nil {
+		return
+	}
+	delete(v.failing, sub)
+	if since := o.Health.FailingSince; since.After(v.well[sub]) {
+		v.failing[sub] = since
+	}
+}
+
 func (v *witness) Attempt(ctx context.Context, sub *webhook.Subscription, msg wire.Message, traceparent string) webhook.Attempt {
 	if !v.begin(sub, msg) {
 		return webhook.Attempt{Verdict: wire.Refused}
@@ -231,6 +277,10 @@ func (v *witness) Attempt(ctx context.Context, sub *webhook.Subscription, msg wi
 	defer v.mu.Unlock()
 	v.total--
 	v.flying[sub.ID]--
+	if a.Verdict == wire.Delivered {
+		v.well[sub.ID] = time.Now()
+		delete(v.failing, sub.ID)
+	}
 	if now := time.Now(); a.Wait > 0 && v.urls[sub.ID] == sub.URL && now.Add(a.Wait).After(v.asked[sub.ID].until) {
 		v.asked[sub.ID] = asked{now, now.Add(a.Wait)}
 	}
@@ -262,6 +312,9 @@ func (v *witness) begin(sub *webhook.Subscription, msg wire.Message) bool {
 	if of.open > 0 {
 		v.wrong(key, "sent while it is under way or its outcome is not stored")
 	}
+	if sub.Policy.Ordered {
+		v.checkOrder(key)
+	}
 	of.begun++
 	of.open++
 	v.lastBegun[sub.ID] = now
@@ -271,11 +324,29 @@ func (v *witness) begin(sub *webhook.Subscription, msg wire.Message) bool {
 	if sub.Policy.MaxInFlight > 0 {
 		most = sub.Policy.MaxInFlight
 	}
+	if _, failing := v.failing[sub.ID]; failing || sub.Policy.Ordered {
+		most = 1
+	}
 	if v.flying[sub.ID] > most || v.total > v.most {
 		v.wrong(key, "%d attempts at once to an endpoint that takes %d, and %d of %d in all", v.flying[sub.ID], most, v.total, v.most)
 	}
 	v.spend(key, sub.Policy.Rate, now)
 	return true
+}
+
+// checkOrder checks that nothing before the delivery is pending, under way or not
+// stored. v.mu is held.
+func (v *witness) checkOrder(key deliveryKey) {
+	for event := range v.line[key.sub] {
+		if bytes.Compare(event[:], key.event[:]) < 0 {
+			v.wrong(key, "sent before %s", event)
+		}
+	}
+	for other, of := range v.deliveries {
+		if other.sub == key.sub && of.open > 0 {
+			v.wrong(key, "sent although the outcome of %s is not stored", other.event)
+		}
+	}
 }
 
 // spend checks the rate: what it allows in 20 ms may come at once, but at least

@@ -132,8 +132,8 @@ func must[T any](t *testing.T) func(T, error) T {
 }
 
 func (w *world) policy(schedule []time.Duration) webhook.Policy {
-	p := webhook.Policy{Schedule: schedule}
-	if w.rng.IntN(2) == 0 {
+	p := webhook.Policy{Schedule: schedule, Ordered: w.rng.IntN(3) == 0}
+	if w.rng.IntN(2) == 0 && !p.Ordered {
 		p.MaxInFlight = 1 + w.rng.IntN(6)
 	}
 	if w.rng.IntN(3) == 0 {
@@ -177,6 +177,15 @@ func (w *world) pick() *webhook.Subscription {
 func (w *world) publish() {
 	for _, event := range w.s.MustPublish(w.t, []int{1, 1, 1, 3, 12}[w.rng.IntN(5)]) {
 		w.events = append(w.events, happened{event, len(w.subs)})
+		_, deliveries, err := w.s.Webhooks.Event(w.t.Context(), w.s.Tenant, event)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, d := range deliveries {
+			if d.Status == webhook.Pending || d.Status == webhook.Retrying {
+				w.notes.waits(deliveryKey{event, d.SubscriptionID})
+			}
+		}
 	}
 }
 
@@ -193,7 +202,14 @@ func (w *world) changeURL() {
 		url = "http://" + w.of[sub.ID].hosts[1] + "/"
 	}
 	w.notes.setURL(sub.ID, url)
+	renewed := func() {
+		if url != sub.URL {
+			w.notes.renewed(sub.ID)
+		}
+	}
+	renewed()
 	must[*webhook.Subscription](w.t)(w.s.Webhooks.UpdateSubscription(w.t.Context(), w.s.Tenant, sub.ID, webhook.Patch{URL: &url}))
+	renewed()
 }
 
 func (w *world) disable() { w.setEnabled(w.pick(), false) }
@@ -207,7 +223,9 @@ func (w *world) setEnabled(sub *webhook.Subscription, enabled bool) {
 		return
 	}
 	w.notes.setDisabled(sub.ID, time.Time{})
+	w.notes.renewed(sub.ID) // and after it for the attempts that end meanwhile
 	must[*webhook.Subscription](w.t)(w.s.Webhooks.EnableSubscription(w.t.Context(), w.s.Tenant, sub.ID))
+	w.notes.renewed(sub.ID)
 }
 
 func (w *world) retry() {
@@ -226,6 +244,7 @@ func (w *world) retry() {
 		}
 		w.notes.restarted(deliveryKey{d.EventID, sub.ID})
 		must[webhook.Delivery](w.t)(w.s.Webhooks.Retry(w.t.Context(), w.s.Tenant, d.EventID, sub.ID))
+		w.notes.waits(deliveryKey{d.EventID, sub.ID})
 	}
 }
 

@@ -2,10 +2,11 @@
 // stores.
 //
 // An ID has 96 bits: 48 of milliseconds since the Unix epoch and 48 random
-// ones. IDs made later sort later, so tables and their indexes grow at the end,
-// and no node has to ask another for a number. An ID does not say what it
-// names; where people see one it stands behind a [Kind], as in
-// "evt_019a9c1d2f3b5e8d7c6a4f10".
+// ones. IDs made later sort later, within one process even where they are made
+// in the same millisecond; so tables and their indexes grow at the end, events
+// stand in the order in which they were accepted, and no node has to ask another
+// for a number. An ID does not say what it names; where people see one it stands
+// behind a [Kind], as in "evt_019a9c1d2f3b5e8d7c6a4f10".
 package id
 
 import (
@@ -15,29 +16,73 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
 // ID is a time-ordered identifier. The zero ID names nothing.
 type ID [12]byte
 
-// New returns a fresh ID for something that came to be at now.
+// maxStepBack is how far the clock may step back at once, in milliseconds, without
+// IDs following it: they go on from the last one, so that what is accepted later
+// still sorts later.
+const maxStepBack = 60_000
+
+// sequence is the last ID that was made, in its two halves, and the clock then.
+type sequence struct {
+	mu    sync.Mutex
+	clock uint64
+	ms    uint64
+	n     uint64 // 48 bits
+}
+
+var made sequence
+
+// New returns a fresh ID for something that came to be at now. It sorts after
+// those that were made before, unless the clock was set back by more than a minute
+// since.
 func New(now time.Time) ID {
+	var random [8]byte
+	_, _ = rand.Read(random[2:]) // never fails: the runtime ends the process first
+	return made.next(millis(now), binary.BigEndian.Uint64(random[:]))
+}
+
+// next returns the next ID at ms, given 48 random bits. Where the last one was of
+// the same time, or a later one, it goes on from that by up to 2^32: far enough
+// that nobody guesses an ID from the one before, and 65,536 steps or more until
+// they reach into the next millisecond.
+func (s *sequence) next(ms, random uint64) ID {
+	const tail = 1<<48 - 1
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	setBack := ms+maxStepBack < s.clock
+	s.clock = ms
+	if ms > s.ms || setBack {
+		s.ms, s.n = ms, random
+		return assemble(s.ms, s.n)
+	}
+	s.n += 1 + random&(1<<32-1)
+	s.ms += s.n >> 48
+	s.n &= tail
+	return assemble(s.ms, s.n)
+}
+
+func assemble(ms, n uint64) ID {
 	var id ID
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(max(now.UnixMilli(), 0)))
-	copy(id[:6], ms[2:])
-	_, _ = rand.Read(id[6:]) // never fails: the runtime ends the process first
+	var half [8]byte
+	binary.BigEndian.PutUint64(half[:], ms)
+	copy(id[:6], half[2:])
+	binary.BigEndian.PutUint64(half[:], n)
+	copy(id[6:], half[2:])
 	return id
 }
 
+// millis is t as IDs have it: not before 1970.
+func millis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
+
 // First returns the smallest ID of the millisecond that t lies in: the bound
 // for reading by time.
-func First(t time.Time) ID {
-	id := New(t)
-	clear(id[6:])
-	return id
-}
+func First(t time.Time) ID { return assemble(millis(t), 0) }
 
 // Time returns when the ID was made, to the millisecond, in UTC.
 func (id ID) Time() time.Time {
@@ -51,6 +96,18 @@ func (id ID) IsZero() bool { return id == ID{} }
 
 // String returns the 24 hexadecimal digits of the ID, without a kind.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText writes the hexadecimal digits, as JSON documents have them.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *ID) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(id) {
+		return fmt.Errorf("id: expected %d hexadecimal digits", 2*len(id))
+	}
+	_, err := hex.Decode(id[:], text)
+	return err
+}
 
 // Value stores the ID as its 12 bytes.
 func (id ID) Value() (driver.Value, error) { return id[:], nil }

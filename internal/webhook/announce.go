@@ -123,6 +123,6 @@ func (s *Subscription) isOperational() bool {
 // listOperational returns a tenant's subscriptions to such news, disabled ones
 // included.
 func (s *Service) listOperational(q db.Queryer, tenant id.ID) ([]*Subscription, error) {
-	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionColumns+` FROM subscription
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionFields+` FROM subscription
 		WHERE tenant_id = $1 AND operational AND deleted_at IS NULL ORDER BY id`, tenant[:]))
 }

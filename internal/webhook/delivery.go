@@ -212,17 +212,20 @@ type Lane = Status
 // DueQuery is which due deliveries of a subscription are read.
 type DueQuery struct {
 	Sub   *Subscription
-	Lane  Lane
+	Lane  Lane  // where the subscription is not ordered
+	From  id.ID // where it is: the first event whose delivery is read; zero: the first that waits
 	Now   time.Time
 	Limit int                // rows at most, known ones included
 	Known map[id.ID]struct{} // events whose deliveries are passed over
 }
 
-// Due is deliveries that are due, those first that have waited longest.
+// Due is deliveries that are due, those first that have waited longest. Of an
+// ordered subscription it is those that come next, due or not.
 type Due struct {
 	Jobs []Job
 	More bool      // there may be more that are due now
 	Next time.Time // if there are no more: when the next one is due; zero if none is
+	Last id.ID     // where the subscription is ordered: the last event that was looked at
 }
 
 // maxDueBytes bounds the bodies that are read at once.
@@ -233,7 +236,11 @@ const maxDueBytes = 4 << 20
 func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
 	var due Due
 	err := s.db.Read(ctx, func(q db.Queryer) error {
-		jobs, err := selectDue(q, query)
+		read := selectDue
+		if query.Sub.Policy.Ordered {
+			read = selectInOrder
+		}
+		jobs, err := read(q, query)
 		if err != nil {
 			return err
 		}
@@ -241,6 +248,7 @@ func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
 		size := 0
 		for _, job := range jobs {
 			if _, known := query.Known[job.EventID]; known {
+				due.Last = job.EventID
 				continue
 			}
 			if size >= maxDueBytes {
@@ -251,9 +259,9 @@ func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
 				return err
 			}
 			size += len(job.Body)
-			due.Jobs = append(due.Jobs, job)
+			due.Jobs, due.Last = append(due.Jobs, job), job.EventID
 		}
-		if !due.More {
+		if !due.More && !query.Sub.Policy.Ordered {
 			due.Next, err = selectNextDue(q, query)
 		}
 		return err
@@ -270,7 +278,8 @@ func (s *Service) LoadBody(ctx context.Context, job *Job) error {
 	return err
 }
 
-// Waiting returns the enabled subscriptions that have pending deliveries.
+// Waiting returns the enabled subscriptions that have pending deliveries or an
+// endpoint that is not well, with its health.
 func (s *Service) Waiting(ctx context.Context) ([]*Subscription, error) {
 	var subs []*Subscription
 	err := s.db.Read(ctx, func(q db.Queryer) error {
@@ -304,6 +313,14 @@ func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) e
 				continue
 			}
 			if err := s.disableGone(ctx, tx, &outcomes[i]); err != nil {
+				return err
+			}
+		}
+		for i := range outcomes {
+			if outcomes[i].Health == nil {
+				continue
+			}
+			if err := s.recordHealth(ctx, tx, &outcomes[i]); err != nil {
 				return err
 			}
 		}
@@ -343,6 +360,9 @@ func (s *Service) disableGone(ctx context.Context, tx *db.Tx, o *Outcome) error 
 		return err
 	}
 	if err := auditSubscription(ctx, tx, old, gone); err != nil {
+		return err
+	}
+	if err := s.announceToggled(tx, old, gone); err != nil {
 		return err
 	}
 	return s.changed(tx, gone)

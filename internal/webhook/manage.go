@@ -205,7 +205,7 @@ func (s *Service) UpdateSubscription(ctx context.Context, tenant, sub id.ID, pat
 		if err != nil {
 			return nil, err
 		}
-		return changed, s.announceSubscription(tx, changed, standard.SubscriptionUpdated)
+		return changed, cmp.Or(s.carryHealth(tx, old, changed), s.announceSubscription(tx, changed, standard.SubscriptionUpdated))
 	})
 }
 
@@ -236,6 +236,7 @@ func (s *Subscription) with() *Subscription {
 		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter,
 		Description: s.Description, Headers: s.Headers, Auth: s.Auth, CA: s.CA, Handshake: s.Handshake, Secrets: s.Secrets, Policy: s.Policy,
 		Enabled: s.Enabled, Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: s.DeletedAt,
+		Generation: s.Generation, Health: s.Health,
 	}
 }
 
@@ -255,10 +256,7 @@ func (s *Service) change(ctx context.Context, tenant, sub id.ID, decide func(tx 
 		if err := s.updateSubscription(tx, changed); err != nil {
 			return err
 		}
-		if err := auditSubscription(ctx, tx, old, changed); err != nil {
-			return err
-		}
-		return s.changed(tx, changed)
+		return cmp.Or(auditSubscription(ctx, tx, old, changed), s.announceToggled(tx, old, changed), s.changed(tx, changed))
 	})
 	if err != nil {
 		return nil, err
@@ -293,7 +291,8 @@ func (s *Service) DisableSubscription(ctx context.Context, tenant, sub id.ID) (*
 }
 
 // enable enables a subscription, and does in the same transaction what also says.
-// A handshake that is due is asked for first: see ConfirmSubscription.
+// Of the endpoint's failures nothing is remembered, also where it was enabled
+// already. A handshake that is due is asked for first: see ConfirmSubscription.
 func (s *Service) enable(ctx context.Context, tenant, sub id.ID, also func(tx *db.Tx) error) (*Subscription, error) {
 	if err := s.ConfirmSubscription(ctx, tenant, sub, nil); err != nil {
 		return nil, err
@@ -311,7 +310,7 @@ func (s *Service) enable(ctx context.Context, tenant, sub id.ID, also func(tx *d
 			}
 			changed := old.with()
 			changed.Enabled, changed.Reason = true, ""
-			return changed, also(tx)
+			return changed, cmp.Or(s.renew(tx, changed), also(tx))
 		})
 		if !errors.Is(err, errCancelling) {
 			return changed, err

@@ -27,7 +27,7 @@ func newMetrics(s *Service, registry prometheus.Registerer) *metrics {
 		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.events, m.deliveries, &depthCollector{s})
+		registry.MustRegister(m.events, m.deliveries, &depthCollector{s}, &endpointCollector{s})
 	}
 	return m
 }
@@ -78,5 +78,34 @@ func (c *depthCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(d.count), depthStates[d.status])
 		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, due, depthStates[d.status])
+	}
+}
+
+// endpointCollector counts the endpoints by their health when it is asked.
+type endpointCollector struct{ s *Service }
+
+var endpointsDesc = prometheus.NewDesc("grapevine_endpoints",
+	"Subscriptions, by the state of their endpoint: ok, failing, or disabled.", []string{"state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c *endpointCollector) Describe(ch chan<- *prometheus.Desc) { ch <- endpointsDesc }
+
+// Collect implements prometheus.Collector.
+func (c *endpointCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var counts map[string]int
+	err := c.s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		counts, err = countEndpoints(q)
+		return err
+	})
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(endpointsDesc, err)
+		return
+	}
+	failing := counts[string(Failing)]
+	for state, n := range map[string]int{"ok": counts[enabled] - failing, "failing": failing, "disabled": counts[disabled]} {
+		ch <- prometheus.MustNewConstMetric(endpointsDesc, prometheus.GaugeValue, float64(n), state)
 	}
 }

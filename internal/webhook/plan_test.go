@@ -153,6 +153,9 @@ var scans = map[string]string{
 	"SCAN delivery USING COVERING INDEX delivery_due":       "counts what waits, which is all that this index holds",
 	"SCAN subscription USING INDEX subscription_cancelling": "this index holds only what is looked for",
 	"SCAN k": "the keys of one page",
+	"SCAN subscription USING COVERING INDEX subscription_status": "counts the subscriptions, which is all that this index holds",
+	"SCAN h":     "only endpoints of which there is something to say",
+	"SCAN waits": "what a search of an index gives",
 }
 
 func badSteps(steps []string) []string {
@@ -171,6 +174,7 @@ func TestPlans(t *testing.T) {
 	t.Run("every list of events reads an index in its order", p.testEvents)
 	t.Run("what is due is read in the order of its index", p.testDue)
 	t.Run("a replay reads an index in its order", p.testReplays)
+	t.Run("what comes next in order is read in the order of its index", p.testInOrder)
 }
 
 func (p *plans) testStatements(t *testing.T) {
@@ -413,4 +417,23 @@ func (p *plans) testReplays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (p *plans) testInOrder(t *testing.T) {
+	p.wantPlan(t, "delivery_subscription (subscription_id=? AND event_id>?", func(q db.Queryer) error {
+		_, err := selectInOrder(q, DueQuery{Sub: p.sub, From: p.event, Now: time.Now(), Limit: 50})
+		return err
+	})
+	const first = "COVERING INDEX delivery_due (subscription_id=? AND status=?"
+	statements := mustStatements(t)
+	for place, query := range statements {
+		if strings.HasPrefix(place, "selectFirstPending:") {
+			steps := p.explain(t, query, p.sub.ID[:])
+			if plan := strings.Join(steps, "\n"); strings.Count(plan, first) != 2 {
+				t.Errorf("want %s twice, got:\n%s", first, plan)
+			}
+			return
+		}
+	}
+	t.Error("the first one that is pending is not looked for")
 }

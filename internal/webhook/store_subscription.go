@@ -40,6 +40,10 @@ type sealed struct {
 
 const subscriptionColumns = `id, tenant_id, dialect, url, event_types, filter, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
 
+// subscriptionFields are what scanSubscription reads.
+const subscriptionFields = subscriptionColumns + `, generation,
+	coalesce((SELECT health FROM endpoint_health WHERE subscription_id = id), '')`
+
 // columns returns the values of all columns but the last, deleted_at.
 func (s *Service) columns(sub *Subscription) ([]any, error) {
 	types, err := json.Marshal(sub.EventTypes)
@@ -82,6 +86,9 @@ func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 	var deleted any
 	if !sub.DeletedAt.IsZero() {
 		deleted = db.Micro(sub.DeletedAt)
+		if err := deleteHealth(tx, sub.ID); err != nil {
+			return err
+		}
 	}
 	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, filter = $6, description = $7, policy = $8,
 		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14, operational = $15
@@ -90,7 +97,7 @@ func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 }
 
 func (s *Service) selectSubscription(q db.Queryer, tenant, sub id.ID) (*Subscription, error) {
-	found, err := s.scanSubscription(q.QueryRow(`SELECT `+subscriptionColumns+` FROM subscription
+	found, err := s.scanSubscription(q.QueryRow(`SELECT `+subscriptionFields+` FROM subscription
 		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, sub[:], tenant[:]))
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, problem.NotFound.New("there is no such subscription")
@@ -104,27 +111,28 @@ func (s *Service) listSubscriptions(q db.Queryer, tenant, after id.ID, limit int
 	if limit < 0 {
 		limit = 1 << 30
 	}
-	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionColumns+` FROM subscription
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionFields+` FROM subscription
 		WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3`, tenant[:], after[:], limit))
 }
 
 func (s *Service) listDialect(q db.Queryer, tenant id.ID, dialect string) ([]*Subscription, error) {
-	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionColumns+` FROM subscription
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionFields+` FROM subscription
 		WHERE tenant_id = $1 AND dialect = $2 AND deleted_at IS NULL ORDER BY id`, tenant[:], dialect))
 }
 
 // selectByURL returns the oldest subscription with the tenant, the dialect and
 // the URL of another, or db.ErrNoRows.
 func (s *Service) selectByURL(q db.Queryer, like *Subscription) (*Subscription, error) {
-	return s.scanSubscription(q.QueryRow(`SELECT `+subscriptionColumns+` FROM subscription
+	return s.scanSubscription(q.QueryRow(`SELECT `+subscriptionFields+` FROM subscription
 		WHERE tenant_id = $1 AND dialect = $2 AND url = $3 AND deleted_at IS NULL ORDER BY id LIMIT 1`,
 		like.TenantID[:], like.Dialect.Name(), like.URL))
 }
 
 func (s *Service) listWaiting(q db.Queryer) ([]*Subscription, error) {
-	return s.collectSubscriptions(q.Query(`SELECT ` + subscriptionColumns + ` FROM subscription s
+	return s.collectSubscriptions(q.Query(`SELECT ` + subscriptionFields + ` FROM subscription s
 		WHERE deleted_at IS NULL AND status = 'enabled'
-		AND EXISTS (SELECT 1 FROM delivery d WHERE d.subscription_id = s.id AND d.status <= 1)`))
+		AND (EXISTS (SELECT 1 FROM delivery d WHERE d.subscription_id = s.id AND d.status <= 1)
+			OR EXISTS (SELECT 1 FROM endpoint_health h WHERE h.subscription_id = s.id))`))
 }
 
 func (s *Service) collectSubscriptions(rows *sql.Rows, err error) ([]*Subscription, error) {
@@ -148,12 +156,12 @@ type scanner interface{ Scan(dest ...any) error }
 
 func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	var sub Subscription
-	var dialect, types, filter, policy, status string
+	var dialect, types, filter, policy, status, health string
 	var box []byte
 	var created, updated int64
 	var deleted db.NullMicro
 	err := row.Scan(&sub.ID, &sub.TenantID, &dialect, &sub.URL, &types, &filter, &sub.Description, &policy, &box, &status,
-		&sub.Reason, &created, &updated, &deleted)
+		&sub.Reason, &created, &updated, &deleted, &sub.Generation, &health)
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +180,9 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	}
 	if sub.Filter, err = readFilter(filter); err != nil {
 		return nil, fmt.Errorf("webhook: read the filter of subscription %s: %w", sub.ID, err)
+	}
+	if sub.Health, err = readHealth(health); err != nil {
+		return nil, err
 	}
 	sub.Dialect, sub.Secrets, sub.Headers, sub.Auth = known, opened.Secrets, opened.Headers, opened.Auth
 	sub.CA, sub.Handshake = opened.CA, opened.Handshake

@@ -54,6 +54,11 @@ type Subscription struct {
 	UpdatedAt   time.Time
 	DeletedAt   time.Time // zero while it lives
 
+	// Generation counts the new chances that the endpoint got: when the
+	// subscription was enabled, and when its URL changed.
+	Generation int
+	Health     Health // of the endpoint, when the subscription was read
+
 	signing    atomic.Pointer[signing]
 	connection atomic.Pointer[connection]
 }
@@ -76,6 +81,13 @@ type Policy struct {
 	// NativeRules lets answers pause or end the subscription as in the standard
 	// dialect, where the subscription's own dialect has them fail the attempt only.
 	NativeRules bool `json:"native_rules,omitempty"`
+	// Ordered has deliveries made one at a time, in the order of their events: one
+	// that fails holds up those behind it until it has ended.
+	Ordered bool `json:"ordered,omitempty"`
+	// NoAutoDisable keeps a subscription whose endpoint has failed for five days.
+	NoAutoDisable bool `json:"no_auto_disable,omitempty"`
+	// NoHealthWarnings spares the tenant the news that the endpoint still fails.
+	NoHealthWarnings bool `json:"no_health_warnings,omitempty"`
 }
 
 // Judge says what an answer means for its delivery.
@@ -369,6 +381,9 @@ func checkPolicy(checks *problem.Checks, p Policy) {
 	}
 	if p.MaxInFlight < 0 || p.MaxInFlight > maxInFlight {
 		checks.Add("policy.max_in_flight", "must be between 1 and %d", maxInFlight)
+	}
+	if p.Ordered && p.MaxInFlight != 0 {
+		checks.Add("policy.max_in_flight", "can't be given together with ordered, by which it is 1")
 	}
 	if p.Rate != 0 && !(p.Rate >= 0.001 && p.Rate <= maxRate) { // a NaN is neither
 		checks.Add("policy.rate", "must be between 0.001 and %d a second", maxRate)

@@ -216,6 +216,7 @@ func (s Status) String() string {
 const (
 	ReasonManual              = "manual"
 	ReasonGone                = string(wire.ReasonGone)
+	ReasonFailing             = "failing"
 	ReasonSubscriptionDeleted = "subscription_deleted"
 	ReasonBodyExpunged        = "body_expunged"
 	ReasonDisabled            = "subscription_disabled"
@@ -288,6 +289,10 @@ type Outcome struct {
 	Attempt Attempt
 	Status  Status
 	NextAt  time.Time // zero unless Status is Retrying
+
+	// Health is what the attempt made of its endpoint's health, where that is to
+	// be stored; nil where it is as before, or a later attempt says it too.
+	Health *Snapshot
 
 	// Superseded is set by Record: somebody intervened while the attempt was
 	// under way, and what was decided does not hold.

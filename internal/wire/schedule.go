@@ -9,6 +9,10 @@ type Schedule struct {
 	Delays []time.Duration
 	// Jitter is the share by which a delay may be shorter or longer, from 0 to 1.
 	Jitter float64
+	// Fixed says that the dialect's source page fixes the times: no answer
+	// changes them, unless a subscription asks for the native rules. Where it is
+	// false these rules govern every subscription.
+	Fixed bool
 }
 
 // Next returns how long to wait after the given number of failed attempts. It

@@ -121,7 +121,7 @@ func (Dialect) Judge(a wire.Answer) wire.Judgement {
 // Schedule is the page's: five attempts in 81 minutes, each wait counted from
 // the attempt before.
 func (Dialect) Schedule() wire.Schedule {
-	return wire.Schedule{Delays: []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}}
+	return wire.Schedule{Delays: []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}, Fixed: true}
 }
 
 // Timeout is the 5 seconds within which the page wants an answer.

@@ -286,7 +286,7 @@ func TestOnly2xxIsSuccessAndNothingEndsOrSlowsASubscription(t *testing.T) {
 
 func TestThereAreFiveAttemptsInEightyOneMinutes(t *testing.T) {
 	d := referralloop.Dialect{}
-	want := wire.Schedule{Delays: []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}}
+	want := wire.Schedule{Delays: []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}, Fixed: true}
 	if diff := cmp.Diff(want, d.Schedule()); diff != "" {
 		t.Errorf("schedule (-want +got):\n%s", diff)
 	}

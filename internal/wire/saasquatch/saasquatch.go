@@ -155,7 +155,7 @@ func reason(status int) wire.Reason {
 
 // Schedule is 72 attempts, an hour after each other and without jitter.
 func (Dialect) Schedule() wire.Schedule {
-	return wire.Schedule{Delays: slices.Repeat([]time.Duration{time.Hour}, 71)}
+	return wire.Schedule{Delays: slices.Repeat([]time.Duration{time.Hour}, 71), Fixed: true}
 }
 
 // Timeout is 15 seconds: the page names none.

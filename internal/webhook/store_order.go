@@ -1,0 +1,49 @@
+package webhook
+
+import (
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+)
+
+// selectInOrder reads what is pending in the order of the events, due or not, from
+// the first one that is asked for. It reads the index that has the subscription's
+// deliveries in that order, and passes over those that have ended. These are few
+// after the first one that is pending, and so that is where it begins.
+func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
+	from := query.From
+	if from.IsZero() {
+		first, err := selectFirstPending(q, query.Sub.ID)
+		if err != nil || first == nil {
+			return nil, err
+		}
+		from = *first
+	}
+	rows, err := q.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, next_at FROM delivery
+		WHERE subscription_id = $1 AND event_id >= $2 AND status <= 1
+		ORDER BY event_id LIMIT $3`, query.Sub.ID[:], from[:], query.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var jobs []Job
+	for rows.Next() {
+		j := Job{Sub: query.Sub}
+		var due int64
+		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Status, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
+			return nil, err
+		}
+		j.DueAt = db.FromMicro(due)
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+// selectFirstPending returns the first event that is pending for a subscription,
+// or nil. The index of what is due has all of them, and nothing else.
+func selectFirstPending(q db.Queryer, sub id.ID) (*id.ID, error) {
+	var first *id.ID
+	err := q.QueryRow(`SELECT min(event_id) FROM (
+		SELECT event_id FROM delivery WHERE subscription_id = $1 AND status = 0 AND status <= 1
+		UNION ALL SELECT event_id FROM delivery WHERE subscription_id = $1 AND status = 1 AND status <= 1) waits`, sub[:]).Scan(&first)
+	return first, err
+}
