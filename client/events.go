@@ -139,7 +139,8 @@ func (c *Client) Event(ctx context.Context, id string) (FullEvent, error) {
 	return e, err
 }
 
-// ExpungeEvent removes an event's body for good and keeps its record.
+// ExpungeEvent removes an event's body for good, with what receivers answered to
+// it, and keeps the records.
 func (c *Client) ExpungeEvent(ctx context.Context, id string) error {
 	_, err := c.do(ctx, call{method: http.MethodDelete, path: path("/v1/events/", id, "/body")}, nil)
 	return err

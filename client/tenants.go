@@ -10,10 +10,14 @@ import (
 
 // Tenant is an account's environment.
 type Tenant struct {
-	ID        string    `json:"id"`
-	Alias     string    `json:"alias"`
-	Live      bool      `json:"live"`     // false: a test tenant
-	Dialects  []string  `json:"dialects"` // that it speaks; empty: all
+	ID       string   `json:"id"`
+	Alias    string   `json:"alias"`
+	Live     bool     `json:"live"`     // false: a test tenant
+	Dialects []string `json:"dialects"` // that it speaks; empty: all
+
+	RetentionDays     int `json:"retention_days,omitempty"`      // how long its events are kept; 0: as long as the server keeps them
+	BodyRetentionDays int `json:"body_retention_days,omitempty"` // and their bodies
+
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -36,6 +40,9 @@ type CreatedTenant struct {
 type TenantChange struct {
 	Alias    *string   `json:"alias,omitempty"`
 	Dialects *[]string `json:"dialects,omitempty"` // replaces them; empty: all
+
+	RetentionDays     *int `json:"retention_days,omitempty"` // 1 to 3650; 0: as long as the server keeps events
+	BodyRetentionDays *int `json:"body_retention_days,omitempty"`
 }
 
 // CreateTenant makes a tenant. It takes the operator's key, like all methods

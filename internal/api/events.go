@@ -50,7 +50,7 @@ func (s *server) eventRoutes() {
 	}, s.getEvent)
 	register(s, route{
 		id: "expunge-event", method: http.MethodDelete, path: "/v1/events/{id}/body", tag: tagEvents, access: canManage,
-		summary: "Remove an event's body", description: "For good. The record is kept, and deliveries that were waiting are cancelled.",
+		summary: "Remove an event's body", description: "For good, with what receivers answered to it, which may repeat it. The records are kept, and deliveries that were waiting are cancelled.",
 	}, s.expungeEvent)
 }
 

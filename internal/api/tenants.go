@@ -13,10 +13,14 @@ import (
 // TenantJSON is how a tenant is shown. Like the other types with capitals it is
 // embedded in others, which the library sees only then.
 type TenantJSON struct {
-	ID        string    `json:"id" example:"ten_019a9c1d2f3b5e8d7c6a4f10"`
-	Alias     string    `json:"alias" example:"acme"`
-	Live      bool      `json:"live" doc:"False: a test tenant."`
-	Dialects  []string  `json:"dialects" doc:"Those that it speaks; empty: all."`
+	ID       string   `json:"id" example:"ten_019a9c1d2f3b5e8d7c6a4f10"`
+	Alias    string   `json:"alias" example:"acme"`
+	Live     bool     `json:"live" doc:"False: a test tenant."`
+	Dialects []string `json:"dialects" doc:"Those that it speaks; empty: all."`
+
+	RetentionDays     int `json:"retention_days,omitempty" doc:"For how many days after publication its events are kept, with their deliveries and attempts; absent: as long as the server keeps them, which is also the most."`
+	BodyRetentionDays int `json:"body_retention_days,omitempty" doc:"For how many days the bodies of events are kept, and what receivers answered; absent: as long as the server keeps them."`
+
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -35,6 +39,9 @@ type newTenantJSON struct {
 type changeTenantJSON struct {
 	Alias    *string   `json:"alias,omitempty" doc:"See creation."`
 	Dialects *[]string `json:"dialects,omitempty" doc:"Replaces all dialects; empty: all. Subscriptions in one that it gives up can't be signed any more, and their deliveries fail."`
+
+	RetentionDays     *int `json:"retention_days,omitempty" doc:"For how many days events are kept with all that belongs to them, 1 to 3650, but never longer than the server keeps them; 0: as long as that. What is older goes within the hour, but not before it is delivered or has failed." example:"7"`
+	BodyRetentionDays *int `json:"body_retention_days,omitempty" doc:"The same for the bodies of events, and what receivers answered, whose records stay. At most retention_days." example:"1"`
 }
 
 // TenantPath names a tenant.
@@ -95,7 +102,9 @@ func (s *server) updateTenant(ctx context.Context, r request[TenantPath, changeT
 	if err != nil {
 		return TenantJSON{}, err
 	}
-	t, err := s.opts.Tenants.Update(ctx, tenantID, tenant.Patch{Alias: r.body.Alias, Dialects: r.body.Dialects})
+	t, err := s.opts.Tenants.Update(ctx, tenantID, tenant.Patch{
+		Alias: r.body.Alias, Dialects: r.body.Dialects, RetentionDays: r.body.RetentionDays, BodyRetentionDays: r.body.BodyRetentionDays,
+	})
 	return showTenant(t), err
 }
 
@@ -118,6 +127,7 @@ func (p TenantPath) parse() (id.ID, error) {
 func showTenant(t tenant.Tenant) TenantJSON {
 	return TenantJSON{
 		ID: id.Tenant.Format(t.ID), Alias: t.Alias, Live: t.Live, Dialects: append([]string{}, t.Dialects...),
+		RetentionDays: t.Retention.Days, BodyRetentionDays: t.Retention.BodyDays,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,6 +122,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
 		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs,
+		Keep: webhook.Periods{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)}, KeepOf: keepOf,
 	})
 	keys, err := jwks.New(a.db, box)
 	if err != nil {
@@ -342,9 +342,10 @@ func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, err
 		if err != nil {
 			return nil, fmt.Errorf("app: %s: %w", config.MasterKeyVariable, err)
 		}
-		return openBoxWith(ctx, d, key, config.MasterKeyVariable)
+		box, err := secret.Open(ctx, d, key)
+		return box, wrongKey(err, config.MasterKeyVariable)
 	}
-	path := strings.TrimPrefix(cfg.Database, "sqlite:") + ".key"
+	path := keyFile(cfg.Database)
 	chosen, err := secret.Chosen(ctx, d)
 	if err != nil {
 		return nil, err
@@ -353,17 +354,5 @@ func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, err
 		return nil, fmt.Errorf("app: the master key's file %s is missing: restore it, or give the key as %s; without it the secrets in the database can't be read",
 			path, config.MasterKeyVariable)
 	}
-	key, _, err := secret.ReadOrCreateKeyFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return openBoxWith(ctx, d, key, path)
-}
-
-func openBoxWith(ctx context.Context, d *db.DB, key secret.Key, from string) (*secret.Box, error) {
-	box, err := secret.Open(ctx, d, key)
-	if errors.Is(err, secret.ErrWrongKey) {
-		return nil, fmt.Errorf("app: the master key from %s does not fit the database: restore the key that the database was made with: %w", from, err)
-	}
-	return box, err
+	return openBoxOfFile(ctx, d, path)
 }

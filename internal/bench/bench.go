@@ -72,6 +72,7 @@ func scenarios() []scenario {
 		{"dead-endpoint", (*bench).deadEndpoint},
 		{"backlog", (*bench).backlog},
 		{"slow-disk", (*bench).slowDisk},
+		{"retention", (*bench).retention},
 		{"idle", (*bench).idle},
 		{"dialects", (*bench).dialects},
 		{soakName, (*bench).soak},

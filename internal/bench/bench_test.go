@@ -64,7 +64,7 @@ func TestEveryScenarioDeliversWhatWasAccepted(t *testing.T) {
 		}
 	}
 	want := []string{
-		"throughput", "paced", "fanout-10", "fanout-1000", "slow-endpoint", "dead-endpoint", "backlog", "slow-disk", "idle",
+		"throughput", "paced", "fanout-10", "fanout-1000", "slow-endpoint", "dead-endpoint", "backlog", "slow-disk", "retention", "idle",
 		"dialect-standard", "dialect-saasquatch", "dialect-referralloop", "dialect-rehook", "dialect-partnerstack",
 		"dialect-standard-again", "dialect-saasquatch-rs256", "soak", "crash",
 	}
@@ -95,7 +95,7 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, idle, dialects, soak, crash, or all`
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, crash, or all`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

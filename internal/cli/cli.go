@@ -25,6 +25,7 @@ type commands struct {
 	Config     configCommand     `cmd:"" help:"Show the configuration that 'serve' would run with, secrets masked."`
 	Bench      benchCommand      `cmd:"" help:"Measure this program on this machine, and hold what it does to its bars."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database, while no server runs."`
+	MasterKey  masterKeyCommands `cmd:"" help:"Encrypt the secrets in the database with another key, while no server runs."`
 	Completion completionCommand `cmd:"" help:"Print the completion of commands and flags for bash, zsh or fish."`
 	Version    versionCommand    `cmd:"" help:"Show the version."`
 

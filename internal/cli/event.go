@@ -14,7 +14,7 @@ type eventCommands struct {
 	Publish eventPublish `cmd:"" help:"Publish an event, or many from a file."`
 	List    eventList    `cmd:"" help:"List events, the newest first."`
 	Show    eventShow    `cmd:"" help:"Show an event, its body and its deliveries."`
-	Expunge eventExpunge `cmd:"" help:"Remove an event's body for good, and keep its record."`
+	Expunge eventExpunge `cmd:"" help:"Remove an event's body and what receivers answered for good, and keep the records."`
 	Types   eventTypes   `cmd:"" help:"List the types of event that the dialects define and that the tenant has registered."`
 }
 

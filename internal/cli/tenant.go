@@ -14,7 +14,7 @@ type tenantCommands struct {
 	Create tenantCreate `cmd:"" help:"Make a tenant, and its first key."`
 	List   tenantList   `cmd:"" help:"List the tenants, the oldest first."`
 	Show   tenantShow   `cmd:"" help:"Show a tenant."`
-	Update tenantUpdate `cmd:"" help:"Give a tenant another alias, or other dialects."`
+	Update tenantUpdate `cmd:"" help:"Give a tenant another alias, other dialects, or a shorter retention."`
 	Delete tenantDelete `cmd:"" help:"End a tenant, its keys and its subscriptions."`
 }
 
@@ -56,8 +56,18 @@ func showTenant(e *env, t client.Tenant) {
 	s.field("alias", t.Alias)
 	s.field("kind", tenantKind(t))
 	s.field("dialects", cmp.Or(strings.Join(t.Dialects, ","), allDialects))
+	s.field("keeps events", days(t.RetentionDays))
+	s.field("keeps bodies", days(t.BodyRetentionDays))
 	s.field("created", when(t.CreatedAt))
 	s.field("updated", when(t.UpdatedAt))
+}
+
+// days shows a retention, and nothing where it is the server's.
+func days(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return plural(n, "day")
 }
 
 func tenantKind(t client.Tenant) string {
@@ -129,6 +139,9 @@ type tenantUpdate struct {
 	tenantArgument
 	Alias    *string  `placeholder:"ALIAS" help:"What it is called from now on."`
 	Dialects []string `placeholder:"NAMES" help:"The dialects that it speaks from now on, with commas between, or 'all'."`
+
+	RetentionDays     *int `placeholder:"N" help:"For how many days its events are kept; 0: as long as the server keeps them, which is the most."`
+	BodyRetentionDays *int `placeholder:"N" help:"For how many days the bodies of events are kept, and what receivers answered."`
 	output
 	connection
 }
@@ -138,14 +151,14 @@ const allDialects = "all"
 
 // Validate demands a change.
 func (c *tenantUpdate) Validate() error {
-	if c.Alias == nil && c.Dialects == nil {
-		return usagef("there is nothing to change: give --alias or --dialects")
+	if c.Alias == nil && c.Dialects == nil && c.RetentionDays == nil && c.BodyRetentionDays == nil {
+		return usagef("there is nothing to change: give --alias, --dialects, --retention-days or --body-retention-days")
 	}
 	return nil
 }
 
 func (c *tenantUpdate) change() client.TenantChange {
-	change := client.TenantChange{Alias: c.Alias}
+	change := client.TenantChange{Alias: c.Alias, RetentionDays: c.RetentionDays, BodyRetentionDays: c.BodyRetentionDays}
 	switch {
 	case slices.Equal(c.Dialects, []string{allDialects}):
 		change.Dialects = &[]string{}

@@ -22,6 +22,8 @@ import (
 const (
 	AdminKeyVariable  = "GRAPEVINE_ADMIN_KEY"
 	MasterKeyVariable = "GRAPEVINE_MASTER_KEY"
+	// NewMasterKeyVariable holds the key that the database is given.
+	NewMasterKeyVariable = "GRAPEVINE_NEW_MASTER_KEY"
 )
 
 // Server is the settings of a server. The tags are the documentation. A number
@@ -43,6 +45,9 @@ type Server struct {
 	DialectHost     []DialectName  `placeholder:"DIALECT=HOST" help:"Serve a dialect's API at the root of a host name as well, such as referralloop=hooks.example.com: for clients in which only the host can be set. Repeatable."`
 	DialectListen   []DialectName  `placeholder:"DIALECT=HOST:PORT" help:"Serve a dialect's API, and nothing else, at the root of an address of its own, such as partnerstack=127.0.0.1:9002. Repeatable."`
 	DebugListen     string         `placeholder:"HOST:PORT" help:"Where Go's profiles are served (/debug/pprof), for whoever looks for the cause of load. They show what is in memory: keep the address to yourself. Nowhere unless set."`
+	Retention       Period         `default:"30d" placeholder:"TIME" help:"How long events are kept with their deliveries and attempts, such as 30d: 1d to 3650d. What is still to be sent stays."`
+	BodyRetention   Period         `placeholder:"TIME" help:"How long the bodies of events are kept, and what receivers answered, such as 7d. Absent: as long as --retention."`
+	ShortRetention  bool           `hidden:"" help:"For measurements: let --retention be as short as a second."`
 	ShutdownTimeout time.Duration  `default:"20s" placeholder:"TIME" help:"How long a stop waits for requests and attempts under way."`
 	CommitDelay     time.Duration  `default:"0s" placeholder:"TIME" hidden:"" help:"For measurements: wait so long after every commit, as on a slower disk."`
 	LogLevel        slog.Level     `default:"info" placeholder:"LEVEL" help:"The least level that is logged: debug, info, warn or error."`
@@ -96,6 +101,7 @@ func (s *Server) Validate() error {
 	if s.AuditRetention < 0 {
 		refuse("--audit-retention can't be negative")
 	}
+	s.validateRetention(refuse)
 	if s.ShutdownTimeout < 0 {
 		refuse("--shutdown-timeout can't be negative")
 	}
@@ -146,6 +152,9 @@ func (s *Server) Effective() []Setting {
 		{"dialect-host", namesOf(s.DialectHost)},
 		{"dialect-listen", namesOf(s.DialectListen)},
 		{"debug-listen", s.DebugListen},
+		{"retention", s.Retention.String()},
+		{"body-retention", s.BodyRetention.String()},
+		{"short-retention", s.ShortRetention},
 		{"shutdown-timeout", s.ShutdownTimeout.String()},
 		{"commit-delay", s.CommitDelay.String()},
 		{"log-level", strings.ToLower(s.LogLevel.String())},

@@ -159,7 +159,7 @@ func (s *Service) List(ctx context.Context, page Page) ([]Tenant, id.ID, error) 
 }
 
 // Update changes a tenant and returns it. It returns problem.Invalid for a bad
-// alias or an unknown dialect, and problem.AliasTaken for the alias of another
+// alias, an unknown dialect or a bad retention, and problem.AliasTaken for the alias of another
 // living tenant.
 func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant, error) {
 	var c problem.Checks
@@ -186,7 +186,10 @@ func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant
 		if patch.Dialects != nil {
 			t.Dialects = speaks
 		}
-		if t.Alias == was.Alias && slices.Equal(t.Dialects, was.Dialects) {
+		if err := patch.retain(&t.Retention); err != nil {
+			return err
+		}
+		if t.Alias == was.Alias && slices.Equal(t.Dialects, was.Dialects) && t.Retention == was.Retention {
 			return nil
 		}
 		if t.Alias != was.Alias {

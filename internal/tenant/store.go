@@ -10,7 +10,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
-const tenantColumns = `id, alias, live, dialects, created_at, updated_at`
+const tenantColumns = `id, alias, live, dialects, retention_days, body_retention_days, created_at, updated_at`
 
 // scanner is a row or the current one of several.
 type scanner interface{ Scan(dest ...any) error }
@@ -19,7 +19,7 @@ func scanTenant(row scanner) (Tenant, error) {
 	var t Tenant
 	var dialects string
 	var created, updated int64
-	if err := row.Scan(&t.ID, &t.Alias, &t.Live, &dialects, &created, &updated); err != nil {
+	if err := row.Scan(&t.ID, &t.Alias, &t.Live, &dialects, &t.Retention.Days, &t.Retention.BodyDays, &created, &updated); err != nil {
 		return Tenant{}, fmt.Errorf("tenant: read a tenant: %w", err)
 	}
 	t.Dialects = strings.Fields(dialects)
@@ -50,8 +50,9 @@ func insertTenant(tx *db.Tx, t Tenant) error {
 }
 
 func updateTenant(tx *db.Tx, t Tenant) error {
-	_, err := tx.Exec(`UPDATE tenant SET alias = $2, dialects = $3, updated_at = $4 WHERE id = $1 AND deleted_at IS NULL`,
-		t.ID, t.Alias, strings.Join(t.Dialects, " "), db.Micro(t.UpdatedAt))
+	_, err := tx.Exec(`UPDATE tenant SET alias = $2, dialects = $3, retention_days = $4, body_retention_days = $5, updated_at = $6
+		WHERE id = $1 AND deleted_at IS NULL`,
+		t.ID, t.Alias, strings.Join(t.Dialects, " "), t.Retention.Days, t.Retention.BodyDays, db.Micro(t.UpdatedAt))
 	return wrapped("change a tenant", err)
 }
 

@@ -46,6 +46,7 @@ type Tenant struct {
 	Alias     string   // see NewTenant
 	Live      bool     // false: a test tenant; never changes, since its keys show it
 	Dialects  []string // that it speaks, in the server's order; empty: all. Not to be changed
+	Retention Retention
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -138,6 +139,9 @@ type NewTenant struct {
 type Patch struct {
 	Alias    *string   // see NewTenant
 	Dialects *[]string // see NewTenant
+
+	RetentionDays     *int // see Retention
+	BodyRetentionDays *int
 }
 
 // NewKey is what a further key is made of.

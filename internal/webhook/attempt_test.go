@@ -93,6 +93,9 @@ func TestWhatIsDecidedByHandChangesNoAttempt(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantDelivery(event, sub, webhook.Cancelled, webhook.ReasonBodyExpunged)
+			for i := range made {
+				made[i].Headers, made[i].Body = nil, nil // they may repeat the event's body
+			}
 			w.wantTimeline(event, sub, made)
 		})
 	}

@@ -91,9 +91,19 @@ func (s *Service) Event(ctx context.Context, tenant, event id.ID) (Event, []Deli
 	return e, deliveries, err
 }
 
-// ExpungeBody removes an event's body for good and keeps its record. What was
-// pending or held is cancelled, since nothing is left to send.
+// ExpungeBody removes an event's body for good, and what receivers answered to
+// it, which may repeat it; the records stay. What was pending or held is
+// cancelled, since nothing is left to send. A few seconds later no file of the
+// database has the body any more.
 func (s *Service) ExpungeBody(ctx context.Context, tenant, event id.ID) error {
+	defer s.scrubSoon()
+	if err := s.cancelAndExpunge(ctx, tenant, event); err != nil {
+		return err
+	}
+	return s.forgetResponses(ctx, span{tenant, event, event})
+}
+
+func (s *Service) cancelAndExpunge(ctx context.Context, tenant, event id.ID) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		e, err := selectEvent(tx, tenant, event)
 		if err != nil {

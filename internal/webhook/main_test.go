@@ -37,6 +37,8 @@ type world struct {
 	tries  *attempter
 	tenant id.ID
 	max    int // bytes of an event
+	keep   webhook.Periods
+	keepOf func(q db.Queryer, tenant id.ID) (webhook.Periods, error)
 }
 
 // mustWorld makes a world whose service has not started: it tells nobody, and
@@ -74,6 +76,7 @@ func (w *world) mustOpen() {
 	w.jobs = job.NewRunner(job.Options{DB: d, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))})
 	w.Service = webhook.New(webhook.Options{
 		DB: d, Box: box, CheckURL: checkURL, Identify: testkit.Identify, Attempter: w.tries, MaxEventBytes: w.max, Jobs: w.jobs,
+		Keep: w.keep, KeepOf: w.keepOf,
 		Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 	})
 }

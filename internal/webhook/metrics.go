@@ -13,6 +13,9 @@ import (
 type metrics struct {
 	events     prometheus.Counter
 	deliveries prometheus.Counter
+
+	removed       *prometheus.CounterVec
+	retentionStep prometheus.Histogram
 }
 
 func newMetrics(s *Service, registry prometheus.Registerer) *metrics {
@@ -25,9 +28,18 @@ func newMetrics(s *Service, registry prometheus.Registerer) *metrics {
 			Name: "grapevine_deliveries_accepted_total",
 			Help: "Deliveries that were made of accepted events.",
 		}),
+		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "grapevine_retention_removed_total",
+			Help: "What was removed since it was old.",
+		}, []string{"kind"}),
+		retentionStep: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "grapevine_retention_step_seconds",
+			Help:    "How long one transaction took that removes what is old.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
+		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.events, m.deliveries, &depthCollector{s}, &endpointCollector{s})
+		registry.MustRegister(m.events, m.deliveries, m.removed, m.retentionStep, &depthCollector{s}, &endpointCollector{s})
 	}
 	return m
 }

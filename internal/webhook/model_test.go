@@ -215,6 +215,13 @@ func (m *machine) expunge(t *rapid.T) {
 		t.Fatal(err)
 	}
 	of.events[event].Expunged = true
+	for p, d := range of.deliveries {
+		for i := range d.Made {
+			if p.Event == event {
+				d.Made[i].Response = 0
+			}
+		}
+	}
 	m.cancel(of, webhook.ReasonBodyExpunged, func(p pair, d *modelDelivery) bool {
 		return p.Event == event && (d.Status <= webhook.Retrying || d.Status == webhook.Held)
 	})
@@ -305,7 +312,11 @@ func (m *machine) end(t *rapid.T) {
 	}
 	p := pair{f.job.EventID, f.job.Sub.ID}
 	d, sub := f.of.deliveries[p], f.of.subs[p.Sub]
-	d.Made = append(d.Made, modelAttempt{string(outcome.Attempt.Reason), len(outcome.Attempt.Body)})
+	made := modelAttempt{string(outcome.Attempt.Reason), len(outcome.Attempt.Body)}
+	if f.of.events[p.Event].Expunged { // an answer may repeat the body
+		made.Response = 0
+	}
+	d.Made = append(d.Made, made)
 	if !f.superseded {
 		d.Status, d.Reason = outcome.Status, string(outcome.Attempt.Reason)
 	}

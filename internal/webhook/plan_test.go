@@ -175,6 +175,7 @@ func TestPlans(t *testing.T) {
 	t.Run("what is due is read in the order of its index", p.testDue)
 	t.Run("a replay reads an index in its order", p.testReplays)
 	t.Run("what comes next in order is read in the order of its index", p.testInOrder)
+	t.Run("what is old is read and removed by ranges of keys", p.testRetention)
 }
 
 func (p *plans) testStatements(t *testing.T) {
@@ -436,4 +437,38 @@ func (p *plans) testInOrder(t *testing.T) {
 		}
 	}
 	t.Error("the first one that is pending is not looked for")
+}
+
+func (p *plans) testRetention(t *testing.T) {
+	want := map[string]string{
+		"nextTenantWithEvents":  "event_id (tenant_id>?)",
+		"firstEventFrom":        "event_id (tenant_id=? AND id>?)",
+		"selectAged":            "event_id (tenant_id=? AND id>? AND id<?)",
+		"eventOfDelivery":       "PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"awaitedEvents":         "SEARCH d USING PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"deleteAttempts":        "PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"deleteDeliveries":      "PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"deleteIdempotencyKeys": "idempotency_key_event (tenant_id=? AND event_id>? AND event_id<?)",
+		"deleteEvents":          "event_id (tenant_id=? AND id>? AND id<?)",
+		"clearResponses":        "PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"cancelWaiting":         "PRIMARY KEY (tenant_id=? AND event_id>? AND event_id<?)",
+		"clearBodies":           "event_id (tenant_id=? AND id>? AND id<?)",
+		"deletedSubscriptions":  "subscription_deleted (id>?)",
+		"forgetSubscriptions":   "SEARCH d USING COVERING INDEX delivery_subscription (subscription_id=?)",
+	}
+	seen := make(map[string]bool)
+	for place, query := range mustStatements(t) {
+		function, _, _ := strings.Cut(place, ":")
+		if want[function] == "" {
+			continue
+		}
+		seen[function] = true
+		args := make([]any, strings.Count(query, "$"))
+		if plan := strings.Join(p.explain(t, query, args...), "; "); !strings.Contains(plan, want[function]) {
+			t.Errorf("%s: %s\n%s", place, plan, query)
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("%d of %d functions have a statement", len(seen), len(want))
+	}
 }

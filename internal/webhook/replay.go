@@ -211,7 +211,7 @@ func newReplay(kind string, filter ReplayFilter, now time.Time) (replaySpec, err
 		statuses = ended
 	}
 	slices.Sort(statuses)
-	before := id.First(now.Add(time.Millisecond)) // ids are as exact as that
+	before := id.New(now) // after all that this node has published
 	spec := replaySpec{
 		Kind: kind, EventTypes: filter.EventTypes, Statuses: statuses, Chosen: len(filter.Statuses) > 0,
 		Since: db.Micro(filter.Since), Before: before[:], Unchanged: db.Micro(now),

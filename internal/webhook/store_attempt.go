@@ -43,6 +43,9 @@ func recordAttempt(tx *db.Tx, o *Outcome) error {
 		if known, err := countAttempt(tx, o); err != nil || !known {
 			return err
 		}
+		if err := forgetEcho(tx, o); err != nil {
+			return err
+		}
 	}
 	return insertAttempt(tx, j, a)
 }
@@ -96,6 +99,16 @@ func countAttempt(tx *db.Tx, o *Outcome) (bool, error) {
 		return false, nil
 	}
 	return true, err
+}
+
+// forgetEcho drops what the receiver answered where the event's body was removed
+// while the attempt was under way: the answer may repeat it.
+func forgetEcho(tx *db.Tx, o *Outcome) error {
+	gone, err := bodyIsGone(tx, o.Job.TenantID, o.Job.EventID)
+	if gone {
+		o.Attempt.Headers, o.Attempt.Body = nil, nil
+	}
+	return err
 }
 
 func insertAttempt(tx *db.Tx, j *Job, a *Attempt) error {

@@ -39,7 +39,7 @@ func insertDelivery(tx *db.Tx, j *Job) error {
 const answerBytes = len(id.ID{}) + 4
 
 // selectIdempotencyKey returns the fingerprint and the answers of a key, or nil
-// if it is new.
+// if it is new, or one of its events is no longer kept.
 func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []Published, error) {
 	var print, packed []byte
 	err := q.QueryRow(`SELECT fingerprint, answers FROM idempotency_key WHERE tenant_id = $1 AND key = $2`, tenant[:], key).Scan(&print, &packed)
@@ -53,6 +53,9 @@ func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []Pub
 	for ; len(packed) >= answerBytes; packed = packed[answerBytes:] {
 		event := id.ID(packed[:len(id.ID{})])
 		e, err := selectEvent(q, tenant, event)
+		if problem.NotFound.Has(err) { // a key is forgotten with the first of its events that goes
+			return nil, nil, nil
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("webhook: read a published event: %w", err)
 		}
@@ -63,14 +66,16 @@ func selectIdempotencyKey(q db.Queryer, tenant id.ID, key string) ([]byte, []Pub
 	return print, answers, nil
 }
 
+// insertIdempotencyKey stores a key that is new or forgotten.
 func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, answers []Published) error {
 	packed := make([]byte, 0, len(answers)*answerBytes)
 	for _, a := range answers {
 		packed = append(packed, a.ID[:]...)
 		packed = binary.BigEndian.AppendUint32(packed, uint32(a.Deliveries)) //nolint:gosec // not negative, and far fewer
 	}
-	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, fingerprint, answers) VALUES ($1, $2, $3, $4)`,
-		tenant[:], key, print, packed)
+	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, event_id, fingerprint, answers) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (tenant_id, key) DO UPDATE SET event_id = excluded.event_id, fingerprint = excluded.fingerprint, answers = excluded.answers`,
+		tenant[:], key, answers[0].ID[:], print, packed)
 	return err
 }
 

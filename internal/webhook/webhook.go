@@ -79,6 +79,12 @@ type Options struct {
 
 	// MaxEventBytes bounds the data of one event; zero means 256 KiB.
 	MaxEventBytes int
+
+	// Keep is how long records are kept; zero: for good.
+	Keep Periods
+	// KeepOf returns the periods that a tenant asks for, also of one that was
+	// deleted. They shorten the server's. nil: none asks for any.
+	KeepOf func(q db.Queryer, tenant id.ID) (Periods, error)
 }
 
 // Service is the one door to a tenant's webhooks. Create it with New; its
@@ -102,7 +108,11 @@ type Service struct {
 	types  index[typeSet] // registered by the tenants
 	sender Sender
 
+	keep   Periods
+	keepOf func(q db.Queryer, tenant id.ID) (Periods, error) // nil: no tenant asks for any
+
 	sweeps   chan struct{} // one token: there may be something to sweep
+	scrubs   chan struct{} // one token: the log may have what was removed
 	searches chan struct{} // a token for each list that is being read
 	tests    testQuota
 	stop     context.CancelFunc
@@ -130,9 +140,12 @@ func New(opts Options) *Service {
 		log:       opts.Logger,
 		jobs:      opts.Jobs,
 		maxBytes:  opts.MaxEventBytes,
+		keep:      opts.Keep,
+		keepOf:    opts.KeepOf,
 		index:     newIndex[matcher](),
 		types:     newIndex[typeSet](),
 		sweeps:    make(chan struct{}, 1),
+		scrubs:    make(chan struct{}, 1),
 		searches:  make(chan struct{}, maxSearches),
 		tests:     testQuota{byTenant: make(map[id.ID]int)},
 	}
@@ -149,6 +162,11 @@ func (s *Service) Start(sender Sender) {
 	s.sender, s.stop = sender, cancel
 	s.sweepSoon()
 	s.running.Go(func() { s.sweepLoop(ctx) })
+	s.scrubSoon() // a crash may have left a log
+	s.running.Go(func() { s.scrubLoop(ctx) })
+	if s.keep != (Periods{}) || s.keepOf != nil {
+		s.running.Go(func() { s.retain(ctx) })
+	}
 }
 
 // Stop ends the work in the background. What it had not finished it finishes
@@ -222,6 +240,7 @@ const (
 	ReasonDisabled            = "subscription_disabled"
 	ReasonHandshake           = "handshake_failed"
 	ReasonUngranted           = "oauth_token" // of an attempt without an access token, which sent nothing
+	ReasonExpired             = "expired"     // its body was kept as long as bodies are
 )
 
 // Event is a published event.
