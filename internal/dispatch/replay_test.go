@@ -24,18 +24,19 @@ func mustRecover(t *testing.T, s *testkit.Sender, sub *webhook.Subscription) id.
 func TestWhatIsRecoveredIsSentAndNewEventsDoNotWaitForIt(t *testing.T) {
 	bubble(t, func(t *testing.T, s *testkit.Sender) {
 		const lost = 2000
-		var status, taken atomic.Int64
-		status.Store(http.StatusInternalServerError)
-		sub := s.MustSubscribe(t, "lame.example", webhook.Policy{Schedule: []time.Duration{}, MaxInFlight: 1}, func(w http.ResponseWriter, _ *http.Request) {
+		var taken atomic.Int64
+		sub := s.MustSubscribe(t, "lame.example", webhook.Policy{MaxInFlight: 1}, func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Millisecond)
-			if status.Load() < 300 {
-				taken.Add(1)
-			}
-			w.WriteHeader(int(status.Load()))
+			taken.Add(1)
+			w.WriteHeader(http.StatusNoContent)
 		})
+		if _, err := s.Webhooks.DisableSubscription(t.Context(), s.Tenant, sub.ID); err != nil {
+			t.Fatal(err)
+		}
 		events := append(s.MustPublish(t, lost/2), s.MustPublish(t, lost/2)...)
-		settle(time.Minute)
-		status.Store(http.StatusNoContent)
+		if _, err := s.Webhooks.EnableSubscription(t.Context(), s.Tenant, sub.ID); err != nil {
+			t.Fatal(err)
+		}
 		replay := mustRecover(t, s, sub)
 		settle(time.Second)
 		before := taken.Load()
@@ -49,7 +50,7 @@ func TestWhatIsRecoveredIsSentAndNewEventsDoNotWaitForIt(t *testing.T) {
 		}
 		settle(time.Minute)
 		for _, event := range events {
-			if d, attempts := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered || len(attempts) != 2 {
+			if d, attempts := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered || len(attempts) != 1 {
 				t.Fatalf("a delivery is %s after %d attempts", d.Status, len(attempts))
 			}
 		}
@@ -90,6 +91,30 @@ func TestWhatWasHeldIsSentOnceItIsRecovered(t *testing.T) {
 		settle(time.Second)
 		if d, attempts := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered || len(attempts) != 1 {
 			t.Errorf("the delivery is %s after %d attempts", d.Status, len(attempts))
+		}
+	})
+}
+
+func TestRecoveringAnEndpointThatIsPausedSendsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var well atomic.Bool
+		sub := s.MustSubscribe(t, "lame.example", once, func(w http.ResponseWriter, _ *http.Request) {
+			if !well.Load() {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})
+		failed, waiting := s.MustPublish(t, 1)[0], id.ID{}
+		settle(time.Second)
+		waiting = s.MustPublish(t, 1)[0]
+		settle(time.Minute)
+		well.Store(true)
+		mustRecover(t, s, sub)
+		settle(time.Second)
+		for _, event := range []id.ID{failed, waiting} {
+			if d, _ := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered {
+				t.Errorf("a delivery is %s %s", d.Status, d.Reason)
+			}
 		}
 	})
 }

@@ -56,7 +56,9 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 		if err := insertDelivery(tx, &job); err != nil {
 			return err
 		}
-		if sub.Enabled {
+		if able, err := mayBeSent(tx, sub); err != nil {
+			return err
+		} else if able {
 			jobs = append(jobs, job)
 		}
 	}

@@ -249,6 +249,9 @@ func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
 		read := selectDue
 		if query.Sub.Policy.Ordered {
 			read = selectInOrder
+			if behind, err := hasSpool(q, query.Sub.TenantID, query.Sub.ID); err != nil || behind {
+				return err
+			}
 		}
 		jobs, err := read(q, query)
 		if err != nil {

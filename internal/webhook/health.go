@@ -290,6 +290,20 @@ func (s *Service) renew(tx *db.Tx, changed *Subscription) error {
 	return deleteHealth(tx, changed.ID)
 }
 
+// renewEndpoint gives the endpoint of a subscription a new chance, if anything is
+// held against it.
+func (s *Service) renewEndpoint(tx *db.Tx, tenant, sub id.ID) error {
+	old, err := s.selectSubscription(tx, tenant, sub)
+	if err != nil || old.Health == (Health{}) {
+		return err
+	}
+	renewed := old.with()
+	if err := s.renew(tx, renewed); err != nil {
+		return err
+	}
+	return s.changed(tx, renewed)
+}
+
 // carryHealth gives a changed subscription the health of the old one's endpoint,
 // unless it has another endpoint.
 func (s *Service) carryHealth(tx *db.Tx, old, changed *Subscription) error {

@@ -199,7 +199,9 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 			if err := insertDelivery(tx, &job); err != nil {
 				return nil, err
 			}
-			if sub.Enabled {
+			if able, err := mayBeSent(tx, sub); err != nil {
+				return nil, err
+			} else if able {
 				jobs = append(jobs, job)
 			}
 		}

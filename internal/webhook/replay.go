@@ -98,7 +98,9 @@ func (s *Service) StartReplay(ctx context.Context, tenant id.ID, filter ReplayFi
 }
 
 // Recover sends again what a subscription has missed of the events since a time
-// and, unless that is zero, before another one: what failed and what was held.
+// and, unless that is zero, before another one: what failed and what was held. Of
+// the endpoint's failures nothing is remembered: whoever recovers it takes it for
+// well.
 func (s *Service) Recover(ctx context.Context, tenant, sub id.ID, since, until time.Time) (Replay, error) {
 	if _, err := s.Subscription(ctx, tenant, sub); err != nil { // before the times are judged
 		return Replay{}, err
@@ -128,6 +130,11 @@ func (s *Service) startReplay(ctx context.Context, tenant id.ID, kind string, fi
 	err = s.db.Write(ctx, func(tx *db.Tx) error {
 		if err := s.checkReplaySubscription(tx, tenant, filter.SubscriptionID); err != nil {
 			return err
+		}
+		if kind == KindRecover {
+			if err := s.renewEndpoint(tx, tenant, filter.SubscriptionID); err != nil {
+				return err
+			}
 		}
 		made, err = s.addReplay(ctx, tx, spec, job.New{TenantID: tenant, Total: total})
 		return err

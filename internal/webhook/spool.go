@@ -78,6 +78,17 @@ func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, what storing, found mat
 	return answers, nil
 }
 
+// mayBeSent reports whether a new delivery may be handed over once it is stored.
+// One to a subscription in order has to wait for those of fan-outs before it that
+// are not made yet: until then the queue reads nothing.
+func mayBeSent(q db.Queryer, sub *Subscription) (bool, error) {
+	if !sub.Enabled || !sub.Policy.Ordered {
+		return sub.Enabled, nil
+	}
+	behind, err := hasSpool(q, sub.TenantID, sub.ID)
+	return !behind, err
+}
+
 // spooled is a subscription and which of a fan-out's events it gets.
 type spooled struct {
 	sub    id.ID

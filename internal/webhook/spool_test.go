@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -152,6 +154,37 @@ func TestAFanOutThatIsCutOffMakesEachDeliveryOnce(t *testing.T) {
 		}
 		if n := received.Load(); n != int64(len(subs)*len(events)) {
 			t.Errorf("%d were received", n)
+		}
+	})
+}
+
+func TestInOrderNothingOvertakesAFanOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := testkit.NewSender(t, testkit.SenderOptions{})
+		var mu sync.Mutex
+		var order []string
+		for i := range 12 {
+			ordered := i == 11 // the last one whose deliveries are made
+			s.MustSubscribe(t, fmt.Sprintf("receiver-%d.example", i), webhook.Policy{Ordered: ordered}, func(_ http.ResponseWriter, r *http.Request) {
+				if ordered {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, r.Header.Get("Webhook-Id"))
+				}
+			})
+		}
+		var want []string
+		for _, count := range []int{1, webhook.MaxBatch, 1} {
+			for _, event := range s.MustPublish(t, count) {
+				want = append(want, id.Event.Format(event))
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(order, want) {
+			t.Errorf("%d of %d came, the last published as number %d", len(order), len(want), slices.Index(order, want[len(want)-1])+1)
 		}
 	})
 }

@@ -34,6 +34,14 @@ func selectSpool(q db.Queryer, tenant, of id.ID, limit int) ([]spooled, error) {
 	return left, rows.Err()
 }
 
+// hasSpool reports whether deliveries to a subscription are still to be made of a
+// fan-out.
+func hasSpool(q db.Queryer, tenant, sub id.ID) (bool, error) {
+	var has bool
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM spool WHERE tenant_id = $1 AND subscription_id = $2)`, tenant[:], sub[:]).Scan(&has)
+	return has, err
+}
+
 func deleteSpool(tx *db.Tx, tenant, of, sub id.ID) error {
 	_, err := tx.Exec(`DELETE FROM spool WHERE tenant_id = $1 AND job_id = $2 AND subscription_id = $3`, tenant[:], of[:], sub[:])
 	return err
