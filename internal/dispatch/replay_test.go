@@ -104,9 +104,9 @@ func TestRecoveringAnEndpointThatIsPausedSendsAtOnce(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		})
-		failed, waiting := s.MustPublish(t, 1)[0], id.ID{}
+		failed := s.MustPublish(t, 1)[0]
 		settle(time.Second)
-		waiting = s.MustPublish(t, 1)[0]
+		waiting := s.MustPublish(t, 1)[0]
 		settle(time.Minute)
 		well.Store(true)
 		mustRecover(t, s, sub)
