@@ -143,6 +143,27 @@ func (n *notes) interrupted() {
 	n.asked = maps.Clone(n.stored)
 }
 
+// shift notes that all times on disk are moved.
+func (n *notes) shift(by time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, of := range n.deliveries {
+		if !of.earliest.IsZero() {
+			of.earliest = of.earliest.Add(by)
+		}
+	}
+	for _, asked := range []map[id.ID]asked{n.asked, n.stored} {
+		for sub, a := range asked {
+			if a.until.Before(time.Now()) { // nothing of it need be on disk
+				delete(asked, sub)
+				continue
+			}
+			a.until = a.until.Add(by)
+			asked[sub] = a
+		}
+	}
+}
+
 // stillOpen counts the attempts whose outcome is not stored.
 func (n *notes) stillOpen() int {
 	n.mu.Lock()

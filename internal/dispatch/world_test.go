@@ -2,6 +2,8 @@ package dispatch_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
@@ -23,26 +26,24 @@ var worldSeed = flag.Uint64("world.seed", 0, "run the random world of this seed 
 
 // TestARandomWorld publishes to receivers that behave in every way, does
 // everything that can be done to subscriptions and deliveries, stops and
-// crashes, for hours and days of virtual time, and finds that every promise was
-// kept. The operations are the seed's; how goroutines take turns is not.
+// crashes, sets the clock, for hours and days of virtual time, and finds that every
+// promise was kept. The operations are the seed's; how goroutines take turns is not.
 func TestARandomWorld(t *testing.T) {
-	seeds := uint64(60)
-	if testing.Short() || raceDetector {
-		seeds = 10
+	first, last := uint64(1), uint64(500)
+	switch {
+	case *worldSeed != 0:
+		first, last = *worldSeed, *worldSeed
+	case testing.Short() || raceDetector:
+		last = 20
 	}
-	for seed := uint64(1); seed <= seeds; seed++ {
-		if *worldSeed != 0 {
-			seed = *worldSeed
-		}
-		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+	for seed := first; seed <= last; seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newWorld(t, seed).run() })
+			if t.Failed() {
+				t.Logf("run it again with: go test ./internal/dispatch -run TestARandomWorld -world.seed=%d", seed)
+			}
 		})
-		if !ok {
-			t.Fatalf("run it again with: go test ./internal/dispatch -run TestARandomWorld -world.seed=%d", seed)
-		}
-		if *worldSeed != 0 {
-			return
-		}
 	}
 }
 
@@ -92,14 +93,26 @@ func (w *world) options() testkit.SenderOptions {
 }
 
 func (w *world) run() {
-	steps := []func(){
-		w.publish, w.publish, w.publish, w.publish, w.changePolicy, w.changeURL, w.disable, w.enable, w.enable,
-		w.retry, w.retry, w.retry, w.rotate, w.expunge, w.subscribe, w.delete, w.restart, w.crash,
+	steps := []struct {
+		name  string
+		do    func()
+		times int // more often than others
+	}{
+		{"publish", w.publish, 4}, {"change a policy", w.changePolicy, 1}, {"change a URL", w.changeURL, 1},
+		{"disable", w.disable, 1}, {"enable", w.enable, 2}, {"retry", w.retry, 3}, {"send again", w.sendAgain, 2},
+		{"rotate", w.rotate, 1}, {"expunge", w.expunge, 1}, {"subscribe", w.subscribe, 1}, {"delete", w.delete, 1},
+		{"restart", w.restart, 1}, {"set the clock", w.setClock, 1}, {"crash", w.crash, 2},
+	}
+	var order []int
+	for i, step := range steps {
+		order = append(order, slices.Repeat([]int{i}, step.times)...)
 	}
 	for range 20 + w.rng.IntN(25) {
 		most := []time.Duration{10 * time.Millisecond, time.Second, 20 * time.Second, 10 * time.Minute, 5 * time.Hour}[w.rng.IntN(5)]
 		settle(time.Duration(w.rng.Int64N(int64(most))))
-		steps[w.rng.IntN(len(steps))]() // while it runs nothing else does but what follows from it
+		step := steps[order[w.rng.IntN(len(order))]]
+		w.t.Logf("%s: %s", time.Now().Format("02T15:04:05.000000"), step.name)
+		step.do() // while it runs nothing else does but what follows from it
 	}
 	var resting []*webhook.Subscription
 	for _, sub := range w.subs {
@@ -248,6 +261,66 @@ func (w *world) retry() {
 	}
 }
 
+// sendAgain replays what has ended of a subscription, or recovers it. As nothing
+// else goes on, all of it is made due in the instant in which it is asked for.
+func (w *world) sendAgain() {
+	sub := w.pick()
+	if !sub.Enabled {
+		return
+	}
+	filter := webhook.ReplayFilter{SubscriptionID: sub.ID, Statuses: []string{"failed", "held"}, Since: time.Now().Add(-time.Duration(w.rng.Int64N(int64(48 * time.Hour))))}
+	recovers := w.rng.IntN(2) == 0
+	if !recovers {
+		filter.Statuses = [][]string{{"delivered"}, {"cancelled", "failed"}, {"delivered", "failed", "held", "cancelled"}}[w.rng.IntN(3)]
+	}
+	chosen := w.chosen(sub, filter)
+	for _, key := range chosen {
+		w.notes.restarted(key)
+	}
+	var r webhook.Replay
+	var err error
+	if recovers {
+		w.notes.renewed(sub.ID)
+		r, err = w.s.Webhooks.Recover(w.t.Context(), w.s.Tenant, sub.ID, filter.Since, time.Time{})
+		w.notes.renewed(sub.ID)
+	} else {
+		r, err = w.s.Webhooks.StartReplay(w.t.Context(), w.s.Tenant, filter)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+	r = must[webhook.Replay](w.t)(w.s.Webhooks.Replay(w.t.Context(), w.s.Tenant, r.ID))
+	if r.State != "completed" || r.Done != int64(len(chosen)) {
+		w.t.Errorf("the replay is %s after %d of %d deliveries", r.State, r.Done, len(chosen))
+	}
+	for _, key := range chosen { // from now on, since a recovery lets the endpoint go on before they are due
+		if d, _ := w.s.MustDelivery(w.t, key.event, sub); d.Status == webhook.Retrying {
+			w.notes.waits(key)
+		}
+	}
+}
+
+// chosen returns the deliveries that a replay makes due.
+func (w *world) chosen(sub *webhook.Subscription, filter webhook.ReplayFilter) []deliveryKey {
+	var keys []deliveryKey
+	page := webhook.Page{Limit: 250}
+	for {
+		deliveries, next, err := w.s.Webhooks.Deliveries(w.t.Context(), w.s.Tenant, webhook.DeliveryFilter{SubscriptionID: sub.ID, Since: filter.Since}, page)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, d := range deliveries {
+			if slices.Contains(filter.Statuses, d.Status.String()) && !w.expunged[d.EventID] {
+				keys = append(keys, deliveryKey{d.EventID, sub.ID})
+			}
+		}
+		if page.Cursor = next; next == "" {
+			return keys
+		}
+	}
+}
+
 func (w *world) rotate() {
 	sub := w.pick()
 	must[*webhook.Subscription](w.t)(w.s.Webhooks.RotateSecret(w.t.Context(), w.s.Tenant, sub.ID, "", 0))
@@ -279,6 +352,12 @@ func (w *world) delete() {
 // restart stops with or without patience. Only a hurried stop may leave attempts
 // unrecorded.
 func (w *world) restart() {
+	w.stop()
+	settle(time.Duration(w.rng.IntN(3600)) * time.Second)
+	w.s.MustStart(w.t, w.options())
+}
+
+func (w *world) stop() {
 	hurried := w.rng.IntN(2) == 0
 	patience := 2 * time.Minute
 	if hurried {
@@ -291,8 +370,63 @@ func (w *world) restart() {
 		w.t.Errorf("%d attempts were not recorded by a stop that had time", open)
 	}
 	w.notes.interrupted()
-	settle(time.Duration(w.rng.IntN(3600)) * time.Second)
+}
+
+// setClock restarts with a clock that was set meanwhile, up to two hours forth or
+// back: to the next run all times on disk lie as much earlier or later.
+func (w *world) setClock() {
+	w.stop()
+	by := time.Duration(w.rng.Int64N(int64(4*time.Hour))) - 2*time.Hour
+	w.notes.shift(by)
+	disk, err := db.Open(w.t.Context(), "sqlite:"+w.s.Path, db.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	err = disk.Write(w.t.Context(), func(tx *db.Tx) error {
+		if _, err := tx.Exec(`UPDATE delivery SET next_at = next_at + $1 WHERE next_at IS NOT NULL`, by.Microseconds()); err != nil {
+			return err
+		}
+		return shiftHealth(tx, by)
+	})
+	if err := errors.Join(err, disk.Close()); err != nil {
+		w.t.Fatal(err)
+	}
 	w.s.MustStart(w.t, w.options())
+}
+
+// shiftHealth moves the times in the health of all endpoints.
+func shiftHealth(tx *db.Tx, by time.Duration) error {
+	rows, err := tx.Query(`SELECT subscription_id, health FROM endpoint_health`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	moved := make(map[id.ID][]byte)
+	for rows.Next() {
+		var sub id.ID
+		var text []byte
+		var h webhook.Health
+		if err := rows.Scan(&sub, &text); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(text, &h); err != nil {
+			return err
+		}
+		for _, at := range []*time.Time{&h.Since, &h.FailingSince, &h.Pause.Until} {
+			if !at.IsZero() {
+				*at = at.Add(by)
+			}
+		}
+		if moved[sub], err = json.Marshal(h); err != nil {
+			return err
+		}
+	}
+	for sub, text := range moved {
+		if _, err := tx.Exec(`UPDATE endpoint_health SET health = $2 WHERE subscription_id = $1`, sub[:], string(text)); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 func (w *world) crash() {

@@ -28,30 +28,37 @@ type ID [12]byte
 // still sorts later.
 const maxStepBack = 60_000
 
-// sequence is the last ID that was made, in its two halves, and the clock then.
-type sequence struct {
+// Sequence makes IDs that rise. It is the last one that was made, in its two
+// halves, and the clock then. The zero Sequence is ready; its methods may be called
+// concurrently.
+type Sequence struct {
 	mu    sync.Mutex
 	clock uint64
 	ms    uint64
 	n     uint64 // 48 bits
 }
 
-var made sequence
+var made Sequence
 
 // New returns a fresh ID for something that came to be at now. It sorts after
 // those that were made before, unless the clock was set back by more than a minute
 // since.
-func New(now time.Time) ID {
+func New(now time.Time) ID { return made.New(now) }
+
+// New returns a fresh ID for something that came to be at now. It sorts after
+// those of the sequence that were made before, unless the clock was set back by
+// more than a minute since.
+func (s *Sequence) New(now time.Time) ID {
 	var random [8]byte
 	_, _ = rand.Read(random[2:]) // never fails: the runtime ends the process first
-	return made.next(millis(now), binary.BigEndian.Uint64(random[:]))
+	return s.next(millis(now), binary.BigEndian.Uint64(random[:]))
 }
 
 // next returns the next ID at ms, given 48 random bits. Where the last one was of
 // the same time, or a later one, it goes on from that by up to 2^32: far enough
 // that nobody guesses an ID from the one before, and 65,536 steps or more until
 // they reach into the next millisecond.
-func (s *sequence) next(ms, random uint64) ID {
+func (s *Sequence) next(ms, random uint64) ID {
 	const tail = 1<<48 - 1
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -41,7 +41,7 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 	if len(subs) == 0 {
 		return nil
 	}
-	e := wire.Event{ID: id.New(tx.Now()), Type: eventType, OccurredAt: tx.Now(), Data: text}
+	e := wire.Event{ID: s.ids.New(tx.Now()), Type: eventType, OccurredAt: tx.Now(), Data: text}
 	version, err := selectVersion(tx, tenant)
 	if err != nil {
 		return err

@@ -52,7 +52,8 @@ func (s *Service) EnableAndRecover(ctx context.Context, tenant, sub id.ID, since
 		e.Subscription, err = s.EnableSubscription(ctx, tenant, sub)
 		return e, err
 	}
-	spec, err := newReplay(KindRecover, recovery(sub, since, time.Time{}), time.Now())
+	now := time.Now()
+	spec, err := newReplay(KindRecover, recovery(sub, since, time.Time{}), s.ids.New(now), now)
 	if err != nil {
 		return Enabling{}, recoverSince(err)
 	}

@@ -406,7 +406,7 @@ func (p *plans) testReplays(t *testing.T) {
 		"a subscription, recovery": {filter(p.sub.ID, "held", "failed"), "COVERING INDEX delivery_ended_badly (tenant_id=? AND status=? AND (event_id,subscription_id)>(?,?)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			spec, err := newReplay(KindReplay, test.filter, time.Now())
+			spec, err := newReplay(KindReplay, test.filter, id.New(time.Now()), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

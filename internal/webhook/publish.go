@@ -219,7 +219,7 @@ func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing,
 	events := make([]prepared, len(p.Publications))
 	ids := make([]id.ID, len(events))
 	for i := range ids {
-		ids[i] = id.New(now)
+		ids[i] = s.ids.New(now)
 	}
 	slices.SortFunc(ids, func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
 	checkIdempotencyKey(&checks, p.IdempotencyKey)

@@ -81,7 +81,7 @@ type replaySpec struct {
 // a hundred thousand, or as far as two seconds lead.
 func (s *Service) PreviewReplay(ctx context.Context, tenant id.ID, filter ReplayFilter) (ReplayCount, error) {
 	now := time.Now()
-	spec, err := newReplay(KindReplay, filter, now)
+	spec, err := newReplay(KindReplay, filter, s.ids.New(now), now)
 	if err != nil {
 		return ReplayCount{}, err
 	}
@@ -114,7 +114,8 @@ func recovery(sub id.ID, since, until time.Time) ReplayFilter {
 }
 
 func (s *Service) startReplay(ctx context.Context, tenant id.ID, kind string, filter ReplayFilter) (Replay, error) {
-	spec, err := newReplay(kind, filter, time.Now())
+	now := time.Now()
+	spec, err := newReplay(kind, filter, s.ids.New(now), now)
 	if err != nil {
 		return Replay{}, err
 	}
@@ -186,8 +187,9 @@ func (s *Service) checkReplaySubscription(q db.Queryer, tenant, sub id.ID) error
 	return nil
 }
 
-// newReplay checks a filter and returns the replay of it that is made at now.
-func newReplay(kind string, filter ReplayFilter, now time.Time) (replaySpec, error) {
+// newReplay checks a filter and returns the replay of it that is made at now, of
+// events before another one.
+func newReplay(kind string, filter ReplayFilter, before id.ID, now time.Time) (replaySpec, error) {
 	var checks problem.Checks
 	switch {
 	case filter.Since.IsZero():
@@ -218,7 +220,6 @@ func newReplay(kind string, filter ReplayFilter, now time.Time) (replaySpec, err
 		statuses = ended
 	}
 	slices.Sort(statuses)
-	before := id.New(now) // after all that this node has published
 	spec := replaySpec{
 		Kind: kind, EventTypes: filter.EventTypes, Statuses: statuses, Chosen: len(filter.Statuses) > 0,
 		Since: db.Micro(filter.Since), Before: before[:], Unchanged: db.Micro(now),

@@ -103,6 +103,7 @@ type Service struct {
 	maxBytes  int
 
 	schemas schemas
+	ids     id.Sequence // of events: they rise in the order in which events are published
 
 	index  index[matcher]
 	types  index[typeSet] // registered by the tenants
