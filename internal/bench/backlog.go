@@ -11,6 +11,19 @@ import (
 // backlog starts a server on a database in which much is pending, and looks at
 // how it gets going and how fast it catches up.
 func (b *bench) backlog(ctx context.Context) ([]*Result, error) {
+	return b.catchUp(ctx, "backlog", b.share(200_000, 1_000), 200)
+}
+
+const outageName = "outage"
+
+// outage is backlog with a million deliveries.
+func (b *bench) outage(ctx context.Context) ([]*Result, error) {
+	return b.catchUp(ctx, outageName, b.share(1_000_000, 2_000), 300)
+}
+
+// catchUp starts a server on a database in which so many deliveries are pending.
+// Its memory is bounded in megabytes.
+func (b *bench) catchUp(ctx context.Context, name string, n int, megabytesMost float64) ([]*Result, error) {
 	full, err := b.throughputRate(ctx)
 	if err != nil {
 		return nil, err
@@ -20,8 +33,8 @@ func (b *bench) backlog(ctx context.Context) ([]*Result, error) {
 		return nil, err
 	}
 	defer r.close()
-	result := &Result{Name: "backlog"}
-	posted, err := r.pileUp(ctx, b.share(200_000, 1_000))
+	result := &Result{Name: name}
+	posted, err := r.pileUp(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +65,7 @@ func (b *bench) backlog(ctx context.Context) ([]*Result, error) {
 	result.below("ready with all of it pending", ready.Seconds(), 2, "s")
 	result.atLeast("delivered from the start on, as a share of throughput", rate/full, 0.8, "")
 	if measured {
-		result.below("memory of the server at most", megabytes(r.server.memory()), 200, "MB")
+		result.below("memory of the server at most", megabytes(r.server.memory()), megabytesMost, "MB")
 	}
 	return []*Result{result}, nil
 }

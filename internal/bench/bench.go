@@ -76,13 +76,14 @@ func scenarios() []scenario {
 		{"idle", (*bench).idle},
 		{"dialects", (*bench).dialects},
 		{soakName, (*bench).soak},
+		{outageName, (*bench).outage},
 		{crashName, (*bench).crash},
 	}
 }
 
 const (
 	crashName = "crash"
-	// All stands for every scenario but crash, which takes long.
+	// All stands for every scenario but outage and crash, which take long.
 	All = "all"
 )
 
@@ -107,7 +108,7 @@ func chosen(names []string) ([]scenario, error) {
 		}
 	}
 	return slices.DeleteFunc(scenarios(), func(s scenario) bool {
-		return !slices.Contains(names, s.name) && (s.name == crashName || !slices.Contains(names, All))
+		return !slices.Contains(names, s.name) && (s.name == crashName || s.name == outageName || !slices.Contains(names, All))
 	}), nil
 }
 

@@ -41,7 +41,7 @@ func small(t *testing.T) bench.Options {
 // a few events on a busy machine can't meet.
 func TestEveryScenarioDeliversWhatWasAccepted(t *testing.T) {
 	opts := small(t)
-	report, err := bench.Run(t.Context(), opts, bench.All, "crash")
+	report, err := bench.Run(t.Context(), opts, bench.All, "outage", "crash")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestEveryScenarioDeliversWhatWasAccepted(t *testing.T) {
 	want := []string{
 		"throughput", "paced", "fanout-10", "fanout-1000", "slow-endpoint", "dead-endpoint", "backlog", "slow-disk", "retention", "idle",
 		"dialect-standard", "dialect-saasquatch", "dialect-referralloop", "dialect-rehook", "dialect-partnerstack",
-		"dialect-standard-again", "dialect-saasquatch-rs256", "soak", "crash",
+		"dialect-standard-again", "dialect-saasquatch-rs256", "soak", "outage", "crash",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("scenarios (-want +got):\n%s", diff)
@@ -95,7 +95,7 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, crash, or all`
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, outage, crash, or all`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 type benchCommand struct {
-	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, crash, or all of them but crash, which is what is measured if nothing is named."`
+	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, outage, crash, or all of them but outage and crash, which is what is measured if nothing is named."`
 
 	Dir     string `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
 	Keep    bool   `env:"-" help:"Keep the databases."`

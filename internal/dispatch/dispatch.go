@@ -458,7 +458,7 @@ func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 	now := time.Now()
 	var health *webhook.Snapshot
 	d.mu.Lock()
-	if t.job.Sub.URL == t.q.sub.URL { // else it is of another endpoint, and says nothing of this one
+	if t.job.Sub.Generation == t.q.sub.Generation { // else the endpoint is another one, or was given a new chance
 		health = t.q.judged(&t.job, a, now)
 	}
 	pausedUntil := t.q.health.Pause.Until

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -264,5 +265,35 @@ func TestHandshakesUnderWayAreLimitedAsTestsAre(t *testing.T) {
 			t.Errorf("another tenant: %v", err)
 		}
 		settle(time.Minute)
+	})
+}
+
+func TestWhatIsPublishedWhileAnEndpointIsAskedIsRecoveredAsWell(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		endpoint := &changeable{}
+		endpoint.become(answer(http.StatusOK))
+		s.Net.MustServe(t, "good.example", endpoint)
+		sub, _ := mustAsk(t, s, "good.example") // in vain
+		since := time.Now()
+		events := s.MustPublish(t, 1)
+		endpoint.become(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(5 * time.Second)
+			echo(w, r)
+		})
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			if _, err := s.Webhooks.EnableAndRecover(t.Context(), s.Tenant, sub.ID, since); err != nil {
+				t.Error(err)
+			}
+		})
+		settle(time.Second)
+		events = append(events, s.MustPublish(t, 1)...)
+		asking.Wait()
+		settle(time.Minute)
+		for i, event := range events {
+			if d, _ := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered {
+				t.Errorf("event %d: %s %s", i, d.Status, d.Reason)
+			}
+		}
 	})
 }

@@ -362,3 +362,65 @@ func TestAnotherURLIsAnEndpointOfWhichNothingIsKnown(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWasUnderWayDoesNotCountAgainstAnEndpointThatWasGivenANewChance(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var well atomic.Bool
+		sub := s.MustSubscribe(t, "slow.example", webhook.Policy{}, func(w http.ResponseWriter, _ *http.Request) {
+			if well.Load() {
+				return
+			}
+			time.Sleep(5 * time.Second)
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		s.MustPublish(t, 4)
+		settle(time.Second)
+		well.Store(true)
+		if _, err := s.Webhooks.EnableSubscription(t.Context(), s.Tenant, sub.ID); err != nil {
+			t.Fatal(err)
+		}
+		settle(10 * time.Second)
+		if h := mustShow(t, s, sub).Health; h != (webhook.Health{}) {
+			t.Errorf("what was under way counts: %+v", h)
+		}
+		event := s.MustPublish(t, 1)[0]
+		settle(time.Second)
+		if d, _ := s.MustDelivery(t, event, sub); d.Status != webhook.Delivered {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+func TestEndpointsThatFailToTakeNewsAreNoNews(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		for i := range 5 {
+			host := fmt.Sprintf("news-%d.example", i)
+			var asked atomic.Int64
+			s.Net.MustServe(t, host, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1)%2 == 1 {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			}))
+			draft := webhook.Draft{URL: "http://" + host + "/", EventTypes: []string{"webhook.*"}, Policy: once}
+			if _, err := s.Webhooks.CreateSubscription(t.Context(), s.Tenant, draft); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.MustSubscribe(t, "failing.example", once, answer(http.StatusInternalServerError))
+		settle(time.Minute)
+		count := func() int {
+			events, _, err := s.Webhooks.Events(t.Context(), s.Tenant, webhook.EventFilter{}, webhook.Page{Limit: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(events)
+		}
+		before := count()
+		s.MustPublish(t, 1)
+		settle(time.Hour)
+		if made := count() - before; made != 3 { // itself, that its delivery failed, and that its endpoint is failing
+			t.Errorf("one event made %d", made)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,5 +298,34 @@ func TestInAnOrderedQueueNoOutcomeWaitsForThoseOfOtherAttempts(t *testing.T) {
 		}
 		settle(time.Minute)
 		in.wantTaken(t, events)
+	})
+}
+
+func TestInOrderWhatIsRecoveredComesInOrderWhateverBecameOfIt(t *testing.T) {
+	bubble(t, func(t *testing.T, s *testkit.Sender) {
+		var well atomic.Bool
+		var order []string
+		sub := s.MustSubscribe(t, "a.example", webhook.Policy{Ordered: true, Schedule: []time.Duration{}}, func(w http.ResponseWriter, r *http.Request) {
+			if !well.Load() {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			order = append(order, r.Header.Get("Webhook-Id")) // one at a time
+		})
+		must[*webhook.Subscription](t)(s.Webhooks.DisableSubscription(t.Context(), s.Tenant, sub.ID))
+		events := s.MustPublish(t, 3) // which are held
+		must[*webhook.Subscription](t)(s.Webhooks.EnableSubscription(t.Context(), s.Tenant, sub.ID))
+		events = append(events, s.MustPublish(t, 3)...) // which fail
+		settle(time.Hour)
+		well.Store(true)
+		mustRecover(t, s, sub)
+		settle(time.Minute)
+		var want []string
+		for _, event := range events {
+			want = append(want, id.Event.Format(event))
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("took %v, want %v", order, want)
+		}
 	})
 }

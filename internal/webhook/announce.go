@@ -97,7 +97,7 @@ func (s *Service) announceSubscription(tx *db.Tx, sub *Subscription, eventType s
 // said of deliveries of such news: that would go on for ever.
 func (s *Service) announceFailed(tx *db.Tx, o *Outcome) error {
 	j := &o.Job
-	if j.Sub.Dialect.Name() == (standard.Dialect{}).Name() && standard.IsOperational(j.Type) {
+	if isNews(j) {
 		return nil
 	}
 	type failed struct {
@@ -114,6 +114,11 @@ func (s *Service) announceFailed(tx *db.Tx, o *Outcome) error {
 		SubscriptionID: id.Subscription.Format(j.Sub.ID), Attempts: o.Attempt.Number,
 		ResponseStatus: o.Attempt.ResponseStatus, Reason: string(o.Attempt.Reason),
 	}})
+}
+
+// isNews reports whether a delivery is of such news.
+func isNews(j *Job) bool {
+	return j.Sub.Dialect.Name() == (standard.Dialect{}).Name() && standard.IsOperational(j.Type)
 }
 
 // isOperational reports whether a subscription is to news of the webhooks

@@ -252,8 +252,11 @@ func (s *Service) recordHealth(ctx context.Context, tx *db.Tx, o *Outcome) error
 	if err := upsertHealth(tx, o.Job.Sub.ID, now); err != nil {
 		return err
 	}
-	begun := now.State == Failing && !now.FailingSince.Equal(was.FailingSince)
-	warned := now.Warnings > was.Warnings
+	// What an endpoint fails to take may be such news itself. Nothing is told of
+	// that, or endpoints that fail in turns would have each other told for ever.
+	telling := !isNews(&o.Job)
+	begun := telling && now.State == Failing && !now.FailingSince.Equal(was.FailingSince)
+	warned := telling && now.Warnings > was.Warnings
 	givenUp := now.GivenUp(tx.Now())
 	if !begun && !warned && !givenUp {
 		return nil

@@ -216,10 +216,12 @@ func (m *machine) expunge(t *rapid.T) {
 	}
 	of.events[event].Expunged = true
 	for p, d := range of.deliveries {
+		if p.Event != event {
+			continue
+		}
+		m.supersede(p)
 		for i := range d.Made {
-			if p.Event == event {
-				d.Made[i].Response = 0
-			}
+			d.Made[i].Response = 0
 		}
 	}
 	m.cancel(of, webhook.ReasonBodyExpunged, func(p pair, d *modelDelivery) bool {

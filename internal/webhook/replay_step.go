@@ -64,9 +64,10 @@ type found struct {
 
 // passes are the states that are read one after the other. Failures, cancelled
 // and held deliveries have an index by state. Where delivered ones are wanted
-// too, all are read in one pass.
+// too, all are read in one pass, and so are those of one subscription, which may
+// take them in order.
 func (spec *replaySpec) passes() []Status {
-	if slices.Contains(spec.Statuses, Delivered) {
+	if slices.Contains(spec.Statuses, Delivered) || len(spec.Subscription) > 0 {
 		return []Status{Pending}
 	}
 	return spec.Statuses
@@ -92,13 +93,18 @@ func (spec *replaySpec) read(q db.Queryer, tenant id.ID, at place, most int) ([]
 	}
 	deliveries, err := selectReplayed(q, part, most)
 	if len(spec.EventTypes) > 0 {
-		deliveries = slices.DeleteFunc(deliveries, func(d found) bool { return !slices.Contains(spec.EventTypes, d.eventType) })
+		deliveries = slices.DeleteFunc(deliveries, func(d found) bool { return !spec.wants(d.eventType) })
 	}
 	next := place{at.pass, part.to.event, part.to.sub}
 	if !more {
 		next = place{pass: at.pass + 1}
 	}
 	return deliveries, next, next.pass < len(passes), err
+}
+
+// wants reports whether the replay takes an event type.
+func (spec *replaySpec) wants(eventType string) bool {
+	return slices.ContainsFunc(spec.EventTypes, func(pattern string) bool { return matches(pattern, eventType) })
 }
 
 // behind is the place of the last delivery that there could be before an event's.

@@ -188,3 +188,28 @@ func TestInOrderNothingOvertakesAFanOut(t *testing.T) {
 		}
 	})
 }
+
+func TestAFanOutPassesOverASubscriptionOfWhichThereIsNoRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mustStarted(t)
+		var subs []*webhook.Subscription
+		for range enough {
+			subs = append(subs, w.mustSubscribe(webhook.AllTypes))
+		}
+		w.mustPublish(batch(webhook.MaxBatch, "a"))
+		first := subs[0]
+		err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.Exec(`DELETE FROM subscription WHERE id = $1`, first.ID[:])
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.jobs.Start()
+		synctest.Wait()
+		for _, sub := range subs[1:] {
+			w.wantStanding(sub, "pending ", webhook.MaxBatch)
+		}
+		w.Stop()
+	})
+}

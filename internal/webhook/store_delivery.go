@@ -266,7 +266,13 @@ func expungeBody(tx *db.Tx, tenant, event id.ID) error {
 	if _, err := tx.Exec(`UPDATE event SET body = NULL WHERE tenant_id = $1 AND id = $2`, tenant[:], event[:]); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`UPDATE delivery SET status = 4, epoch = epoch + 1, next_at = NULL, updated_at = $3, reason = $4
+	// Of those that have ended an attempt may still be under way: it decides nothing
+	// either, and what the receiver answers is dropped.
+	_, err := tx.Exec(`UPDATE delivery SET epoch = epoch + 1 WHERE tenant_id = $1 AND event_id = $2`, tenant[:], event[:])
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE delivery SET status = 4, next_at = NULL, updated_at = $3, reason = $4
 		WHERE tenant_id = $1 AND event_id = $2 AND status IN (0, 1, 5)`, tenant[:], event[:], db.Micro(tx.Now()), ReasonBodyExpunged)
 	return err
 }

@@ -160,8 +160,9 @@ func deletedSubscriptions(q db.Queryer, after id.ID, limit int) ([]id.ID, error)
 }
 
 // forgetSubscriptions deletes the deleted subscriptions from one to another that
-// no delivery names any more.
+// no delivery names any more, and no fan-out.
 func forgetSubscriptions(tx *db.Tx, first, last id.ID) (int64, error) {
 	return tx.Exec(`DELETE FROM subscription WHERE id >= $1 AND id <= $2 AND deleted_at IS NOT NULL AND NOT cancelling
-		AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.subscription_id = subscription.id)`, first[:], last[:])
+		AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.subscription_id = subscription.id)
+		AND NOT EXISTS (SELECT 1 FROM spool p WHERE p.tenant_id = subscription.tenant_id AND p.subscription_id = subscription.id)`, first[:], last[:])
 }

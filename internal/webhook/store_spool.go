@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -72,6 +73,9 @@ func selectStanding(q db.Queryer, tenant, sub id.ID) (standing, error) {
 	var now standing
 	err := q.QueryRow(`SELECT status = 'enabled' AND deleted_at IS NULL, deleted_at IS NOT NULL FROM subscription WHERE id = $1 AND tenant_id = $2`,
 		sub[:], tenant[:]).Scan(&now.enabled, &now.deleted)
+	if errors.Is(err, db.ErrNoRows) { // there is no record of it any more
+		return standing{deleted: true}, nil
+	}
 	return now, err
 }
 
