@@ -183,6 +183,15 @@ func (s *soaking) actions() []action {
 		}},
 		{"retried", s.retry},
 		{"retried", s.retry},
+		{"recovered", s.sendAgain(func(ctx context.Context, sub string) error {
+			_, err := s.tenant.RecoverSubscription(ctx, sub, time.Now().Add(-10*time.Second), time.Time{})
+			return err
+		})},
+		{"replayed", s.sendAgain(func(ctx context.Context, sub string) error {
+			delivered := []client.DeliveryStatus{client.Delivered}
+			_, err := s.tenant.CreateReplay(ctx, client.NewReplay{SubscriptionID: sub, Status: delivered, Since: time.Now().Add(-2 * time.Second)})
+			return err
+		})},
 		{"subscribed", s.welcome},
 		{"unsubscribed", s.dismiss},
 	}
@@ -219,6 +228,18 @@ func (s *soaking) retry(ctx context.Context) error {
 		return errNothing
 	}
 	return err
+}
+
+// sendAgain does it to a subscription that is enabled, unless too much of the kind
+// is under way.
+func (s *soaking) sendAgain(do func(ctx context.Context, sub string) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		err := do(ctx, s.resident())
+		if refused, ok := errors.AsType[*client.Error](err); ok && (refused.Code == "subscription_disabled" || refused.Code == "conflict") {
+			return errNothing
+		}
+		return err
+	}
 }
 
 // welcome makes a subscription that does not stay.
