@@ -15,7 +15,7 @@ import (
 func (a *App) withConsole(cfg config.Server, tenants *tenant.Service, beside http.Handler) (http.Handler, error) {
 	var err error
 	a.console, err = console.New(console.Options{
-		Tenants: tenants, Webhooks: a.webhooks, URL: cmp.Or(cfg.PublicURL, a.URL()), Logger: a.log,
+		Tenants: tenants, Webhooks: a.webhooks, Audit: a.audit, URL: cmp.Or(cfg.PublicURL, a.URL()), Logger: a.log,
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
@@ -17,6 +18,9 @@ const (
 	webhooksShown         = 50
 	deliveriesShown       = 50
 	deliveriesOfHookShown = 10
+	replaysShown          = 20
+	eventTypesShown       = 50
+	entriesShown          = 50
 )
 
 // cursorParameter says in an address where the page before has ended.
@@ -46,6 +50,7 @@ type webhookView struct {
 	Only    restriction
 	Enabled bool
 	Reason  string // why it is disabled
+	Health  healthView
 }
 
 func viewWebhook(t tenant.Tenant, sub *webhook.Subscription) webhookView {
@@ -53,6 +58,7 @@ func viewWebhook(t tenant.Tenant, sub *webhook.Subscription) webhookView {
 		ID: id.Subscription.Format(sub.ID), Path: webhookPath(t, sub.ID), URL: sub.URL, Dialect: sub.Dialect.Name(),
 		Events: sub.EventTypes, All: len(sub.EventTypes) == 1 && sub.EventTypes[0] == webhook.AllTypes,
 		Only: restrictedTo(sub.Filter), Enabled: sub.Enabled, Reason: sub.Reason,
+		Health: viewHealth(sub, time.Now()),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/console"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -49,13 +50,16 @@ func MustServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{MaxIdleConnsPerHost: 8}), s.identify, "test")
-	s.webhooks = webhook.New(webhook.Options{DB: s.db, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: attempter})
+	jobs := job.NewRunner(job.Options{DB: s.db})
+	s.webhooks = webhook.New(webhook.Options{DB: s.db, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: attempter, Jobs: jobs})
 	dispatcher := dispatch.New(dispatch.Options{Store: s.webhooks, Attempter: attempter})
 	s.webhooks.Start(dispatcher)
 	if err := dispatcher.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	jobs.Start()
 	t.Cleanup(func() {
+		jobs.Stop()
 		s.webhooks.Stop()
 		dispatcher.Stop(context.WithoutCancel(t.Context()))
 	})
@@ -69,7 +73,7 @@ func (w *world) serve(t *testing.T) {
 	listening := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.console.ServeHTTP(rw, r) }))
 	w.url = "http://" + listening.Listener.Addr().String()
 	var err error
-	if w.console, err = console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, URL: w.url}); err != nil {
+	if w.console, err = console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, URL: w.url}); err != nil {
 		t.Fatal(err)
 	}
 	listening.Start()

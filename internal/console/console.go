@@ -41,6 +41,7 @@ import (
 type Options struct {
 	Tenants  *tenant.Service
 	Webhooks *webhook.Service
+	Audit    *audit.Service
 
 	// URL is where browsers reach the server, without a path, such as
 	// https://hooks.example.com. Behind a proxy that speaks TLS it has to be the
@@ -55,6 +56,7 @@ type Options struct {
 type Console struct {
 	tenants  *tenant.Service
 	webhooks *webhook.Service
+	audit    *audit.Service
 	log      *slog.Logger
 	url      string // without a slash at its end
 	cookies  cookies
@@ -69,8 +71,8 @@ var _ http.Handler = (*Console)(nil)
 // New returns the console. It reads bodies with no deadline of its own: the
 // server that it is mounted on has to set them.
 func New(opts Options) (*Console, error) {
-	if opts.Tenants == nil || opts.Webhooks == nil {
-		return nil, errors.New("console: there are no tenants or no webhooks")
+	if opts.Tenants == nil || opts.Webhooks == nil || opts.Audit == nil {
+		return nil, errors.New("console: there are no tenants, no webhooks or no audit entries")
 	}
 	base, err := url.Parse(opts.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
@@ -83,6 +85,7 @@ func New(opts Options) (*Console, error) {
 	c := &Console{
 		tenants:  opts.Tenants,
 		webhooks: opts.Webhooks,
+		audit:    opts.Audit,
 		log:      opts.Logger,
 		url:      base.Scheme + "://" + base.Host,
 		cookies:  cookies{secure: base.Scheme == "https"},
@@ -121,12 +124,26 @@ func (c *Console) routes() http.Handler {
 	seen("GET "+hook, c.showWebhook)
 	changing("POST "+hook+"/test", c.testWebhook)
 	changing("POST "+hook+"/secret", c.showSecret)
+	changing("GET "+hook+"/enable", c.showEnable)
+	changing("POST "+hook+"/enable", c.submitEnable)
+	changing("GET "+hook+"/recover", c.showRecover)
+	changing("POST "+hook+"/recover", c.submitRecover)
 	changing("GET "+hook+"/{change}", c.showChange)
 	changing("POST "+hook+"/{change}", c.submitChange)
 
 	seen("GET "+application+"/deliveries", c.showDeliveries)
 	seen("GET "+application+"/deliveries/{delivery}", c.showDelivery)
 	changing("POST "+application+"/deliveries/{delivery}/retry", c.retry)
+
+	seen("GET "+application+"/replays", c.showReplays)
+	changing("GET "+application+"/replays/new", c.showNewReplay)
+	changing("POST "+application+"/replays/new", c.submitNewReplay)
+	seen("GET "+application+"/replays/{replay}", c.showReplay)
+	changing("POST "+application+"/replays/{replay}/{steering}", c.steerReplay)
+
+	seen("GET "+application+"/event-types", c.showEventTypes)
+	seen("GET "+application+"/event-types/{type}", c.showEventType)
+	changing("GET "+application+"/audit", c.showAudit)
 
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

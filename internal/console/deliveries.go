@@ -3,8 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"slices"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -54,91 +52,56 @@ func nextAttempt(d webhook.Delivery, now time.Time) string {
 // deliveriesPage lists deliveries, the newest first.
 type deliveriesPage struct {
 	frame
-	Filter     deliveryFilter
+	Search     deliverySearch
+	Wrong      mistakes
 	Webhooks   []webhookView // that can be chosen
 	Deliveries []deliveryView
 	First      string // the address of the newest ones; "": this is it
 	Next       string // "": this is the last page
-	Live       string // the address of the list alone
+	Partial    bool   // the search has not come through a whole page yet
+	Live       string // the address of the list alone; "": it does not keep itself up to date
 	RefreshOn  string
 	RefreshOff string
 }
 
-// deliveryFilter is what a list of deliveries is restricted to.
-type deliveryFilter struct {
-	Status  string
-	Webhook string
-}
-
-func filterOf(f webhook.DeliveryFilter) deliveryFilter {
-	shown := deliveryFilter{Status: f.Status}
-	if !f.SubscriptionID.IsZero() {
-		shown.Webhook = id.Subscription.Format(f.SubscriptionID)
-	}
-	return shown
-}
-
-// path returns the address of the list.
-func (f deliveryFilter) path(t tenant.Tenant) string {
-	q := url.Values{}
-	if f.Status != "" {
-		q.Set("status", f.Status)
-	}
-	if f.Webhook != "" {
-		q.Set("webhook", f.Webhook)
-	}
-	if len(q) == 0 {
-		return deliveriesPath(t)
-	}
-	return deliveriesPath(t) + "?" + q.Encode()
-}
-
-// readFilter reads the filter from an address.
-func readFilter(q url.Values) (webhook.DeliveryFilter, error) {
-	f := webhook.DeliveryFilter{Status: q.Get("status")}
-	known := func(s webhook.Status) bool { return s.String() == f.Status }
-	if f.Status != "" && !slices.ContainsFunc(shownStatuses, known) {
-		return f, problem.InvalidField("status", "is not one that a delivery can have")
-	}
-	var err error
-	if text := q.Get("webhook"); text != "" {
-		if f.SubscriptionID, err = id.Subscription.Parse(text); err != nil {
-			return f, problem.InvalidField("webhook", "is not the id of one")
-		}
-	}
-	return f, nil
-}
-
 func (c *Console) showDeliveries(w http.ResponseWriter, r *http.Request, v *visit) error {
 	q := r.URL.Query()
-	filter, err := readFilter(q)
-	if err != nil {
-		return err
+	page := deliveriesPage{
+		frame: v.frame("Deliveries").tab("deliveries"), Search: readSearch(q), Wrong: make(mistakes),
+		RefreshOn: withParameter(r, refreshParameter, "5"), RefreshOff: withParameter(r, "", ""),
+	}
+	filter := page.Search.filter(page.Wrong)
+	if !page.Search.Further() && len(page.Wrong) == 0 {
+		page.Live, page.Refresh = live(r), q.Has(refreshParameter)
+	}
+	var err error
+	if !q.Has(partParameter) {
+		if page.Webhooks, err = c.choosable(r.Context(), v.application, filter.SubscriptionID); err != nil {
+			return err
+		}
+	}
+	if len(page.Wrong) > 0 {
+		return c.render(w, problem.Invalid.Status, "deliveries", page)
 	}
 	found, next, err := c.webhooks.Deliveries(r.Context(), v.application.ID, filter, webhook.Page{
 		Limit: deliveriesShown, Cursor: q.Get(cursorParameter),
 	})
+	if problem.QueryTooSlow.Has(err) && page.Live == "" {
+		page.Wrong["form"] = sentence(detailOf(err)) + " Choose a webhook or a status besides, or a shorter time."
+		return c.render(w, problem.QueryTooSlow.Status, "deliveries", page)
+	}
 	if err != nil {
 		return err
 	}
-	page := deliveriesPage{
-		frame: v.frame("Deliveries").tab("deliveries"), Filter: filterOf(filter),
-		Live: live(r), RefreshOn: withParameter(r, refreshParameter, "5"), RefreshOff: withParameter(r, "", ""),
-	}
-	page.Refresh = q.Has(refreshParameter)
 	if page.Deliveries, err = c.viewDeliveries(r.Context(), v.application, found); err != nil {
 		return err
 	}
 	if next != "" {
 		page.Next = withParameter(r, cursorParameter, next)
 	}
+	page.Partial = next != "" && len(found) < deliveriesShown
 	if q.Has(cursorParameter) {
-		page.First = page.Filter.path(v.application)
-	}
-	if !q.Has(partParameter) {
-		if page.Webhooks, err = c.choosable(r.Context(), v.application, filter.SubscriptionID); err != nil {
-			return err
-		}
+		page.First = page.Search.path(v.application)
 	}
 	return c.renderLive(w, r, "deliveries", page)
 }
@@ -146,21 +109,15 @@ func (c *Console) showDeliveries(w http.ResponseWriter, r *http.Request, v *visi
 // viewDeliveries returns the deliveries with the endpoints that they go to.
 func (c *Console) viewDeliveries(ctx context.Context, t tenant.Tenant, found []webhook.Delivery) ([]deliveryView, error) {
 	now := time.Now()
-	endpoints := make(map[id.ID]string)
+	to := c.endpointsOf(t)
 	views := make([]deliveryView, len(found))
 	for i, d := range found {
-		if _, asked := endpoints[d.SubscriptionID]; !asked {
-			sub, err := c.webhooks.Subscription(ctx, t.ID, d.SubscriptionID)
-			if err != nil && !problem.NotFound.Has(err) {
-				return nil, err
-			}
-			endpoints[d.SubscriptionID] = ""
-			if err == nil {
-				endpoints[d.SubscriptionID] = sub.URL
-			}
+		endpoint, err := to.url(ctx, d.SubscriptionID)
+		if err != nil {
+			return nil, err
 		}
 		views[i] = viewDelivery(t, d, now)
-		views[i].Endpoint, views[i].EndpointPath = endpoints[d.SubscriptionID], webhookPath(t, d.SubscriptionID)
+		views[i].Endpoint, views[i].EndpointPath = endpoint, webhookPath(t, d.SubscriptionID)
 	}
 	return views, nil
 }

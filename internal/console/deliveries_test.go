@@ -74,6 +74,82 @@ func TestDeliveriesAreFilteredByStatusAndWebhook(t *testing.T) {
 	b.get(applicationPath(a)+"/deliveries?after=x").want(t, http.StatusUnprocessableEntity)
 }
 
+func TestDeliveriesAreSearched(t *testing.T) {
+	w := MustWorld(t, "")
+	a := w.MustAccount("acme")
+	sub := w.MustSubscription(a)
+	w.MustFailedDelivery(a, sub) // invoice.paid, {"n":1}, answered 500
+	w.MustPublish(a, "order.placed", `{"order":{"id":"o-42"}}`)
+	b := w.MustSignIn(a.Key)
+	count := func(q url.Values) (int, seen) {
+		t.Helper()
+		page := b.get(applicationPath(a) + "/deliveries?" + q.Encode())
+		page.want(t, http.StatusOK)
+		return strings.Count(page.body, `data-label="Event"`), page
+	}
+	later := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04")
+	for name, values := range map[string][]string{
+		"type":   {"order.placed", "order.cancelled"},
+		"answer": {"500", "404"},
+		"reason": {"server_error", "timeout"},
+		"since":  {hourAgo(), later},
+		"until":  {later, hourAgo()},
+		"data":   {"order.id:o-42", "order.id:o-43"},
+	} {
+		found, page := count(url.Values{name: {values[0]}})
+		if found == 0 || found == 2 != (name == "since" || name == "until") {
+			t.Errorf("%s %s: got %d", name, values[0], found)
+		}
+		if !strings.Contains(page.body, `<details id="search" open`) || !strings.Contains(page.body, values[0]) {
+			t.Errorf("%s: the form does not show what is searched for", name)
+		}
+		page.wantNot(t, "data-live", "Pause updates")
+		if found, page := count(url.Values{name: {values[1]}}); found != 0 || !strings.Contains(page.text(), "There are no deliveries like this") {
+			t.Errorf("%s %s: got %d", name, values[1], found)
+		}
+	}
+	if found, _ := count(url.Values{"answer": {"5xx"}, "status": {"failed"}, "type": {"invoice.paid"}, "data": {"n:1"}}); found != 1 {
+		t.Errorf("all together: got %d", found)
+	}
+	if found, _ := count(url.Values{"answer": {"4xx"}}); found != 0 {
+		t.Errorf("another class: got %d", found)
+	}
+}
+
+func TestASearchGoesOnPageByPage(t *testing.T) {
+	w := MustWorld(t, "")
+	a := w.MustAccount("acme")
+	w.MustSubscription(a)
+	for range 60 {
+		w.MustPublish(a, "invoice.paid", `{"region":"eu"}`)
+		w.MustPublish(a, "invoice.voided", `{"region":"us"}`)
+	}
+	b := w.MustSignIn(a.Key)
+	for _, query := range []string{"?type=invoice.paid", "?data=region:eu", "?status=pending&type=invoice.paid&since=" + hourAgo()} {
+		if found := follow(b, applicationPath(a)+"/deliveries"+query, `class="event"><a id="`, "Older"); len(found) != 60 {
+			t.Errorf("%s: the pages show %d deliveries, want 60", query, len(found))
+		}
+	}
+}
+
+func TestMistakesInASearchStandBesideTheirFields(t *testing.T) {
+	w := MustWorld(t, "")
+	a := w.MustAccount("acme")
+	b := w.MustSignIn(a.Key)
+	for query, words := range map[string]string{
+		"answer=99": "such as 404", "answer=600": "such as 404", "answer=4x4": "such as 404", "answer=-44": "such as 404",
+		"since=noon": "must be a time", "until=1969-01-01": "must be a time", "data=order.id": "must be a path in the data, a colon and a value",
+		"status=broken": "not one that a delivery can have", "webhook=sub_x": "not the id of one",
+	} {
+		page := b.get(applicationPath(a) + "/deliveries?type=invoice.paid&" + query)
+		page.want(t, http.StatusUnprocessableEntity, words)
+		if !strings.Contains(page.body, `value="invoice.paid"`) {
+			t.Errorf("%s: what was typed is lost", query)
+		}
+		page.wantNot(t, "There are no deliveries")
+	}
+}
+
 func TestTheListCanBeAskedForAloneAndOnlyIfItHasChanged(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")

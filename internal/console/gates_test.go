@@ -21,10 +21,46 @@ type route struct {
 	manage       bool // takes a key that may change things
 }
 
-// routes lists all that there is of an account's, with one of its subscriptions
-// and deliveries.
-func routes(a account, sub *webhook.Subscription, event id.ID) []route {
-	app, hook, delivery := applicationPath(a), webhookPath(a, sub), deliveryPath(a, event, sub)
+// belongings are an account with one of everything that has a page.
+type belongings struct {
+	account
+	sub       *webhook.Subscription
+	event     id.ID
+	replay    id.ID
+	eventType string
+}
+
+// MustBelongings makes them: the delivery has failed, and the replay is under way.
+func (w *world) MustBelongings(a account) belongings {
+	w.t.Helper()
+	o := belongings{account: a, sub: w.MustSubscription(a), eventType: "invoice_voided"}
+	o.event = w.MustFailedDelivery(a, o.sub)
+	o.replay = w.MustReplay(a, webhook.ReplayFilter{SubscriptionID: o.sub.ID, Statuses: []string{"cancelled"}}).ID
+	w.MustEventType(a, webhook.NewEventType{Name: o.eventType, Schema: []byte(`{"type":"object"}`)})
+	return o
+}
+
+// MustReplay begins one of all events.
+func (w *world) MustReplay(a account, filter webhook.ReplayFilter) webhook.Replay {
+	w.t.Helper()
+	filter.Since = time.Now().Add(-time.Hour)
+	made, err := w.webhooks.StartReplay(w.t.Context(), a.ID, filter)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return made
+}
+
+func (w *world) MustEventType(a account, of webhook.NewEventType) {
+	w.t.Helper()
+	if _, _, err := w.webhooks.RegisterEventType(w.t.Context(), a.ID, of); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// routes lists all that there is of an account's.
+func routes(o belongings) []route {
+	app, hook, delivery, replay := applicationPath(o.account), webhookPath(o.account, o.sub), deliveryPath(o.account, o.event, o.sub), replayPath(o.account, o.replay)
 	return []route{
 		{http.MethodGet, app, false},
 		{http.MethodGet, app + "/deliveries", false},
@@ -42,10 +78,24 @@ func routes(a account, sub *webhook.Subscription, event id.ID) []route {
 		{http.MethodGet, hook + "/delete", true},
 		{http.MethodPost, hook + "/delete", true},
 		{http.MethodPost, delivery + "/retry", true},
+		{http.MethodGet, hook + "/recover", true},
+		{http.MethodPost, hook + "/recover", true},
+		{http.MethodGet, app + "/replays", false},
+		{http.MethodGet, app + "/replays?part=live", false},
+		{http.MethodGet, app + "/replays/new", true},
+		{http.MethodPost, app + "/replays/new", true},
+		{http.MethodGet, replay, false},
+		{http.MethodGet, replay + "?part=live", false},
+		{http.MethodPost, replay + "/pause", true},
+		{http.MethodPost, replay + "/resume", true},
+		{http.MethodPost, replay + "/cancel", true},
+		{http.MethodGet, app + "/event-types", false},
+		{http.MethodGet, app + "/event-types/" + o.eventType, false},
+		{http.MethodGet, app + "/audit", true},
 	}
 }
 
-// MustDelivery publishes an event and has its delivery fail for good.
+// MustFailedDelivery publishes an event and has its delivery fail for good.
 func (w *world) MustFailedDelivery(a account, sub *webhook.Subscription) id.ID {
 	w.t.Helper()
 	event := w.MustPublish(a, "invoice.paid", `{"n":1}`)
@@ -62,19 +112,26 @@ func (w *world) MustFailedDelivery(a account, sub *webhook.Subscription) id.ID {
 }
 
 // state is what somebody could have changed of an account.
-func (w *world) state(a account, sub *webhook.Subscription, event id.ID) string {
+func (w *world) state(o belongings) string {
 	w.t.Helper()
-	subs, _, err := w.webhooks.Subscriptions(w.t.Context(), a.ID, webhook.Page{Limit: 10})
+	subs, _, err := w.webhooks.Subscriptions(w.t.Context(), o.ID, webhook.Page{Limit: 10})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	d, attempts, err := w.webhooks.Delivery(w.t.Context(), a.ID, event, sub.ID)
+	replays, _, err := w.webhooks.Replays(w.t.Context(), o.ID, webhook.Page{Limit: 10})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	d, attempts, err := w.webhooks.Delivery(w.t.Context(), o.ID, o.event, o.sub.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	text := d.Status.String() + d.UpdatedAt.String() + strings.Repeat("a", len(attempts)) + strings.Repeat("t", len(w.receiver.seen))
 	for _, s := range subs {
 		text += s.ID.String() + s.UpdatedAt.String()
+	}
+	for _, p := range replays {
+		text += p.ID.String() + p.State
 	}
 	return text
 }
@@ -84,18 +141,22 @@ func (b *browser) visit(r route, token string) seen {
 	if r.method == http.MethodGet {
 		return b.get(r.path)
 	}
+	do := "start"
+	if strings.HasSuffix(r.path, "/webhooks/new") {
+		do = "save"
+	}
 	return b.do(b.request(http.MethodPost, r.path, url.Values{
-		"form_token": {token}, "do": {"save"}, "url": {"https://hooks.example.com/planted"}, "scope": {"all"},
+		"form_token": {token}, "do": {do}, "url": {"https://hooks.example.com/planted"}, "scope": {"all"},
+		"since": {"2026-01-01T00:00"}, "status": {"failed"},
 	}))
 }
 
 func TestWhoeverHasNotSignedInIsSentToTheSignIn(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
-	before := w.state(a, sub, event)
-	paths := append(routes(a, sub, event),
+	o := w.MustBelongings(a)
+	before := w.state(o)
+	paths := append(routes(o),
 		route{http.MethodGet, "/console/", false}, route{http.MethodGet, "/console/applications", false},
 		route{http.MethodGet, "/console/nothing/here", false}, route{http.MethodPost, "/console/sign-out", false})
 	for _, r := range paths {
@@ -110,7 +171,7 @@ func TestWhoeverHasNotSignedInIsSentToTheSignIn(t *testing.T) {
 			t.Errorf("%s %s leads to %s", r.method, r.path, page.path)
 		}
 	}
-	if after := w.state(a, sub, event); after != before {
+	if after := w.state(o); after != before {
 		t.Error("somebody who has not signed in has changed something")
 	}
 }
@@ -118,18 +179,17 @@ func TestWhoeverHasNotSignedInIsSentToTheSignIn(t *testing.T) {
 func TestATenantsKeyFindsNothingOfAnother(t *testing.T) {
 	w := MustWorld(t, "")
 	victim, other := w.MustAccount("victim"), w.MustAccount("other")
-	sub := w.MustSubscription(victim)
-	event := w.MustFailedDelivery(victim, sub)
-	before := w.state(victim, sub, event)
+	o := w.MustBelongings(victim)
+	before := w.state(o)
 	b := w.MustSignIn(other.Key)
 	token := b.get("/console/applications").token()
 
 	// What does not exist at all, and what there is under the own alias.
 	nobody := account{Tenant: tenant.Tenant{Alias: "nobody"}}
 	unknown := &webhook.Subscription{ID: id.New(time.Now())}
-	missing := routes(nobody, unknown, id.New(time.Now()))
-	own := routes(other, sub, event)
-	for i, r := range routes(victim, sub, event) {
+	missing := routes(belongings{nobody, unknown, id.New(time.Now()), id.New(time.Now()), "nothing_like_it"})
+	own := routes(belongings{other, o.sub, o.event, o.replay, o.eventType})
+	for i, r := range routes(o) {
 		got, want := b.visit(r, token), b.visit(missing[i], token)
 		want.want(t, http.StatusNotFound, "or it belongs to somebody else")
 		if got.status != want.status || got.body != want.body {
@@ -140,11 +200,11 @@ func TestATenantsKeyFindsNothingOfAnother(t *testing.T) {
 			b.visit(own[i], token).want(t, http.StatusNotFound)
 		}
 	}
-	filtered := b.get(applicationPath(other) + "/deliveries?webhook=" + id.Subscription.Format(sub.ID))
+	filtered := b.get(applicationPath(other) + "/deliveries?webhook=" + id.Subscription.Format(o.sub.ID))
 	filtered.want(t, http.StatusOK, "There are no deliveries like this")
 	filtered.wantNot(t, "hooks.example.com", "invoice.paid")
 	b.get("/console/applications").wantNot(t, "victim")
-	if after := w.state(victim, sub, event); after != before {
+	if after := w.state(o); after != before {
 		t.Error("another tenant has changed something")
 	}
 }
@@ -152,10 +212,9 @@ func TestATenantsKeyFindsNothingOfAnother(t *testing.T) {
 func TestTheOperatorFindsEverything(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
+	o := w.MustBelongings(a)
 	b := w.MustSignIn(adminKey)
-	for _, r := range routes(a, sub, event) {
+	for _, r := range routes(o) {
 		if r.method == http.MethodGet {
 			b.get(r.path).want(t, http.StatusOK)
 		}
@@ -165,25 +224,25 @@ func TestTheOperatorFindsEverything(t *testing.T) {
 func TestAKeyThatMayOnlyReadSeesAndChangesNothing(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
+	o := w.MustBelongings(a)
 	_, key, err := w.tenants.CreateKey(t.Context(), a.ID, tenant.NewKey{Scopes: []tenant.Scope{tenant.Read}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := w.state(a, sub, event)
+	before := w.state(o)
 	b := w.MustSignIn(key)
 	token := b.get("/console/applications").token()
-	for _, r := range routes(a, sub, event) {
+	for _, r := range routes(o) {
 		page := b.visit(r, token)
 		if r.manage {
 			page.want(t, http.StatusForbidden, `does not have the scope "manage"`)
 			continue
 		}
 		page.want(t, http.StatusOK)
-		page.wantNot(t, "Add new", "Retry", "Delete …", "Show the secret", sub.Secrets[0].Value)
+		page.wantNot(t, "Add new", "Retry", "Delete …", "Show the secret", "Enable …", "Recover …", "Replay …", "Send deliveries again",
+			"pause-replay", "Cancel the rest", "/audit", o.sub.Secrets[0].Value)
 	}
-	if after := w.state(a, sub, event); after != before {
+	if after := w.state(o); after != before {
 		t.Error("a key that may only read has changed something")
 	}
 }
@@ -191,16 +250,15 @@ func TestAKeyThatMayOnlyReadSeesAndChangesNothing(t *testing.T) {
 func TestAFormWithoutItsSessionsTokenIsRefused(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
-	before := w.state(a, sub, event)
+	o := w.MustBelongings(a)
+	before := w.state(o)
 	b, another := w.MustSignIn(a.Key), w.MustSignIn(a.Key)
 	tokens := map[string]string{
 		"none": "", "made up": strings.Repeat("A", 43), "of another session": another.get("/console/applications").token(),
 		"of nobody's": w.MustBrowser().get("/console/sign-in").token(),
 	}
 	for name, token := range tokens {
-		for _, r := range append(routes(a, sub, event), route{http.MethodPost, "/console/sign-out", false}) {
+		for _, r := range append(routes(o), route{http.MethodPost, "/console/sign-out", false}) {
 			if r.method == http.MethodPost {
 				if page := b.visit(r, token); page.status != http.StatusForbidden {
 					t.Errorf("%s with a token %s: %d", r.path, name, page.status)
@@ -210,7 +268,7 @@ func TestAFormWithoutItsSessionsTokenIsRefused(t *testing.T) {
 		stranger := w.MustBrowser()
 		stranger.do(stranger.request(http.MethodPost, "/console/sign-in", url.Values{"form_token": {token}, "key": {a.Key}})).want(t, http.StatusForbidden)
 	}
-	if after := w.state(a, sub, event); after != before || !b.isSignedIn() {
+	if after := w.state(o); after != before || !b.isSignedIn() {
 		t.Error("a forged form has changed something")
 	}
 }
@@ -218,9 +276,8 @@ func TestAFormWithoutItsSessionsTokenIsRefused(t *testing.T) {
 func TestAFormThatAnotherSiteSendsIsRefused(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
-	before := w.state(a, sub, event)
+	o := w.MustBelongings(a)
+	before := w.state(o)
 	b := w.MustSignIn(a.Key)
 	token := b.get("/console/applications").token()
 	for _, header := range []http.Header{
@@ -231,17 +288,17 @@ func TestAFormThatAnotherSiteSendsIsRefused(t *testing.T) {
 		{"Origin": {"http://console.example.com:81"}},
 	} {
 		b.header = header
-		for _, r := range routes(a, sub, event) {
+		for _, r := range routes(o) {
 			if r.method == http.MethodPost {
 				b.visit(r, token).want(t, http.StatusForbidden, "Another site has sent this form")
 			}
 		}
 	}
-	if after := w.state(a, sub, event); after != before {
+	if after := w.state(o); after != before {
 		t.Error("another site has changed something")
 	}
 	b.header = http.Header{"Origin": {w.url}, "Sec-Fetch-Site": {"same-origin"}}
-	b.visit(route{http.MethodPost, webhookPath(a, sub) + "/test", true}, token).want(t, http.StatusOK)
+	b.visit(route{http.MethodPost, webhookPath(a, o.sub) + "/test", true}, token).want(t, http.StatusOK)
 }
 
 var (
@@ -253,11 +310,10 @@ var (
 func TestPagesHaveNothingInlineAndNothingFromElsewhere(t *testing.T) {
 	w := MustWorld(t, "")
 	a := w.MustAccount("acme")
-	sub := w.MustSubscription(a)
-	event := w.MustFailedDelivery(a, sub)
+	o := w.MustBelongings(a)
 	b := w.MustSignIn(adminKey)
 	pages := []seen{w.MustBrowser().get("/console/sign-in"), b.get("/console/applications"), b.get("/console/nothing")}
-	for _, r := range routes(a, sub, event) {
+	for _, r := range routes(o) {
 		if r.method == http.MethodGet && !strings.Contains(r.path, "part=") {
 			pages = append(pages, b.get(r.path))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -72,6 +73,8 @@ func MustHostileWorld(t *testing.T) *hostileWorld {
 		h.pages = append(h.pages, "/console/applications/"+url.PathEscape(text), "/console/applications/"+url.PathEscape(text)+"/webhooks/new")
 	}
 	h.pages = append(h.pages, "/console/applications", applicationPath(h.account), applicationPath(h.account)+"/deliveries",
+		applicationPath(h.account)+"/replays", applicationPath(h.account)+"/replays/new?webhook="+url.QueryEscape(hostile[1]),
+		applicationPath(h.account)+"/event-types", applicationPath(h.account)+"/audit", applicationPath(h.account)+"/audit?action="+url.QueryEscape(hostile[1]),
 		"/console/"+url.PathEscape(hostile[1]), "/console/sign-in?token="+url.QueryEscape(hostile[1])+"&next="+url.QueryEscape(hostile[3]))
 	return h
 }
@@ -107,9 +110,33 @@ func (h *hostileWorld) mustStore(i int, text string) {
 	h.mustExec(`UPDATE subscription SET status = 'disabled', reason = $1, event_types = $2, filter = $3 WHERE id = $4`,
 		text, "["+quoted(text)+"]", fmt.Sprintf(`{"eq":[%[1]s,%[1]s]}`, quoted(text)), sub.ID)
 	if i == 0 {
-		h.pages = append(h.pages, webhookPath(h.account, sub)+"/delete")
+		h.pages = append(h.pages, webhookPath(h.account, sub)+"/delete", webhookPath(h.account, sub)+"/enable")
 	}
+	h.mustStoreElsewhere(i, text)
 	h.pages = append(h.pages, webhookPath(h.account, sub), deliveryPath(h.account, event, sub))
+}
+
+// mustStoreElsewhere puts the text into a replay, an event type and an audit entry,
+// and searches for it.
+func (h *hostileWorld) mustStoreElsewhere(i int, text string) {
+	h.t.Helper()
+	replay := h.MustReplay(h.account, webhook.ReplayFilter{EventTypes: []string{text}})
+	name := fmt.Sprintf("hostile.type-%d", i)
+	h.MustEventType(h.account, webhook.NewEventType{Name: name})
+	h.mustExec(`UPDATE event_type_version SET description = $1, schema = $1, sample = $1 WHERE name = $2`, text, name)
+	by := audit.WithActor(h.t.Context(), audit.Actor{Kind: audit.Key, KeyName: text, KeyHint: text, Via: text})
+	err := h.audit.Record(by, audit.Change{
+		TenantID: h.account.ID, Action: audit.Action(text), ObjectID: text, Fields: []audit.Field{{Name: text, Before: text, After: text}},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.webhooks.CancelReplay(h.t.Context(), h.account.ID, replay.ID); err != nil {
+		h.t.Fatal(err)
+	}
+	all := url.Values{"type": {text}, "answer": {text}, "reason": {text}, "since": {text}, "until": {text}, "data": {text + ":" + text}}
+	h.pages = append(h.pages, replayPath(h.account, replay.ID), applicationPath(h.account)+"/event-types/"+name,
+		applicationPath(h.account)+"/deliveries?"+all.Encode())
 }
 
 func (h *hostileWorld) mustExec(sql string, args ...any) {
@@ -156,7 +183,7 @@ func TestInABrowserTextFromOutsideIsOnlyRead(t *testing.T) {
 	browser := chromium(t)
 	h := MustHostileWorld(t)
 	b := MustTab(t, browser, light, h.url)
-	b.expected = []string{"status of 404"}
+	b.expected = []string{"status of 404", "status of 422"}
 	b.do(chromedp.Navigate(h.console.NewLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
@@ -185,6 +212,10 @@ func TestInABrowserHostileTextIsShownAsItIs(t *testing.T) {
 		}
 	}
 	b.see("main", "gpj.⟨U+202E⟩exe⟨U+2066⟩")
+	for _, text := range plain() {
+		b.open(applicationPath(h.account) + "/audit?action=" + url.QueryEscape(text))
+		b.see("tbody", text)
+	}
 }
 
 func TestInABrowserHostileTextThatIsTypedStaysText(t *testing.T) {

@@ -39,6 +39,9 @@ func parsePages() map[string]*template.Template {
 		"span":     spell,
 		"plural":   plural,
 		"statuses": func() []webhook.Status { return shownStatuses },
+		"grouped":  grouped,
+		"isTime":   isTime,
+		"typed":    typed,
 	}).ParseFS(files, "templates/*.html"))
 	names, err := fs.Glob(files, "templates/pages/*.html")
 	if err != nil {
@@ -85,8 +88,8 @@ func (v *visit) frame(title string) frame {
 	return f
 }
 
-// tab says which part of the application the page belongs to: its webhooks or
-// its deliveries.
+// tab says which part of the application the page belongs to: its webhooks, its
+// deliveries and so on, as the layout names them.
 func (f frame) tab(name string) frame {
 	if f.Application != nil {
 		f.Application.Tab = name
@@ -102,6 +105,20 @@ func applicationPath(t tenant.Tenant) string { return applicationsPath + "/" + u
 func webhookPath(t tenant.Tenant, sub id.ID) string {
 	return applicationPath(t) + "/webhooks/" + id.Subscription.Format(sub)
 }
+
+func replaysPath(t tenant.Tenant) string { return applicationPath(t) + "/replays" }
+
+func replayPath(t tenant.Tenant, replay id.ID) string {
+	return replaysPath(t) + "/" + id.Job.Format(replay)
+}
+
+func eventTypesPath(t tenant.Tenant) string { return applicationPath(t) + "/event-types" }
+
+func eventTypePath(t tenant.Tenant, name string) string {
+	return eventTypesPath(t) + "/" + url.PathEscape(name)
+}
+
+func auditPath(t tenant.Tenant) string { return applicationPath(t) + "/audit" }
 
 func deliveriesPath(t tenant.Tenant) string { return applicationPath(t) + "/deliveries" }
 

@@ -30,6 +30,10 @@ type session struct {
 
 	// unseen is a webhook that was just made, whose secret is still to be shown.
 	unseen id.ID
+
+	// notice says what was just done, on the page of the thing it was done to.
+	notice   string
+	noticeOf id.ID
 }
 
 // hashed is the SHA-256 of a text of 256 random bits.
@@ -138,6 +142,25 @@ func (s *sessions) takeUnseen(in *session, sub id.ID) bool {
 	}
 	in.unseen = id.ID{}
 	return true
+}
+
+// leave keeps what the next page of a thing says.
+func (s *sessions) leave(in *session, of id.ID, notice string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.noticeOf, in.notice = of, notice
+}
+
+// takeNotice returns what is to be said on the page of a thing, once.
+func (s *sessions) takeNotice(in *session, of id.ID) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.noticeOf != of {
+		return ""
+	}
+	notice := in.notice
+	in.noticeOf, in.notice = id.ID{}, ""
+	return notice
 }
 
 // Names of the cookies; see cookies.name.

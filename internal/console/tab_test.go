@@ -188,7 +188,10 @@ func (b *tab) hear(event any) {
 	case *page.EventJavascriptDialogOpening:
 		note("a dialog opens: %s", event.Message)
 	case *network.EventRequestWillBeSent:
-		if !strings.HasPrefix(event.Request.URL, b.origin+"/console") && !strings.HasPrefix(event.Request.URL, "about:") {
+		// The browser's own picture in a field for a time is a data URL. The
+		// policy keeps those of a page from being loaded, which would be noted.
+		own := strings.HasPrefix(event.Request.URL, "about:") || strings.HasPrefix(event.Request.URL, "data:image/svg+xml;")
+		if !strings.HasPrefix(event.Request.URL, b.origin+"/console") && !own {
 			note("the page asks for %s", event.Request.URL)
 		}
 	}
@@ -338,7 +341,7 @@ const faultsOfPage = `(() => {
     if (!e.labels.length) faults.push('the field ' + e.name + ' has no label');
   }
   for (const e of document.querySelectorAll('a, button')) {
-    if (!e.innerText.trim() && !e.getAttribute('aria-label')) faults.push('a link or button says nothing: ' + e.outerHTML.slice(0, 100));
+    if (!(e.checkVisibility() ? e.innerText : e.textContent).trim() && !e.getAttribute('aria-label')) faults.push('a link or button says nothing: ' + e.outerHTML.slice(0, 100));
   }
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const known = new Map();

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -68,6 +69,8 @@ type webhookPage struct {
 	Deliveries []deliveryView // the latest
 	AllPath    string         // of all its deliveries
 	Outcome    *outcome       // nil: nothing was tested
+	Notice     string         // what was just done to it; "": nothing
+	ReplayPath string         // where its deliveries are sent again
 }
 
 type secretView struct {
@@ -88,8 +91,9 @@ func (c *Console) viewOfWebhook(r *http.Request, v *visit) (webhookPage, *webhoo
 	}
 	page := webhookPage{
 		frame: v.frame("Webhook").tab("webhooks"), Webhook: viewWebhook(v.application, sub), CreatedAt: sub.CreatedAt,
-		Bearer:  sub.Auth.Type == webhook.BearerAuth,
-		AllPath: filterOf(webhook.DeliveryFilter{SubscriptionID: sub.ID}).path(v.application),
+		Bearer:     sub.Auth.Type == webhook.BearerAuth,
+		AllPath:    deliverySearch{Webhook: id.Subscription.Format(sub.ID)}.path(v.application),
+		ReplayPath: replaysPath(v.application) + "/new?" + url.Values{"webhook": {id.Subscription.Format(sub.ID)}}.Encode(),
 	}
 	if sub.Auth.Type == webhook.BasicAuth {
 		page.User = sub.Auth.Username
@@ -127,6 +131,7 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
+	page.Notice = c.sessions.takeNotice(v.session, sub.ID)
 	if page.Made = c.sessions.takeUnseen(v.session, sub.ID); page.Made {
 		if err := c.reveal(r.Context(), v, &page, sub); err != nil {
 			return err
@@ -173,17 +178,9 @@ type change struct {
 var changes = map[string]change{
 	"disable": {
 		Title: "Disable this webhook?", Button: "Disable webhook",
-		Question: "What is pending waits until you enable it again. What is published from now on is held, and can be retried once it is enabled.",
+		Question: "What is pending waits until you enable it again. What is published from now on is held, and can be recovered once it is enabled.",
 		apply: func(ctx context.Context, c *Console, tenant, sub id.ID) error {
 			_, err := c.webhooks.DisableSubscription(ctx, tenant, sub)
-			return err
-		},
-	},
-	"enable": {
-		Title: "Enable this webhook?", Button: "Enable webhook",
-		Question: "What was pending when it was disabled is sent at once. What is held stays so until you retry it.",
-		apply: func(ctx context.Context, c *Console, tenant, sub id.ID) error {
-			_, err := c.webhooks.EnableSubscription(ctx, tenant, sub)
 			return err
 		},
 	},

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -42,6 +43,19 @@ var reasons = map[string]string{
 	webhook.ReasonSubscriptionDeleted: "the webhook was deleted",
 	webhook.ReasonBodyExpunged:        "the event's body was removed",
 	webhook.ReasonDisabled:            "the webhook was disabled",
+	webhook.ReasonExpired:             "the event's body is no longer kept",
+	webhook.ReasonFailing:             "the endpoint took nothing for five days",
+	string(webhook.FailedInRow):       "ten attempts in a row failed",
+	string(webhook.DeliveryFailed):    "a delivery used up its attempts",
+}
+
+// reasonsOfDeliveries are those that a delivery can have, but for the one of
+// success, in the order in which they can be chosen.
+var reasonsOfDeliveries = []string{
+	"timeout", "connect", "dns", "tls", "protocol", string(wire.ReasonServerError), string(wire.ReasonClientError),
+	string(wire.ReasonUnavailable), string(wire.ReasonThrottled), string(wire.ReasonRedirect), string(wire.ReasonUnexpected),
+	string(wire.ReasonGone), "blocked", "configuration", webhook.ReasonUngranted, webhook.ReasonHandshake, "canceled", "internal",
+	webhook.ReasonDisabled, webhook.ReasonSubscriptionDeleted, webhook.ReasonBodyExpunged, webhook.ReasonExpired,
 }
 
 // reasonWords says a reason in words; one that is not known here as it is.
@@ -139,6 +153,62 @@ func plural(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// grouped shows a number with its thousands apart: 12,345.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// counted counts things of which there may be many.
+func counted(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return grouped(n) + " " + thing + "s"
+}
+
+// timeLayouts are the forms in which a time can be typed. The first one is what
+// browsers send.
+var timeLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02", time.RFC3339}
+
+// readTime reads a time as it is typed, in UTC unless it says otherwise. Nothing
+// typed is the zero time.
+func readTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range timeLayouts {
+		if t, err := time.Parse(layout, text); err == nil && t.Year() >= 1970 {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, errNoTime
+}
+
+var errNoTime = errors.New("must be a time from 1970 on, such as 2026-01-31T15:04")
+
+// typedTime shows a time as browsers send it.
+func typedTime(t time.Time) string { return t.UTC().Format(timeLayouts[0] + ".999") }
+
+// isTime reports whether a text is one that a field for times can hold. What else
+// was typed is kept in a field for texts.
+func isTime(text string) bool {
+	_, err := readTime(text)
+	return err == nil
+}
+
+// typed shows what was typed as a time: as browsers send it, if it is one.
+func typed(text string) string {
+	t, err := readTime(text)
+	if err != nil || text == "" {
+		return text
+	}
+	return typedTime(t)
 }
 
 // capital begins a text with a capital letter.

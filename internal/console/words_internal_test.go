@@ -25,6 +25,43 @@ func TestADurationIsSaidAsAPersonWould(t *testing.T) {
 	}
 }
 
+func TestANumberIsSaidWithItsThousandsApart(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 100_000: "100,000", 1_234_567: "1,234,567"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is said as %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestATimeIsReadAsItIsTyped(t *testing.T) {
+	quarterPast := time.Date(2026, 1, 31, 15, 15, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"": {}, "2026-01-31T15:15": quarterPast, "2026-01-31T15:15:00": quarterPast, "2026-01-31 15:15": quarterPast,
+		"2026-01-31T15:15:00.25": quarterPast.Add(250 * time.Millisecond), "2026-01-31T16:15:00+01:00": quarterPast,
+		"2026-01-31": quarterPast.Truncate(24 * time.Hour), typedTime(quarterPast): quarterPast,
+	} {
+		if got, err := readTime(text); err != nil || !got.Equal(want) || got.Location() != time.UTC {
+			t.Errorf("%q is read as %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"noon", "31.1.2026", "1969-12-31T23:59", "0001-01-01", "2026-02-30", "2026-01-31T25:00", "999999-01-01"} {
+		if got, err := readTime(text); err == nil {
+			t.Errorf("%q is read as %s", text, got)
+		}
+	}
+}
+
+func TestEveryReasonHasWords(t *testing.T) {
+	all := append([]string{
+		webhook.ReasonManual, webhook.ReasonGone, webhook.ReasonFailing, string(webhook.FailedInRow), string(webhook.DeliveryFailed), string(wire.ReasonOK),
+	}, reasonsOfDeliveries...)
+	for _, reason := range all {
+		if reasons[reason] == "" {
+			t.Errorf("%s has no words", reason)
+		}
+	}
+}
+
 func TestAScheduleIsSaidInOneLine(t *testing.T) {
 	many := make([]time.Duration, 99)
 	for i := range many {

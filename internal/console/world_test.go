@@ -117,7 +117,7 @@ func MustWorld(t testing.TB, base string) *world {
 		t.Fatal(err)
 	}
 	w.console, err = console.New(console.Options{
-		Tenants: w.tenants, Webhooks: w.webhooks, URL: base,
+		Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, URL: base,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -356,4 +356,8 @@ func webhookPath(a account, sub *webhook.Subscription) string {
 
 func deliveryPath(a account, event id.ID, sub *webhook.Subscription) string {
 	return fmt.Sprintf("%s/deliveries/%s", applicationPath(a), id.Delivery.Format(event, sub.ID))
+}
+
+func replayPath(a account, replay id.ID) string {
+	return applicationPath(a) + "/replays/" + id.Job.Format(replay)
 }
