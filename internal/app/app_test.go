@@ -201,13 +201,14 @@ func TestAStopFinishesWhatIsUnderWay(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 			arrived.Add(1)
 		case <-r.Context().Done():
 		}
 	}))
 	defer receiver.Close()
-	mustPost(t, a.URL()+"/v1/subscriptions", key, `{"url":"`+receiver.URL+`","event_types":["*"]}`)
+	// One at a time they take three seconds: longer than publishing them.
+	mustPost(t, a.URL()+"/v1/subscriptions", key, `{"url":"`+receiver.URL+`","event_types":["*"],"policy":{"max_in_flight":1}}`)
 	for range 30 {
 		mustPost(t, a.URL()+"/v1/events", key, event)
 	}
