@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
@@ -92,6 +94,9 @@ func (p auditList) filter(c *call) (audit.Filter, error) {
 			f.TenantID = named
 		}
 	}
+	if known := audit.Actions(); p.Action != "" && !slices.Contains(known, f.Action) {
+		checks.Add("query.action", "is not an action that there is: choose one of %s", listed(known))
+	}
 	if p.ActorKeyID != "" {
 		var err error
 		if f.KeyID, err = id.Key.Parse(p.ActorKeyID); err != nil {
@@ -99,6 +104,15 @@ func (p auditList) filter(c *call) (audit.Filter, error) {
 		}
 	}
 	return f, checks.Err()
+}
+
+// listed writes the actions one after another.
+func listed(actions []audit.Action) string {
+	words := make([]string, len(actions))
+	for i, action := range actions {
+		words[i] = string(action)
+	}
+	return strings.Join(words, ", ")
 }
 
 func showAuditEntry(e audit.Entry) auditEntryJSON {

@@ -269,8 +269,8 @@ func TestATenantSeesItsOwnEntriesAndTheOperatorAll(t *testing.T) {
 		w.send(http.MethodGet, "/v1/audit"+query, a.Key, "").problem(t, problem.NotFound)
 	}
 	w.send(http.MethodGet, "/v1/audit?tenant_id="+b.ID, adminKey, "", "Grapevine-Tenant: acme").problem(t, problem.NotFound)
-	p := w.send(http.MethodGet, "/v1/audit?tenant_id=x&actor_key_id=y", adminKey, "").problem(t, problem.Invalid)
-	if diff := cmp.Diff([]string{"query.tenant_id", "query.actor_key_id"}, p.fields()); diff != "" {
+	p := w.send(http.MethodGet, "/v1/audit?tenant_id=x&actor_key_id=y&action=z", adminKey, "").problem(t, problem.Invalid)
+	if diff := cmp.Diff([]string{"query.tenant_id", "query.action", "query.actor_key_id"}, p.fields()); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)
 	}
 	w.send(http.MethodGet, "/v1/audit?cursor=x", adminKey, "").problem(t, problem.Invalid)

@@ -137,7 +137,7 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	asked := full
 	asked.Handshake, asked.EventTypes = true, []string{"never.sent"}
 	asked.Auth = &client.Auth{
-		Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecret: "s", Scopes: []string{"a", "b"}, Audience: "x", ClientAuth: "body",
+		Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecret: "s3cret-value", Scopes: []string{"a", "b"}, Audience: "x", ClientAuth: "body",
 	}
 	shaken, err := c.CreateSubscription(t.Context(), asked)
 	r.same(t, "CreateSubscription", shaken, err)

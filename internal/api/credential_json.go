@@ -19,7 +19,7 @@ type authJSON struct {
 
 	TokenURL     string   `json:"token_url,omitempty" doc:"With oauth2: where access tokens come from; https, and at a public address."`
 	ClientID     string   `json:"client_id,omitempty" doc:"With oauth2."`
-	ClientSecret string   `json:"client_secret,omitempty" doc:"With oauth2."`
+	ClientSecret string   `json:"client_secret,omitempty" doc:"With oauth2: 8 characters at least."`
 	Scopes       []string `json:"scopes,omitempty" doc:"With oauth2: what the token is asked for; absent: what the token endpoint gives by itself."`
 	Audience     string   `json:"audience,omitempty" doc:"With oauth2: whom the token is for, where the token endpoint wants to know."`
 	ClientAuth   string   `json:"client_auth,omitempty" enum:"basic,body" doc:"With oauth2: how client_id and client_secret reach the token endpoint: as basic authentication (absent: so) or in the body."`

@@ -90,6 +90,13 @@ func New(ctx context.Context, cfg config.Server, opts Options) (*App, error) {
 	return a, nil
 }
 
+// pooling says how many connections to receivers are kept. All subscriptions of a
+// tenant may be at one host, and a connection that is opened anew costs as much as
+// several requests.
+func pooling(cfg config.Server) netguard.TransportOptions {
+	return netguard.TransportOptions{MaxIdleConns: cfg.MaxInFlight, MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024)}
+}
+
 func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -112,12 +119,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	identify := func(ctx context.Context, of id.ID, dialect string) (*wire.Identity, error) {
 		return tenants.Identity(ctx, of, dialect)
 	}
-	attempter := dispatch.NewAttempter(guard.Client(netguard.TransportOptions{
-		MaxIdleConns: cfg.MaxInFlight,
-		// All subscriptions of a tenant may be at one host, and a connection that is
-		// opened anew costs as much as several requests.
-		MaxIdleConnsPerHost: cmp.Or(cfg.MaxInFlight, 1024),
-	}), identify, opts.Version)
+	attempter := dispatch.NewAttempter(guard.Client(pooling(cfg)), identify, opts.Version)
 	a.jobs = job.NewRunner(job.Options{DB: a.db, Logger: a.log, Metrics: registry})
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
@@ -128,7 +130,10 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err != nil {
 		return err
 	}
-	if tenants, err = tenant.New(a.db, tenant.Options{OnDelete: a.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current}); err != nil {
+	if tenants, err = tenant.New(a.db, tenant.Options{
+		OnDelete: a.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current,
+		Kept: tenant.Kept{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)},
+	}); err != nil {
 		return err
 	}
 	if err := a.startAudit(cfg); err != nil {

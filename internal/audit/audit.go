@@ -72,6 +72,21 @@ const (
 	BackupMade Action = "backup.made" // the object is the SHA-256 of the copy
 )
 
+// Actions lists all actions there are.
+func Actions() []Action {
+	return []Action{
+		TenantCreated, TenantUpdated, TenantDeleted, SettingsChosen,
+		KeyCreated, KeyRevoked, KeyRolled,
+		SubscriptionCreated, SubscriptionUpdated, SubscriptionEnabled, SubscriptionDisabled, SubscriptionDeleted,
+		SubscriptionSecretRotated, SubscriptionSecretRevealed,
+		EventBodyExpunged, DeliveryRetried,
+		EventTypeRegistered, EventTypeArchived,
+		ReplayCreated, ReplayPaused, ReplayResumed, ReplayCancelled,
+		SigningKeyCreated, SigningKeyRotated,
+		BackupMade,
+	}
+}
+
 // ActorKind is what kind of actor it was.
 type ActorKind string
 

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -306,5 +310,30 @@ func TestAServiceThatWasNotStartedCanBeStopped(t *testing.T) {
 	}
 	if _, err := audit.New(mustOpen(t), audit.Options{Retention: -1}); err == nil {
 		t.Error("a negative retention is accepted")
+	}
+}
+
+func TestEveryActionIsListed(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "audit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []audit.Action
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Action" {
+			word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			declared = append(declared, audit.Action(word))
+		}
+		return true
+	})
+	if diff := cmp.Diff(declared, audit.Actions()); diff != "" || len(declared) == 0 {
+		t.Errorf("listed are (-declared +listed):\n%s", diff)
 	}
 }

@@ -160,6 +160,9 @@ func (f draftFlags) draft(e *env) (client.NewSubscription, error) {
 // readFilter reads a condition in JSON, or "field=value".
 func readFilter(text string) (*client.Filter, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		if err := checkJSON([]byte(text)); err != nil {
+			return nil, usagef("--filter is not JSON: %v\nGive JSON in quotes for the shell, as in '{\"gte\":[\"data.amount\",5000]}', or a field of the dialect's envelope and a value, as in waitlist_id=VALUE", err)
+		}
 		var filter client.Filter
 		if err := decodeStrictly([]byte(text), &filter); err != nil {
 			return nil, usagef("--filter: %v", err)

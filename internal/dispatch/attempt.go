@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -183,7 +181,8 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return kept, err
 }
 
-// maxKeptHeaders bounds the headers that are stored, in bytes.
+// maxKeptHeaders bounds the headers that are stored, in bytes. That secrets are
+// masked in them makes them no longer.
 const maxKeptHeaders = 8 << 10
 
 // responseHeaders returns the headers worth keeping, in the order of their
@@ -209,17 +208,4 @@ func responseHeaders(h http.Header) []wire.Header {
 		}
 	}
 	return kept
-}
-
-// hideSecrets masks the credentials of the request in what came back, and cuts
-// the body to what is stored. Some receivers send back what they were sent, and
-// no secret is stored with an attempt. The extra ones are of this attempt alone.
-func hideSecrets(a *webhook.Attempt, sub *webhook.Subscription, extra []string) {
-	for _, secret := range slices.Concat(extra, sub.Credentials()) {
-		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), []byte(webhook.Masked))
-		for i := range a.Headers {
-			a.Headers[i].Value = strings.ReplaceAll(a.Headers[i].Value, secret, webhook.Masked)
-		}
-	}
-	a.Body = a.Body[:min(len(a.Body), keptBody)]
 }

@@ -201,6 +201,8 @@ func readToken(body []byte) (string, time.Duration, error) {
 	switch {
 	case answer.AccessToken == "":
 		return "", 0, errors.New("the token endpoint's answer has no access_token")
+	case len(answer.AccessToken) < webhook.LeastHidden:
+		return "", 0, fmt.Errorf("the token endpoint's access_token has less than %d characters", webhook.LeastHidden)
 	case len(answer.AccessToken) > maxToken || strings.ContainsFunc(answer.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "", 0, errors.New("the token endpoint's access_token is too long or has characters that a header can't hold")
 	case !strings.EqualFold(answer.TokenType, "Bearer"):

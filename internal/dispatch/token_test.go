@@ -115,7 +115,7 @@ func TestATokenIsReplacedBeforeItExpires(t *testing.T) {
 		t.Run(answer, func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *testkit.Sender) {
 				i := &issuer{answer: func(w http.ResponseWriter, _ *http.Request) {
-					_, _ = fmt.Fprintf(w, `{"access_token":"t","token_type":"BEARER",%s}`, answer)
+					_, _ = fmt.Fprintf(w, `{"access_token":"some-token","token_type":"BEARER",%s}`, answer)
 				}}
 				mustAuthorise(t, s, i, webhook.Draft{})
 				s.MustPublish(t, 1)
@@ -209,8 +209,9 @@ func TestWithoutATokenTheEndpointIsNotContacted(t *testing.T) {
 		"a hang-up":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "asking the token endpoint: connect: EOF"},
 		"no JSON":             {body("leaked"), "the token endpoint's answer is not the JSON that OAuth 2 asks for"},
 		"no token":            {body(`{"token_type":"Bearer"}`), "the token endpoint's answer has no access_token"},
-		"another kind":        {body(`{"access_token":"leaked","token_type":"mac"}`), "the token endpoint's token_type is not Bearer"},
-		"no kind":             {body(`{"access_token":"leaked"}`), "the token endpoint's token_type is not Bearer"},
+		"a very short token":  {body(`{"access_token":"leaked!","token_type":"Bearer"}`), "the token endpoint's access_token has less than 8 characters"},
+		"another kind":        {body(`{"access_token":"leaked-token","token_type":"mac"}`), "the token endpoint's token_type is not Bearer"},
+		"no kind":             {body(`{"access_token":"leaked-token"}`), "the token endpoint's token_type is not Bearer"},
 		"a line in the token": {body(`{"access_token":"leaked\r\nX: 1","token_type":"Bearer"}`), "the token endpoint's access_token is too long or has characters that a header can't hold"},
 		"a very long token":   {body(`{"access_token":"` + strings.Repeat("x", 9000) + `","token_type":"Bearer"}`), "the token endpoint's access_token is too long or has characters that a header can't hold"},
 		"a very long answer":  {body(`{"access_token":"leaked","token_type":"Bearer","x":"` + strings.Repeat("x", 70_000) + `"}`), "the token endpoint's answer has more than 65536 bytes"},
@@ -259,7 +260,7 @@ func TestATokenThatComesTooLateForAnAttemptServesTheNext(t *testing.T) {
 	bubble(t, func(t *testing.T, s *testkit.Sender) {
 		i := &issuer{answer: func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(3 * time.Second)
-			_, _ = fmt.Fprint(w, `{"access_token":"t","token_type":"Bearer"}`)
+			_, _ = fmt.Fprint(w, `{"access_token":"some-token","token_type":"Bearer"}`)
 		}}
 		sub := mustAuthorise(t, s, i, webhook.Draft{Policy: webhook.Policy{Timeout: 2 * time.Second, Schedule: []time.Duration{5 * time.Second}}})
 		event := s.MustPublish(t, 1)[0]

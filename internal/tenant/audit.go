@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,11 +43,26 @@ func auditTenant(ctx context.Context, tx *db.Tx, was, now Tenant) error {
 	case now.ID.IsZero():
 		action, of = audit.TenantDeleted, was.ID
 	}
+	return audit.Write(ctx, tx, audit.Change{TenantID: of, Action: action, ObjectID: id.Tenant.Format(of), Fields: tenantChanges(was, now)})
+}
+
+// tenantChanges lists what differs between two states of a tenant.
+func tenantChanges(was, now Tenant) changes {
 	var c changes
 	c.note("alias", was.Alias, now.Alias)
 	c.note("kind", kindIfAny(was), kindIfAny(now))
 	c.note("dialects", dialectsIfAny(was), dialectsIfAny(now))
-	return audit.Write(ctx, tx, audit.Change{TenantID: of, Action: action, ObjectID: id.Tenant.Format(of), Fields: c})
+	c.note("retention_days", daysIfAny(was.Retention.Days), daysIfAny(now.Retention.Days))
+	c.note("body_retention_days", daysIfAny(was.Retention.BodyDays), daysIfAny(now.Retention.BodyDays))
+	return c
+}
+
+// daysIfAny writes a period of a tenant's own. Empty: it has none.
+func daysIfAny(days int) string {
+	if days == 0 {
+		return ""
+	}
+	return strconv.Itoa(days)
 }
 
 func kindIfAny(t Tenant) string {

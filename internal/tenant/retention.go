@@ -1,7 +1,10 @@
 package tenant
 
 import (
+	"cmp"
 	"errors"
+	"strconv"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -18,8 +21,29 @@ type Retention struct {
 // MaxRetentionDays is the most days that a tenant can ask for.
 const MaxRetentionDays = 3650
 
-// retain makes the change to a retention.
-func (p Patch) retain(r *Retention) error {
+// Kept is for how long the server keeps what tenants have. Zero: for ever.
+type Kept struct {
+	Records time.Duration // events with their deliveries and attempts
+	Bodies  time.Duration // the bodies of events, and what receivers answered
+}
+
+// allow refuses days that a tenant asks for, and that are more than the server
+// keeps things for.
+func allow(c *problem.Checks, field string, asked *int, kept time.Duration) {
+	const day = 24 * time.Hour
+	if asked == nil || kept == 0 || time.Duration(*asked)*day <= kept {
+		return
+	}
+	period := kept.String()
+	if kept%day == 0 {
+		period = strconv.Itoa(int(kept/day)) + " days"
+	}
+	c.Add(field, "must not be more than the %s for which the server keeps them", period)
+}
+
+// retain makes the change to a retention. What a tenant has from before, when the
+// server may have kept things for longer, does not stand in its way.
+func (p Patch) retain(r *Retention, kept Kept) error {
 	if p.RetentionDays != nil {
 		r.Days = *p.RetentionDays
 	}
@@ -32,6 +56,11 @@ func (p Patch) retain(r *Retention) error {
 			c.Add(name, "must be 1 to %d days, or 0 for as long as the server keeps them", MaxRetentionDays)
 		}
 	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	allow(&c, "retention_days", p.RetentionDays, kept.Records)
+	allow(&c, "body_retention_days", p.BodyRetentionDays, cmp.Or(kept.Bodies, kept.Records))
 	if r.Days > 0 && r.BodyDays > r.Days {
 		c.Add("body_retention_days", "must not be more than retention_days, with which the bodies go")
 	}

@@ -2,6 +2,7 @@ package tenant_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,5 +60,34 @@ func TestARetentionThatCanNotBeIsRefused(t *testing.T) {
 	}
 	if now, err := s.Get(t.Context(), acme.ID); err != nil || now.Retention != (tenant.Retention{}) {
 		t.Errorf("%+v, %v", now.Retention, err)
+	}
+}
+
+func TestNoTenantAsksForMoreThanTheServerKeeps(t *testing.T) {
+	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	before := MustService(t, d, tenant.Options{})
+	acme := MustCreate(t, before, "acme")
+	if _, err := before.Update(t.Context(), acme.ID, tenant.Patch{RetentionDays: new(60)}); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	records := MustService(t, d, tenant.Options{Kept: tenant.Kept{Records: 30 * day}})
+	bodies := MustService(t, d, tenant.Options{Kept: tenant.Kept{Records: 30 * day, Bodies: 36 * time.Hour}})
+	for name, c := range map[string]struct {
+		service *tenant.Service
+		patch   tenant.Patch
+		says    string // "": nothing
+	}{
+		"as long":                            {records, tenant.Patch{RetentionDays: new(30), BodyRetentionDays: new(30)}, ""},
+		"a day longer":                       {records, tenant.Patch{RetentionDays: new(31)}, "retention_days: must not be more than the 30 days for which the server keeps them"},
+		"bodies for longer":                  {records, tenant.Patch{RetentionDays: new(0), BodyRetentionDays: new(31)}, "body_retention_days: must not be more than the 30 days for which the server keeps them"},
+		"bodies for longer than it has any":  {bodies, tenant.Patch{BodyRetentionDays: new(2)}, "body_retention_days: must not be more than the 36h0m0s for which the server keeps them"},
+		"bodies for less":                    {bodies, tenant.Patch{BodyRetentionDays: new(1)}, ""},
+		"another alias of one that had more": {records, tenant.Patch{Alias: new("acme-2")}, ""},
+	} {
+		_, err := c.service.Update(t.Context(), acme.ID, c.patch)
+		if c.says == "" && err != nil || c.says != "" && (!problem.Invalid.Has(err) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

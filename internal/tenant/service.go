@@ -36,6 +36,8 @@ type Options struct {
 	// RSAKey returns the server's own key, for the tenants that have a dialect
 	// sign with it: the same pointer until it is another key. nil: no tenant can.
 	RSAKey func(ctx context.Context) (*wire.RSAKey, error)
+
+	Kept Kept // tenants can't ask for more
 }
 
 // Service is the tenants and keys of one database. All methods may be called
@@ -47,6 +49,7 @@ type Service struct {
 	dialects   []wire.Dialect
 	rsaKey     func(ctx context.Context) (*wire.RSAKey, error)
 	onDelete   func(tx *db.Tx, tenant id.ID) error
+	kept       Kept
 	principals *cache[hash, *entry]
 	speakers   *cache[speaking, *speaker]
 	admin      atomic.Pointer[hash] // nil: no admin key is accepted
@@ -74,7 +77,7 @@ func New(d *db.DB, opts Options) (*Service, error) {
 		opts.RSAKey = func(context.Context) (*wire.RSAKey, error) { return nil, errNoRSAKey }
 	}
 	return &Service{
-		db: d, box: opts.Box, dialects: opts.Dialects, rsaKey: opts.RSAKey, onDelete: opts.OnDelete,
+		db: d, box: opts.Box, dialects: opts.Dialects, rsaKey: opts.RSAKey, onDelete: opts.OnDelete, kept: opts.Kept,
 		principals: newCache[hash, *entry](opts.CachedKeys),
 		speakers:   newCache[speaking, *speaker](opts.CachedKeys),
 	}, nil
@@ -186,7 +189,7 @@ func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant
 		if patch.Dialects != nil {
 			t.Dialects = speaks
 		}
-		if err := patch.retain(&t.Retention); err != nil {
+		if err := patch.retain(&t.Retention, s.kept); err != nil {
 			return err
 		}
 		if t.Alias == was.Alias && slices.Equal(t.Dialects, was.Dialects) && t.Retention == was.Retention {

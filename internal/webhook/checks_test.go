@@ -41,7 +41,7 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 	policy := func(p webhook.Policy) webhook.Draft { return webhook.Draft{Policy: p} }
 	auth := func(a webhook.Auth) webhook.Draft { return webhook.Draft{Auth: a} }
 	oauth := func(change func(a *webhook.Auth)) webhook.Draft {
-		a := webhook.Auth{Type: webhook.OAuth2Auth, TokenURL: "https://example.com/token", ClientID: "x", ClientSecret: "x"}
+		a := webhook.Auth{Type: webhook.OAuth2Auth, TokenURL: "https://example.com/token", ClientID: "x", ClientSecret: "long enough"}
 		change(&a)
 		return auth(a)
 	}
@@ -124,6 +124,7 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 		"no token endpoint":       {oauth(func(a *webhook.Auth) { a.TokenURL = "" }), "auth.token_url"},
 		"no client":               {oauth(func(a *webhook.Auth) { a.ClientID = "" }), "auth.client_id"},
 		"no client's secret":      {oauth(func(a *webhook.Auth) { a.ClientSecret = "" }), "auth.client_secret"},
+		"a client's short secret": {oauth(func(a *webhook.Auth) { a.ClientSecret = "7 bytes" }), "auth.client_secret"},
 		"a mask for it":           {oauth(func(a *webhook.Auth) { a.ClientSecret = webhook.Masked }), "auth.client_secret"},
 		"a bad token endpoint":    {oauth(func(a *webhook.Auth) { a.TokenURL = "ftp://" + marker }), "auth.token_url"},
 		"a token as well":         {oauth(func(a *webhook.Auth) { a.Token = marker }), "auth.token"},
@@ -153,7 +154,7 @@ func TestABadDraftIsRefusedByFieldAndNotRepeated(t *testing.T) {
 		"a key for an authority":     {webhook.Draft{CA: key}, "ca"},
 		"a very long authority":      {webhook.Draft{CA: strings.Repeat(certificate, 100)}, "ca"},
 		"an authority for plain tokens": {webhook.Draft{CA: certificate, Auth: webhook.Auth{
-			Type: webhook.OAuth2Auth, TokenURL: "http://example.com/", ClientID: "x", ClientSecret: "x",
+			Type: webhook.OAuth2Auth, TokenURL: "http://example.com/", ClientID: "x", ClientSecret: "long enough",
 		}}, "ca auth.token_url"},
 
 		"a secret of no kind":    {webhook.Draft{Secret: marker}, "secret"},

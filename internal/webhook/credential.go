@@ -68,19 +68,18 @@ const (
 	maxScopes       = 1000
 )
 
-// leastHidden is how long a header's value has to be to count as a secret: a
-// shorter one would hide ordinary words.
-const leastHidden = 8
+// LeastHidden is how many bytes a secret has to have to be masked in what
+// receivers answer: a shorter one would hide ordinary words, and its mask, which
+// is as long as this, would make them longer.
+const LeastHidden = len(Masked)
 
 // Credentials lists the secrets that are sent with every request, as they stand
-// in it, and those that others are got with; the longest first, since one may be
-// a part of another. An access token is not among them.
+// in it, and those that others are got with, each once. Those that are shorter
+// than LeastHidden are not among them, nor is an access token.
 func (s *Subscription) Credentials() []string {
 	var secrets []string
 	for _, h := range s.Headers {
-		if len(h.Value) >= leastHidden {
-			secrets = append(secrets, h.Value)
-		}
+		secrets = append(secrets, h.Value)
 	}
 	switch s.Auth.Type {
 	case NoAuth, MTLSAuth:
@@ -96,8 +95,8 @@ func (s *Subscription) Credentials() []string {
 	if s.Auth.PrivateKey != "" {
 		secrets = append(secrets, s.Auth.PrivateKey)
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	return secrets
+	slices.Sort(secrets)
+	return slices.DeleteFunc(slices.Compact(secrets), func(s string) bool { return len(s) < LeastHidden })
 }
 
 // ClientPair returns the client's credentials as basic authentication takes
@@ -262,6 +261,9 @@ func checkAuth(checks *problem.Checks, a Auth) {
 	}
 	if !isHeaderValue(a.Token) {
 		refuse("token", "has characters that a header can't hold")
+	}
+	if len(a.ClientSecret) < LeastHidden && a.Type == OAuth2Auth {
+		refuse("client_secret", fmt.Sprintf("must have at least %d characters", LeastHidden))
 	}
 	if a.ClientAuth != ByBasic && a.ClientAuth != ByBody {
 		refuse("client_auth", "must be \"basic\" or \"body\"")

@@ -263,7 +263,7 @@ func (s *Service) registered(ctx context.Context, tenant id.ID) (typeSet, error)
 
 // errUnregistered says that the tenant wants its types registered, and this one is
 // not.
-var errUnregistered = errors.New("is not registered, as this tenant's events have to be: register it with POST /v1/event-types")
+var errUnregistered = errors.New("is not registered, as this tenant's events have to be: register it with grapevine event-type register, or POST /v1/event-types")
 
 // checkRegistered checks an event against what the tenant has registered, if the
 // tenant wants that. What is wrong goes to the checks.

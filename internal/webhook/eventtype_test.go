@@ -308,3 +308,37 @@ func TestATenantHasNoMoreTypesThanItMay(t *testing.T) {
 	_, _, err = w.RegisterEventType(t.Context(), w.tenant, webhook.NewEventType{Name: "last"})
 	wantProblem(t, err, problem.Conflict)
 }
+
+func TestAMistakeInDataSaysWhatTheSchemaAsksFor(t *testing.T) {
+	w := mustChecking(t, "registered")
+	w.mustRegister(webhook.NewEventType{Name: "a.b", Schema: []byte(`{"properties":{
+		"least":{"minimum":5},"most":{"maximum":-0.5},"above":{"exclusiveMinimum":1e3},"below":{"exclusiveMaximum":9007199254740993},
+		"step":{"multipleOf":0.01},"huge":{"minimum":1e100},"text":{"minLength":3},"short":{"maxLength":2},"list":{"minItems":1},
+		"members":{"maxProperties":0},"form":{"anyOf":[{"const":1},{"const":2}]},"forms":{"oneOf":[{"minimum":1},{"minimum":2}]}}}`)})
+	for data, says := range map[string]string{
+		`{"least":4}`:                "data.least: does not fit the schema: minimum 5",
+		`{"most":0}`:                 "data.most: does not fit the schema: maximum -0.5",
+		`{"above":1000}`:             "data.above: does not fit the schema: exclusiveMinimum 1000",
+		`{"below":9007199254740993}`: "data.below: does not fit the schema: exclusiveMaximum 9007199254740993",
+		`{"step":0.015}`:             "data.step: does not fit the schema: multipleOf 0.01",
+		`{"huge":1}`:                 "data.huge: does not fit the schema: minimum",
+		`{"text":"a"}`:               "data.text: does not fit the schema: minLength 3",
+		`{"short":"abc"}`:            "data.short: does not fit the schema: maxLength 2",
+		`{"list":[]}`:                "data.list: does not fit the schema: minItems 1",
+		`{"members":{"a":1}}`:        "data.members: does not fit the schema: maxProperties 0",
+		`{"form":3}`:                 "data.form: has none of the forms that its schema allows",
+		`{"forms":3}`:                "data.forms: has more than one of the forms of which its schema allows one",
+	} {
+		if _, _, err := w.Publish(t.Context(), w.tenant, one("a.b", data)); err == nil || !strings.HasSuffix(err.Error(), says) {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	_, _, err := w.Publish(t.Context(), w.tenant, one("c.d", `{}`))
+	if err == nil || !strings.Contains(err.Error(), "grapevine event-type register") {
+		t.Errorf("of a type that is not registered: %v", err)
+	}
+	_, _, err = w.RegisterEventType(t.Context(), w.tenant, webhook.NewEventType{Name: "e.f", Schema: []byte(`{"type":"text"}`)})
+	if err == nil || !strings.HasSuffix(err.Error(), "schema.type: is not what JSON Schema allows there") {
+		t.Errorf("a schema's mistake: %v", err)
+	}
+}

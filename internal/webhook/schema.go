@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"regexp"
 	"runtime"
 	"slices"
@@ -98,6 +99,9 @@ func (s *schemas) compile(source []byte) (*jsonschema.Schema, error) {
 	return c.schema, c.err
 }
 
+// noForm is said of what fits none of several schemas.
+const noForm = "has none of the forms that its schema allows"
+
 // mistakesOf appends the mistakes that lie at the bottom of an error, unless there
 // are enough.
 func mistakesOf(e *jsonschema.ValidationError, found []mistake) []mistake {
@@ -127,17 +131,66 @@ func mistakesOf(e *jsonschema.ValidationError, found []mistake) []mistake {
 		add(path, "must match %s", k.Want)
 	case *kind.Format:
 		add(path, "is not valid as %s, or takes too much to check", k.Want)
-	case *kind.OneOf, *kind.AnyOf:
-		add(path, "has none of the forms that it may have; the catalogue shows them")
+	case *kind.AnyOf:
+		add(path, noForm)
+	case *kind.OneOf:
+		if len(k.Subschemas) > 0 {
+			add(path, "has more than one of the forms of which its schema allows one")
+			break
+		}
+		add(path, noForm)
 	default:
 		if len(e.Causes) == 0 {
-			add(path, "does not fit the schema: %s", strings.Join(e.ErrorKind.KeywordPath(), " "))
+			add(path, "does not fit the schema: %s", strings.Join(append(e.ErrorKind.KeywordPath(), boundOf(e.ErrorKind)...), " "))
 		}
 		for _, cause := range e.Causes {
 			found = mistakesOf(cause, found)
 		}
 	}
 	return found
+}
+
+// boundOf returns the number that a keyword compares with; nothing where it has
+// none that is worth reading.
+func boundOf(k jsonschema.ErrorKind) []string {
+	var bound *big.Rat
+	switch k := k.(type) {
+	case *kind.Minimum:
+		bound = k.Want
+	case *kind.Maximum:
+		bound = k.Want
+	case *kind.ExclusiveMinimum:
+		bound = k.Want
+	case *kind.ExclusiveMaximum:
+		bound = k.Want
+	case *kind.MultipleOf:
+		bound = k.Want
+	case *kind.MinLength:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MaxLength:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MinItems:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MaxItems:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MinProperties:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MaxProperties:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MinContains:
+		return []string{strconv.Itoa(k.Want)}
+	case *kind.MaxContains:
+		return []string{strconv.Itoa(k.Want)}
+	}
+	const readable = 64 // bits
+	if bound == nil || bound.Num().BitLen() > readable || bound.Denom().BitLen() > readable {
+		return nil
+	}
+	if bound.IsInt() {
+		return []string{bound.Num().String()}
+	}
+	near, _ := bound.Float64()
+	return []string{strconv.FormatFloat(near, 'f', -1, 64)}
 }
 
 // pathOf writes where a value stands.

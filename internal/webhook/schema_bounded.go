@@ -111,6 +111,9 @@ func schemaProblem(err error) error {
 	}
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		if mistakes := mistakesOf(invalid, nil); len(mistakes) > 0 {
+			if mistakes[0].message == noForm { // of the schema of schemas, which nobody has at hand
+				mistakes[0].message = "is not what JSON Schema allows there"
+			}
 			return problem.InvalidField("schema"+mistakes[0].path, "%s", mistakes[0].message)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
@@ -45,9 +46,20 @@ func (a *api) create(ctx context.Context, c *dialect.Call) (dialect.Answer, erro
 		OncePerURL: true, Confirm: c.Confirm,
 	})
 	if err == nil && !sub.Enabled && sub.Reason != webhook.ReasonManual {
-		_, err = a.subs.EnableSubscription(ctx, of, sub.ID)
+		err = a.enable(ctx, c, sub.ID)
 	}
 	return dialect.Answer{Status: http.StatusCreated}, err
+}
+
+// enable asks the endpoint first for a handshake that is due, which takes time, and
+// then whether the key still holds.
+func (a *api) enable(ctx context.Context, c *dialect.Call, sub id.ID) error {
+	of := c.Principal.Tenant.ID
+	if err := a.subs.ConfirmSubscription(ctx, of, sub, c.Confirm); err != nil {
+		return err
+	}
+	_, err := a.subs.EnableSubscription(ctx, of, sub)
+	return err
 }
 
 func (a *api) delete(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
