@@ -118,23 +118,28 @@ func (n *node) walk(fn func(n *node)) {
 
 // Holds reports whether the condition holds for a document. It looks at no more
 // than it needs to, from the front.
-func (c *Condition) Holds(of SourceFunc) bool { return c.root.holds(of) }
+func (c *Condition) Holds(of SourceFunc) bool { return c.root.holds(of, nil) }
 
-func (n *node) holds(of SourceFunc) bool {
+// HoldsWithin is Holds for no more than an effort. Once that is exhausted, what it
+// reports means nothing.
+func (c *Condition) HoldsWithin(of SourceFunc, effort *Effort) bool { return c.root.holds(of, effort) }
+
+func (n *node) holds(of SourceFunc, effort *Effort) bool {
+	if effort.Exhausted() {
+		return false
+	}
 	switch n.operator.name {
 	case "all":
-		return !slices.ContainsFunc(n.parts, func(part node) bool { return !part.holds(of) })
+		return !slices.ContainsFunc(n.parts, func(part node) bool { return !part.holds(of, effort) })
 	case "any":
-		return slices.ContainsFunc(n.parts, func(part node) bool { return part.holds(of) })
+		return slices.ContainsFunc(n.parts, func(part node) bool { return part.holds(of, effort) })
 	case "not":
-		return !n.parts[0].holds(of)
+		return !n.parts[0].holds(of, effort)
 	}
-	holds, _ := n.compare(of)
+	found := valueOf(n.path.find(of))
+	if !effort.spend(n.cost(found)) {
+		return false
+	}
+	holds, _ := n.operator.compare(found, n.wanted, effort)
 	return holds
-}
-
-// compare returns whether a comparison holds, and why not where that is not plain.
-func (n *node) compare(of SourceFunc) (bool, string) {
-	found, ok := n.path.find(of)
-	return n.operator.compare(valueOf(found, ok), n.wanted)
 }

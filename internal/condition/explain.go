@@ -1,6 +1,9 @@
 package condition
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Outcome is what came of one condition for a document.
 type Outcome struct {
@@ -19,21 +22,34 @@ type Outcome struct {
 func (c *Condition) Explain(of SourceFunc) Outcome { return c.root.explain(of) }
 
 func (n *node) explain(of SourceFunc) Outcome {
-	o := Outcome{Operator: n.operator.name, Holds: n.holds(of)}
+	o := Outcome{Operator: n.operator.name}
 	if n.operator.compare == nil {
 		for i := range n.parts {
 			o.Parts = append(o.Parts, n.parts[i].explain(of))
 		}
+		o.Holds = n.combined(o.Parts)
 		return o
 	}
-	_, o.Note = n.compare(of)
-	o.Path, o.Wanted = n.path.text, n.wantedJSON()
 	found := valueOf(n.path.find(of))
-	o.Kind = found.kind
+	o.Holds, o.Note = n.operator.compare(found, n.wanted, nil)
+	o.Path, o.Wanted, o.Kind = n.path.text, n.wantedJSON(), found.kind
 	if o.Found = found.json(); len(o.Found) > MaxText {
 		o.Found = nil
 	}
 	return o
+}
+
+// combined returns whether all, any or not holds by what came of its parts, so that
+// no comparison is made again for each condition that it stands in.
+func (n *node) combined(parts []Outcome) bool {
+	switch n.operator.name {
+	case "all":
+		return !slices.ContainsFunc(parts, func(o Outcome) bool { return !o.Holds })
+	case "any":
+		return slices.ContainsFunc(parts, func(o Outcome) bool { return o.Holds })
+	default:
+		return !parts[0].Holds
+	}
 }
 
 func (n *node) wantedJSON() json.RawMessage {

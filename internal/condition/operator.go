@@ -13,8 +13,11 @@ type operator struct {
 	// may be.
 	operands int
 	kinds    []Kind
-	// compare is nil for all, any and not.
-	compare func(found value, wanted []value) (holds bool, note string)
+	// compare is nil for all, any and not. The note says why a comparison does not
+	// hold, where that is not plain.
+	compare func(found value, wanted []value, effort *Effort) (holds bool, note string)
+	// searches says that a comparison goes through all of a string.
+	searches bool
 }
 
 var (
@@ -31,21 +34,18 @@ var operators = []operator{
 	{name: "all"},
 	{name: "any"},
 	{name: "not"},
-	{"eq", 1, scalars, equals},
-	{"ne", 1, scalars, func(found value, wanted []value) (bool, string) {
-		same, note := equals(found, wanted)
-		return !same, note
-	}},
-	{"gt", 1, ordered, inOrder(func(order int) bool { return order > 0 })},
-	{"gte", 1, ordered, inOrder(func(order int) bool { return order >= 0 })},
-	{"lt", 1, ordered, inOrder(func(order int) bool { return order < 0 })},
-	{"lte", 1, ordered, inOrder(func(order int) bool { return order <= 0 })},
-	{"between", 2, ordered, between},
-	{"in", anyNumber, scalars, equals},
-	{"contains", 1, scalars, contains},
-	{"starts", 1, texts, ofTexts(strings.HasPrefix)},
-	{"ends", 1, texts, ofTexts(strings.HasSuffix)},
-	{"exists", 0, nil, func(found value, _ []value) (bool, string) { return found.kind != Missing, "" }},
+	{name: "eq", operands: 1, kinds: scalars, compare: equals},
+	{name: "ne", operands: 1, kinds: scalars, compare: differs},
+	{name: "gt", operands: 1, kinds: ordered, compare: inOrder(func(order int) bool { return order > 0 })},
+	{name: "gte", operands: 1, kinds: ordered, compare: inOrder(func(order int) bool { return order >= 0 })},
+	{name: "lt", operands: 1, kinds: ordered, compare: inOrder(func(order int) bool { return order < 0 })},
+	{name: "lte", operands: 1, kinds: ordered, compare: inOrder(func(order int) bool { return order <= 0 })},
+	{name: "between", operands: 2, kinds: ordered, compare: between},
+	{name: "in", operands: anyNumber, kinds: scalars, compare: equals},
+	{name: "contains", operands: 1, kinds: scalars, compare: contains, searches: true},
+	{name: "starts", operands: 1, kinds: texts, compare: ofTexts(strings.HasPrefix)},
+	{name: "ends", operands: 1, kinds: texts, compare: ofTexts(strings.HasSuffix)},
+	{name: "exists", compare: exists},
 }
 
 // named returns the operator of that name, or nil.
@@ -67,15 +67,22 @@ func operatorNames() string {
 }
 
 // equals holds where the value is one of those that are wanted.
-func equals(found value, wanted []value) (bool, string) {
+func equals(found value, wanted []value, _ *Effort) (bool, string) {
 	if slices.ContainsFunc(wanted, found.equal) {
 		return true, ""
 	}
 	return false, unlike(found, wanted)
 }
 
-func inOrder(accepts func(order int) bool) func(value, []value) (bool, string) {
-	return func(found value, wanted []value) (bool, string) {
+func differs(found value, wanted []value, effort *Effort) (bool, string) {
+	same, note := equals(found, wanted, effort)
+	return !same, note
+}
+
+func exists(found value, _ []value, _ *Effort) (bool, string) { return found.kind != Missing, "" }
+
+func inOrder(accepts func(order int) bool) func(value, []value, *Effort) (bool, string) {
+	return func(found value, wanted []value, _ *Effort) (bool, string) {
 		order, ok := found.order(wanted[0])
 		if !ok {
 			return false, unlike(found, wanted)
@@ -84,7 +91,7 @@ func inOrder(accepts func(order int) bool) func(value, []value) (bool, string) {
 	}
 }
 
-func between(found value, wanted []value) (bool, string) {
+func between(found value, wanted []value, _ *Effort) (bool, string) {
 	low, okLow := found.order(wanted[0])
 	high, okHigh := found.order(wanted[1])
 	if !okLow || !okHigh {
@@ -93,12 +100,10 @@ func between(found value, wanted []value) (bool, string) {
 	return low >= 0 && high <= 0, ""
 }
 
-func contains(found value, wanted []value) (bool, string) {
+func contains(found value, wanted []value, effort *Effort) (bool, string) {
 	switch {
 	case found.kind == List:
-		return slices.ContainsFunc(found.items, func(item any) bool {
-			return valueOf(item, true).equal(wanted[0])
-		}), ""
+		return hasItem(found.items, wanted[0], effort), ""
 	case found.kind == Text && wanted[0].kind == Text:
 		return strings.Contains(found.text, wanted[0].text), ""
 	case found.kind == Text || found.kind == Missing:
@@ -107,8 +112,22 @@ func contains(found value, wanted []value) (bool, string) {
 	return false, fmt.Sprintf("only a string or a list can contain something, and this is %s", found.kind.article())
 }
 
-func ofTexts(accepts func(text, part string) bool) func(value, []value) (bool, string) {
-	return func(found value, wanted []value) (bool, string) {
+// hasItem reports whether a list has the value, as far as the effort goes.
+func hasItem(items []any, wanted value, effort *Effort) bool {
+	for _, read := range items {
+		item := valueOf(read, true)
+		if !effort.spend(costOfItem(item, wanted)) {
+			return false
+		}
+		if item.equal(wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+func ofTexts(accepts func(text, part string) bool) func(value, []value, *Effort) (bool, string) {
+	return func(found value, wanted []value, _ *Effort) (bool, string) {
 		if found.kind != Text {
 			return false, unlike(found, wanted)
 		}

@@ -51,7 +51,7 @@ func (t EventType) same(n NewEventType) bool {
 // it did: what is said of it already makes no new version. Events that are
 // published by calls that begin after it returned are checked by it.
 func (s *Service) RegisterEventType(ctx context.Context, tenant id.ID, n NewEventType) (EventType, bool, error) {
-	if err := s.checkEventType(&n); err != nil {
+	if err := s.checkEventType(ctx, tenant, &n); err != nil {
 		return EventType{}, false, err
 	}
 	var t EventType
@@ -88,7 +88,7 @@ func (s *Service) RegisterEventType(ctx context.Context, tenant id.ID, n NewEven
 
 // checkEventType checks what is said of a type and brings its documents into the
 // spelling of bodies.
-func (s *Service) checkEventType(n *NewEventType) error {
+func (s *Service) checkEventType(ctx context.Context, tenant id.ID, n *NewEventType) error {
 	var checks problem.Checks
 	_, err := standard.Dialect{}.Resolve(n.Name)
 	checks.AddError("name", err)
@@ -97,8 +97,15 @@ func (s *Service) checkEventType(n *NewEventType) error {
 	if n.Schema != nil {
 		schema = compactSchema(&checks, n)
 	}
-	if n.Sample != nil {
-		s.checkSample(&checks, n, schema)
+	if n.Sample == nil || !compactSample(&checks, n, min(maxSchemaBytes, s.maxBytes)) || schema == nil {
+		return checks.Err()
+	}
+	mistakes, err := schema.check(ctx, s.schemas.checking.of(tenant), n.Sample)
+	if err != nil {
+		return err
+	}
+	for _, m := range mistakes {
+		checks.Add("sample"+m.path, "%s", m.message)
 	}
 	return checks.Err()
 }
@@ -119,27 +126,23 @@ func compactSchema(checks *problem.Checks, n *NewEventType) *boundedSchema {
 	return schema
 }
 
-func (s *Service) checkSample(checks *problem.Checks, n *NewEventType, schema *boundedSchema) {
-	if len(n.Sample) > min(maxSchemaBytes, s.maxBytes) {
-		checks.Add("sample", "must have at most %d bytes", min(maxSchemaBytes, s.maxBytes))
-		return
+// compactSample reports whether there is nothing wrong with the sample itself.
+func compactSample(checks *problem.Checks, n *NewEventType, most int) bool {
+	if len(n.Sample) > most {
+		checks.Add("sample", "must have at most %d bytes", most)
+		return false
 	}
 	compact, err := wire.Compact(n.Sample)
 	switch {
 	case err != nil:
 		checks.AddError("sample", err)
-		return
+		return false
 	case compact[0] != '{':
 		checks.Add("sample", "must be a JSON object")
-		return
+		return false
 	}
 	n.Sample = compact
-	if schema == nil {
-		return
-	}
-	for _, m := range schema.check(&s.schemas.checking, compact) {
-		checks.Add("sample"+m.path, "%s", m.message)
-	}
+	return true
 }
 
 // roomForType refuses a type that is one too many.
@@ -233,15 +236,15 @@ type registeredType struct {
 	err      error
 }
 
-func (t *registeredType) check(turns *checking, data []byte) []mistake {
+func (t *registeredType) check(ctx context.Context, turn turnFunc, data []byte) ([]mistake, error) {
 	if len(t.source) == 0 {
-		return nil
+		return nil, nil
 	}
 	t.once.Do(func() { t.compiled, t.err = compileBounded(t.source) })
 	if t.err != nil { // it was compiled before it was stored
-		return []mistake{{message: "can't be checked: the schema of its type is damaged"}}
+		return []mistake{{message: "can't be checked: the schema of its type is damaged"}}, nil //nolint:nilerr // the publisher hears of it
 	}
-	return t.compiled.check(turns, data)
+	return t.compiled.check(ctx, turn, data)
 }
 
 // registered returns the tenant's types as they were lately committed.
@@ -283,8 +286,9 @@ func (s *Service) checkRegistered(ctx context.Context, tenant id.ID, e wire.Even
 		}
 		return nil
 	}
-	for _, m := range t.check(&s.schemas.checking, e.Data) {
+	mistakes, err := t.check(ctx, s.schemas.checking.of(tenant), e.Data)
+	for _, m := range mistakes {
 		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
 	}
-	return nil
+	return err
 }

@@ -110,11 +110,12 @@ type subject struct {
 	data      []byte
 
 	decoded  any
-	verdicts map[string]bool // by the filter's text; nil: none are kept
+	verdicts map[string]bool   // by the filter's text; nil: none are kept
+	effort   *condition.Effort // what filters may still cost; nil: without bounds
 }
 
 // passes reports whether the filter lets the event pass. A nil filter lets
-// everything pass.
+// everything pass. Once the subject's effort is exhausted, the answer means nothing.
 func (s *subject) passes(f *Filter) bool {
 	if f == nil {
 		return true
@@ -123,7 +124,7 @@ func (s *subject) passes(f *Filter) bool {
 	if known {
 		return verdict
 	}
-	verdict = f.condition.Holds(s.value)
+	verdict = f.condition.HoldsWithin(s.value, s.effort)
 	if s.verdicts != nil {
 		s.verdicts[f.text] = verdict
 	}

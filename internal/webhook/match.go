@@ -1,10 +1,13 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 
+	"github.com/grapevine-hq/grapevine/internal/condition"
+	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
@@ -23,6 +26,7 @@ const (
 // at one version. It does not change.
 type matcher struct {
 	version  int64
+	filters  bool                         // whether a subscription has one
 	byType   map[matchKey][]*Subscription // AllTypes under that name
 	byFamily map[matchKey][]*Subscription // by how the types begin, with the full stop
 }
@@ -32,6 +36,7 @@ type matchKey struct{ dialect, eventType string }
 func newMatcher(version int64, subs []*Subscription) *matcher {
 	m := &matcher{version: version, byType: make(map[matchKey][]*Subscription), byFamily: make(map[matchKey][]*Subscription)}
 	for _, sub := range subs {
+		m.filters = m.filters || sub.Filter != nil
 		for _, pattern := range sub.EventTypes {
 			if covered(pattern, sub.EventTypes) { // so that no event finds the subscription twice
 				continue
@@ -108,19 +113,34 @@ func joined(a, b []*Subscription) []*Subscription {
 	}
 }
 
-// wanting returns the subscriptions that get the event.
-func (m *matcher) wanting(dialect string, of *subject) []*Subscription {
+// matchEffort is what the filters of all subscriptions together may cost for one
+// event: less than a tenth of a second.
+const matchEffort = 3_000_000
+
+// errMatchEffort says that the filters would take longer than that.
+var errMatchEffort = errors.New("webhook: the filters take too long")
+
+// wanting returns the subscriptions that get the event, or errMatchEffort.
+func (m *matcher) wanting(ctx context.Context, dialect string, of *subject) ([]*Subscription, error) {
 	subs := m.match(dialect, of.eventType)
-	if !slices.ContainsFunc(subs, func(sub *Subscription) bool { return sub.Filter != nil }) {
-		return subs
+	if !m.filters || !slices.ContainsFunc(subs, func(sub *Subscription) bool { return sub.Filter != nil }) {
+		return subs, nil
 	}
+	of.effort = condition.NewEffort(matchEffort)
 	var wanting []*Subscription
 	for _, sub := range subs {
-		if of.passes(sub.Filter) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		passes := of.passes(sub.Filter)
+		switch {
+		case of.effort.Exhausted():
+			return nil, errMatchEffort
+		case passes:
 			wanting = append(wanting, sub)
 		}
 	}
-	return wanting
+	return wanting, nil
 }
 
 // matched is to which subscriptions events go, by a matcher of a version.
@@ -130,15 +150,24 @@ type matched struct {
 	rows    int               // deliveries in all
 }
 
-// matchEvents matches events.
-func matchEvents(m *matcher, events []prepared) matched {
+// matchEvents matches events. The error is a refusal where filters would take too
+// long for one, since then nobody knows who would miss it.
+func matchEvents(ctx context.Context, m *matcher, events []prepared) (matched, error) {
 	found := matched{version: m.version, subs: make([][]*Subscription, len(events))}
 	for i := range events {
-		found.subs[i] = m.wanting(events[i].event.Dialect, &events[i].subject)
-		found.rows += len(found.subs[i])
+		subs, err := m.wanting(ctx, events[i].event.Dialect, &events[i].subject)
 		events[i].subject.decoded = nil // a batch would take a lot of memory
+		if errors.Is(err, errMatchEffort) {
+			return matched{}, problem.InvalidField(events[i].prefix+"data",
+				"takes too long to compare with the filters of the subscriptions: shorten its lists and strings, or simplify the filters")
+		}
+		if err != nil {
+			return matched{}, err
+		}
+		found.subs[i] = subs
+		found.rows += len(subs)
 	}
-	return found
+	return found, nil
 }
 
 // tooMany reports whether the deliveries are more than one transaction should

@@ -67,6 +67,7 @@ type prepared struct {
 	event   Event
 	dialect wire.Dialect
 	subject subject // with its data, compact
+	prefix  string  // of the names of its fields
 }
 
 // Publish stores events with a delivery for each matching subscription, all of
@@ -109,32 +110,36 @@ type storing struct {
 // errStale says that the subscriptions have changed since they were matched.
 var errStale = errors.New("webhook: the subscriptions have changed")
 
+// Tries of a publish whose subscriptions change meanwhile.
+const (
+	maxTries = 10
+
+	// patience is how many tries match outside of the transaction in any case.
+	patience = 3
+)
+
 // store matches and stores, again if the subscriptions change meanwhile. They are
-// loaded and asked outside of the transaction, since nobody else writes during it;
-// only where they change all the time are they loaded inside. Then filters that are
-// new since the try before are asked inside, too.
+// loaded and asked outside of the transaction, since nobody else writes during it.
+// Only where they change all the time and none has a filter are they loaded inside:
+// what filters cost is up to whoever writes them.
 func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Published, bool, error) {
-	const patience = 3
-	for try := 1; ; try++ {
+	for try := 1; try <= maxTries; try++ {
 		m, err := s.matcher(ctx, tenant)
 		if err != nil {
 			return nil, false, err
 		}
-		if try == patience-1 {
+		if try == 2 { // from here on filters that have not changed are not asked again
 			for i := range what.events {
 				what.events[i].subject.verdicts = make(map[string]bool)
 			}
 		}
-		found := matchEvents(m, what.events)
+		found, err := matchEvents(ctx, m, what.events)
+		if err != nil {
+			return nil, false, err
+		}
 		match := func(*db.Tx) (matched, error) { return found, nil }
-		if try == patience {
-			match = func(tx *db.Tx) (matched, error) {
-				current, err := s.loadMatcher(tx, tenant)
-				if err != nil {
-					return matched{}, err
-				}
-				return matchEvents(current, what.events), nil
-			}
+		if try >= patience && !m.filters {
+			match = func(tx *db.Tx) (matched, error) { return s.matchInside(ctx, tx, tenant, what.events) }
 		}
 		answers, replayed, err := s.tryStore(ctx, tenant, what, match)
 		if !errors.Is(err, errStale) {
@@ -142,6 +147,19 @@ func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Publ
 		}
 		s.index.stale(tenant, m)
 	}
+	return nil, false, problem.Unavailable.New("the tenant's subscriptions change too often for their filters to be asked meanwhile")
+}
+
+// matchInside matches in a transaction. It returns errStale if there are filters.
+func (s *Service) matchInside(ctx context.Context, tx *db.Tx, tenant id.ID, events []prepared) (matched, error) {
+	current, err := s.loadMatcher(tx, tenant)
+	switch {
+	case err != nil:
+		return matched{}, err
+	case current.filters:
+		return matched{}, errStale
+	}
+	return matchEvents(ctx, current, events)
 }
 
 func (s *Service) tryStore(ctx context.Context, tenant id.ID, what storing, match func(tx *db.Tx) (matched, error)) ([]Published, bool, error) {
@@ -289,9 +307,9 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 		of.checks.Add(of.prefix+"subject_version", "must not be negative")
 	}
 	checkFields(of, dialect, pub.Fields)
-	data, ok := s.checkData(of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
-	if !ok {
-		return prepared{}, nil
+	data, err := s.checkData(ctx, of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
+	if data == nil || err != nil {
+		return prepared{}, err
 	}
 	e := wire.Event{ID: of.id, Type: eventType, OccurredAt: pub.OccurredAt, Data: data, Fields: pub.Fields, Tenant: as.Tenant}
 	if dialect == dialects.All[0] {
@@ -300,7 +318,7 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 		}
 	}
 	about := subject{eventType: e.Type, fields: pub.Fields, data: data}
-	return prepared{dialect: dialect, subject: about, event: Event{
+	return prepared{dialect: dialect, subject: about, prefix: of.prefix, event: Event{
 		ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, SubjectVersion: pub.SubjectVersion,
 		Body: dialect.Encode(e),
 	}}, nil
@@ -325,28 +343,31 @@ func checkFields(of publishing, dialect wire.Dialect, given map[string]string) {
 	}
 }
 
-// checkData returns an event's data as bodies have it, and whether there is
-// nothing wrong with it.
-func (s *Service) checkData(of publishing, dialect wire.Dialect, e wire.Event) ([]byte, bool) {
+// checkData returns an event's data as bodies have it, or nil if there is something
+// wrong with it.
+func (s *Service) checkData(ctx context.Context, of publishing, dialect wire.Dialect, e wire.Event) ([]byte, error) {
 	if len(e.Data) == 0 {
 		of.checks.Add(of.prefix+"data", "is required")
-		return nil, false
+		return nil, nil
 	}
 	data, err := dialect.Compact(e.Data)
 	if err != nil {
 		of.checks.AddError(of.prefix+"data", err)
-		return nil, false
+		return nil, nil
 	}
 	if data[0] != '{' {
 		of.checks.Add(of.prefix+"data", "must be a JSON object")
-		return nil, false
+		return nil, nil
 	}
 	e.Data = data
-	mistakes := s.schemas.check(dialect, e)
+	mistakes, err := s.schemas.check(ctx, dialect, e)
 	for _, m := range mistakes {
 		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
 	}
-	return data, len(mistakes) == 0
+	if len(mistakes) > 0 || err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 func checkIdempotencyKey(checks *problem.Checks, key string) {

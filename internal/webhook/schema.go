@@ -2,12 +2,12 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,21 +24,6 @@ import (
 type schemas struct {
 	compiled sync.Map // of *compiledSchema, by the address of the catalogue's bytes
 	checking checking
-}
-
-// checking bounds how much is checked at once. The library notes everything that
-// is wrong, which for data of nothing but mistakes takes hundreds of times the
-// memory of the data. More checks than processors would not be done any sooner.
-type checking struct {
-	once  sync.Once
-	turns chan struct{}
-}
-
-// begin waits for a turn and returns the function that ends it.
-func (c *checking) begin() func() {
-	c.once.Do(func() { c.turns = make(chan struct{}, runtime.GOMAXPROCS(0)) })
-	c.turns <- struct{}{}
-	return func() { <-c.turns }
 }
 
 type compiledSchema struct {
@@ -58,26 +43,44 @@ const maxMistakes = 10
 
 // check returns what is wrong with the data, in its own order. A type that the
 // catalogue does not have is the publisher's own and has no schema.
-func (s *schemas) check(dialect wire.Dialect, e wire.Event) []mistake {
+func (s *schemas) check(ctx context.Context, dialect wire.Dialect, e wire.Event) ([]mistake, error) {
 	catalogue := dialect.Catalogue(e.Tenant.Settings)
 	i := slices.IndexFunc(catalogue, func(t wire.EventType) bool { return t.Name == e.Type })
 	if i < 0 {
-		return nil
+		return nil, nil
 	}
 	schema, err := s.compile(catalogue[i].Schema)
 	if err != nil { // the conformance suite compiles every schema
-		return []mistake{{message: "can't be checked: the schema of " + e.Type + " is damaged"}}
+		return []mistake{{message: "can't be checked: the schema of " + e.Type + " is damaged"}}, nil
 	}
-	defer s.checking.begin()()
+	end, err := s.checking.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data))
 	if err != nil {
-		return []mistake{{message: "is not valid JSON"}}
+		return []mistake{{message: "is not valid JSON"}}, nil
 	}
+	if mistakes, _ := checkNumbers(value); len(mistakes) > 0 {
+		return mistakes, nil
+	}
+	return validate(schema, value), nil
+}
+
+// validate returns what is wrong with a value. What the library can't deal with is a
+// mistake of the value, too: a publisher is to hear of it.
+func validate(schema *jsonschema.Schema, value any) (mistakes []mistake) { //nolint:nonamedreturns // a recover can say it only so
+	defer func() {
+		if recover() != nil {
+			mistakes = []mistake{{message: "can't be checked against the schema of its type"}}
+		}
+	}()
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(value))
 	if !ok {
 		return nil
 	}
-	mistakes := mistakesOf(invalid, nil)
+	mistakes = mistakesOf(invalid, nil)
 	return mistakes[:min(len(mistakes), maxMistakes)]
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -25,9 +26,10 @@ import (
 // further is a format; so each subschema gets one that counts, in the place of the
 // tenant's own, which would only be an annotation.
 type boundedSchema struct {
-	mu     sync.Mutex // one check at a time, since the formats count for one
-	schema *jsonschema.Schema
-	effort int // what the check under way may still cost
+	mu      sync.Mutex // one check at a time, since the formats count for one
+	schema  *jsonschema.Schema
+	effort  int // what the check under way may still cost
+	longest int // what the number of its data costs that costs most
 }
 
 // Bounds of a schema that a tenant wrote.
@@ -43,27 +45,30 @@ const (
 
 var errEffort = errors.New("takes too long to check")
 
-// check returns what is wrong with the data. Who waits for another check by the
-// same schema takes no turn from others.
-func (b *boundedSchema) check(turns *checking, data []byte) []mistake {
+// check returns what is wrong with the data, in a turn of the tenant's. The error is
+// that of the turn.
+func (b *boundedSchema) check(ctx context.Context, turn turnFunc, data []byte) ([]mistake, error) {
+	end, err := turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
-		return []mistake{{message: "is not valid JSON"}}
+		return []mistake{{message: "is not valid JSON"}}, nil
+	}
+	mistakes, longest := checkNumbers(value)
+	if len(mistakes) > 0 {
+		return mistakes, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer turns.begin()()
-	b.effort = maxEffort
-	err = b.schema.Validate(value)
+	b.effort, b.longest = maxEffort, longest
+	mistakes = validate(b.schema, value)
 	if b.effort < 0 {
-		return []mistake{{message: "takes too long to check against the schema of its type: simplify the schema"}}
+		return []mistake{{message: "takes too long to check against the schema of its type: simplify the schema"}}, nil
 	}
-	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
-	if !ok {
-		return nil
-	}
-	mistakes := mistakesOf(invalid, nil)
-	return mistakes[:min(len(mistakes), maxMistakes)]
+	return mistakes, nil
 }
 
 // compileBounded reads a schema of the draft 2020-12 that refers to nothing outside
@@ -77,10 +82,13 @@ func compileBounded(source []byte) (*boundedSchema, error) {
 	if draft, given := root["$schema"]; given && draft != draft2020 {
 		return nil, problem.InvalidField("schema.$schema", "must be %s, if it is given", draft2020)
 	}
+	if mistakes, _ := checkNumbers(root); len(mistakes) > 0 {
+		return nil, problem.InvalidField("schema"+mistakes[0].path, "%s", mistakes[0].message)
+	}
 	delete(root, "$schema")
 	delete(root, "$id") // nothing may refer to it
 	compiled := &boundedSchema{}
-	w := &schemaWalk{compiler: jsonschema.NewCompiler(), counting: compiled, at: make(map[string]bool), formats: make(map[string]bool)}
+	w := &schemaWalk{compiler: jsonschema.NewCompiler(), counting: compiled, at: make(map[string]bool), formats: make(map[visitWeight]string)}
 	w.schema(root, nil)
 	if w.err != nil {
 		return nil, w.err
@@ -152,8 +160,8 @@ type schemaWalk struct {
 	counting *boundedSchema
 	at       map[string]bool // JSON pointers of the subschemas
 	refs     []schemaRef
-	formats  map[string]bool // that the compiler knows
-	err      error           // the first one
+	formats  map[visitWeight]string // that the compiler knows
+	err      error                  // the first one
 }
 
 type schemaRef struct {
@@ -203,8 +211,8 @@ func (w *schemaWalk) schema(s map[string]any, place []string) {
 			visit(v, keyword, name)
 		}
 	}
-	_, unique := s["uniqueItems"]
-	s["format"] = w.format(visitEffort+below+sizeOf(s["enum"])+sizeOf(s["const"])+sizeOf(s["required"]), unique)
+	s["format"] = w.format(weigh(s, below))
+	deferCostly(s)
 }
 
 // keywords checks what a schema says of others.
@@ -232,18 +240,19 @@ func (w *schemaWalk) fail(place []string, message string) {
 }
 
 // format returns the name of the format that counts visits of this weight.
-func (w *schemaWalk) format(weight int, unique bool) string {
-	name := fmt.Sprintf("effort-%d-%t", weight, unique)
-	if w.formats[name] {
+func (w *schemaWalk) format(weight visitWeight) string {
+	name, known := w.formats[weight]
+	if known {
 		return name
 	}
-	w.formats[name] = true
+	name = fmt.Sprintf("effort-%d", len(w.formats))
+	w.formats[weight] = name
+	counting := w.counting
 	w.compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
-		w.counting.effort -= weight + breadth(v)
-		if unique { // compares the items whole
-			w.counting.effort -= uniqueEffort * sizeOf(v)
+		if counting.effort < 0 {
+			return errEffort
 		}
-		if w.counting.effort < 0 {
+		if counting.effort -= weight.of(v, counting.longest); counting.effort < 0 {
 			return errEffort
 		}
 		return nil
@@ -251,34 +260,32 @@ func (w *schemaWalk) format(weight int, unique bool) string {
 	return name
 }
 
-// breadth is what a visit costs by the value that it looks at.
-func breadth(v any) int {
-	switch v := v.(type) {
-	case map[string]any:
-		return len(v)
-	case []any:
-		return len(v)
-	case string:
-		return len(v) / 16
-	default:
-		return 0
+// deferCostly puts what the library asks before the format, and may cost something, into
+// a subschema that it asks afterwards.
+func deferCostly(s map[string]any) {
+	all, isList := s["allOf"].([]any)
+	if _, given := s["allOf"]; given && !isList {
+		return // which is refused
 	}
+	_, isEnum := s["enum"].([]any)
+	_, isConst := s["const"]
+	if !isEnum && !isConst && !mayBeInteger(s["type"]) {
+		return
+	}
+	costly := make(map[string]any)
+	for _, keyword := range []string{"type", "enum", "const"} {
+		if v, given := s[keyword]; given {
+			costly[keyword] = v
+			delete(s, keyword)
+		}
+	}
+	s["allOf"] = append(all, costly)
 }
 
-// sizeOf is how much there is of a value, with all that is inside.
-func sizeOf(v any) int {
-	size := breadth(v)
-	switch v := v.(type) {
-	case map[string]any:
-		for _, member := range v {
-			size += sizeOf(member)
-		}
-	case []any:
-		for _, item := range v {
-			size += sizeOf(item)
-		}
-	}
-	return size
+// mayBeInteger reports whether a type is or has "integer", for which numbers are read.
+func mayBeInteger(schemaType any) bool {
+	list, _ := schemaType.([]any)
+	return schemaType == any("integer") || slices.Contains(list, any("integer"))
 }
 
 // pointer writes a JSON pointer.
