@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +20,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/app"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // known are secrets by what they are.
@@ -40,6 +43,8 @@ const (
 	bearerToken    = "bearer-token-Jc4sF8yGb6"
 	dialectKey     = "TEST_dialect_key_9rDnXw3LqPzVa7YtKe2MhB"
 	dialectSecret  = "ReferralLoopSecret_Ub6kNs1Wf8"
+	clientSecret   = "client-secret-Wd5rQz9Xh3"
+	accessToken    = "access-token-Kf2mPv6Ys8"
 	refusedSecret  = "whsec_not-base64-!-Pq5zXc8Vb2"
 	mistypedHeader = "mistyped-header-Mn3bVg7Lk1\u0007"
 )
@@ -101,7 +106,7 @@ func TestNoSecretIsOnDiskInTheLogOrInAnError(t *testing.T) {
 	secrets := known{
 		"the master key": masterKeyText, "the operator's key": adminKey, "a chosen secret": chosenSecret, "a rotated secret": rotatedSecret,
 		"a header": headerValue, "a password": basicPassword, "a token": bearerToken, "a key of a dialect": dialectKey,
-		"a dialect's secret": dialectSecret, "a secret that was refused": refusedSecret, "a header that was refused": strings.TrimSuffix(mistypedHeader, "\u0007"),
+		"a dialect's secret": dialectSecret, "a client's secret": clientSecret, "an access token": accessToken, "a secret that was refused": refusedSecret, "a header that was refused": strings.TrimSuffix(mistypedHeader, "\u0007"),
 	}
 	attempts := exercise(t, a.URL(), receiver.URL, said, secrets)
 	fail(t, a.URL(), said, secrets)
@@ -114,8 +119,13 @@ func TestNoSecretIsOnDiskInTheLogOrInAnError(t *testing.T) {
 	wantNowhere(t, "after a stop", path, said, secrets)
 }
 
-// echo answers with all that it was sent, and every third time with a failure.
+// echo answers with all that it was sent, and every third time with a failure. It
+// is a token endpoint as well.
 func echo(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/token" {
+		_, _ = io.WriteString(w, `{"access_token":"`+accessToken+`","token_type":"Bearer"}`)
+		return
+	}
 	for name, values := range r.Header {
 		w.Header()["Echo-"+name] = values
 	}
@@ -149,12 +159,21 @@ func exercise(t *testing.T, url, receiver string, said *ledger, secrets known) i
 	secrets["a private key that was made"] = said.mustMake(t, subs, key, with(`"signature":"v1a","auth":{"type":"bearer","token":"`+bearerToken+`"}`), "secret")
 	said.mustMake(t, subs+"/"+first+"/secret/rotate", key, `{"secret":"`+rotatedSecret+`"}`, "id")
 	said.mustMake(t, subs, key, with(`"dialect":"referralloop","secret":"`+dialectSecret+`"`), "id")
+	said.mustMake(t, subs, key, with(`"auth":{"type":"oauth2","token_url":"`+receiver+`/token","client_id":"shop","client_secret":"`+clientSecret+`"}`), "id")
+	certificate, private := testkit.MustAuthority(t).MustIssue(t, "A client", time.Now().Add(time.Hour))
+	secrets["the private key of a certificate"] = strings.Split(private, "\n")[1]
+	auth, err := json.Marshal(map[string]string{"type": "mtls", "certificate": certificate, "private_key": private})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := strings.Replace(receiver, "http://", "https://", 1) // which it does not speak
+	said.mustMake(t, subs, key, `{"url":"`+secure+`","event_types":["*"],"auth":`+string(auth)+`}`, "id")
 	said.mustMake(t, subs+"/"+first+"/test", key, "", "verdict")
 	said.call(t, http.MethodPatch, subs+"/"+first, key, `{"description":"changed"}`)
 	for range 4 {
 		said.mustMake(t, url+"/v1/events", key, event, "id")
 	}
-	return 3 * 4
+	return 5 * 4
 }
 
 // fail makes calls that are refused, with secrets in all places where they may
@@ -169,6 +188,8 @@ func fail(t *testing.T, url string, said *ledger, secrets known) {
 		`{"url":"https://example.com/","event_types":["*"],"headers":{"X-Own":"` + mistypedHeader + `"}}`,
 		`{"url":"https://example.com/","event_types":["*"],"auth":{"type":"` + bearerToken + `","token":1}}`,
 		`{"url":"https://example.com/","event_types":["*"],"secret":["` + chosenSecret + `"]}`,
+		`{"url":"https://example.com/","event_types":["*"],"auth":{"type":"oauth2","token_url":"` + clientSecret + `","client_secret":"` + clientSecret + `"}}`,
+		`{"url":"https://example.com/","event_types":["*"],"auth":{"type":"mtls","certificate":"` + accessToken + `","private_key":"` + clientSecret + `"}}`,
 		`{"` + chosenSecret + `":"` + headerValue + `"}`,
 		`{"secret":"` + chosenSecret + `"`,
 	} {
