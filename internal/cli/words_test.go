@@ -29,14 +29,11 @@ func TestADurationIsShownAsAPersonWouldSayIt(t *testing.T) {
 }
 
 func TestATimeOfAFlagIsATimeOrADistance(t *testing.T) {
-	zone := time.Local
-	t.Cleanup(func() { time.Local = zone })
-	time.Local = time.FixedZone("", -7*3600)
 	now := time.Now()
 	for text, want := range map[string]time.Time{
 		"2026-01-31T15:04:05Z":      time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC),
 		"2026-01-31T15:04:05+02:00": time.Date(2026, 1, 31, 13, 4, 5, 0, time.UTC),
-		"2026-01-31":                time.Date(2026, 1, 31, 7, 0, 0, 0, time.UTC),
+		"2026-01-31":                time.Date(2026, 1, 31, 0, 0, 0, 0, time.Local),
 		"2h":                        now.Add(-2 * time.Hour),
 		"1.5d":                      now.Add(-36 * time.Hour),
 		"0s":                        now,
