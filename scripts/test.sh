@@ -63,3 +63,5 @@ run "format" .tools/bin/golangci-lint fmt --diff
 run "vet" go vet ./...
 run "linter" .tools/bin/golangci-lint run
 run "tests" tests
+# With the race detector a world takes many times as long, and there are few.
+run "simulation" go test -timeout=15m -run=TestARandomWorld ./internal/dispatch
