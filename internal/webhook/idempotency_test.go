@@ -11,6 +11,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
+	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
 // keyed is a request with an idempotency key.
@@ -148,4 +149,32 @@ func TestRequestsAtOnceWithOneKeyMakeOneEvent(t *testing.T) {
 		t.Errorf("%d jobs were handed over", len(jobs))
 	}
 	w.wantCount(w.tenant, 1, 1)
+}
+
+func TestARepeatedRequestGetsItsFirstAnswerAlsoWhereItWouldBeRefusedNow(t *testing.T) {
+	w := mustChecking(t, standard.Checked)
+	p := keyed(one("invoice.paid", `{"amount":"12"}`))
+	first := w.mustPublish(p)
+	w.mustRegister(webhook.NewEventType{Name: "invoice.paid", Schema: []byte(invoiceSchema)})
+	again, replayed, err := w.Publish(t.Context(), w.tenant, p)
+	if err != nil || !replayed {
+		t.Fatalf("%t, %v", replayed, err)
+	}
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("the second answer (-first +second):\n%s", diff)
+	}
+	for name, other := range map[string]webhook.Publishing{
+		"no key":      one("invoice.paid", `{"amount":"12"}`),
+		"too many":    keyed(batch(webhook.MaxBatch+1, "a")),
+		"another key": {Publications: p.Publications, IdempotencyKey: "another"},
+	} {
+		if _, _, err := w.Publish(t.Context(), w.tenant, other); !problem.Invalid.Has(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.Publications = one("invoice.paid", `{"amount":"13"}`).Publications
+	if _, _, err := w.Publish(t.Context(), w.tenant, p); !problem.IdempotencyConflict.Has(err) {
+		t.Errorf("another body: %v", err)
+	}
+	w.wantCount(w.tenant, 1, 0)
 }

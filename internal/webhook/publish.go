@@ -75,18 +75,22 @@ type prepared struct {
 // is that of an earlier request with the same idempotency key.
 func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Published, bool, error) {
 	events, err := s.prepareEvents(ctx, tenant, p, time.Now())
-	if err != nil {
-		return nil, false, err
+	what := storing{events: events, traceparent: p.Traceparent}
+	if !traceparentFormat.MatchString(what.traceparent) {
+		what.traceparent = ""
 	}
-	traceparent := p.Traceparent
-	if !traceparentFormat.MatchString(traceparent) {
-		traceparent = ""
+	if p.IdempotencyKey != "" && readable(events) {
+		what.idempotencyKey, what.fingerprint = p.IdempotencyKey, fingerprint(p, events)
 	}
-	var print []byte
-	if p.IdempotencyKey != "" {
-		print = fingerprint(p, events)
+	var answers []Published
+	replayed := false
+	if err == nil {
+		answers, replayed, err = s.store(ctx, tenant, what)
 	}
-	answers, replayed, err := s.store(ctx, tenant, storing{events, traceparent, p.IdempotencyKey, print})
+	if problem.Invalid.Has(err) {
+		answers, err = s.acceptedBefore(ctx, tenant, what, err)
+		replayed = true
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -97,6 +101,31 @@ func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Pu
 		}
 	}
 	return answers, replayed, nil
+}
+
+// readable reports whether it is known of all events what they mean, right or
+// wrong.
+func readable(events []prepared) bool {
+	return len(events) > 0 && !slices.ContainsFunc(events, func(e prepared) bool { return e.subject.data == nil })
+}
+
+// acceptedBefore returns the answers that were given to the same request before, or
+// the refusal that it meets now: schemas, filters and settings may have changed
+// since it was accepted, and its caller may not have got the answer.
+func (s *Service) acceptedBefore(ctx context.Context, tenant id.ID, what storing, refusal error) ([]Published, error) {
+	if what.idempotencyKey == "" {
+		return nil, refusal
+	}
+	var answers []Published
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		answers, err = firstAnswers(q, tenant, what.idempotencyKey, what.fingerprint)
+		return err
+	})
+	if err == nil && answers == nil {
+		return nil, refusal
+	}
+	return answers, err
 }
 
 // storing is what a request to publish stores.
@@ -231,7 +260,7 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 }
 
 // prepareEvents checks the publications and encodes them, with ids in their
-// order.
+// order. What it returns together with a refusal is not encoded.
 func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing, now time.Time) ([]prepared, error) {
 	var checks problem.Checks
 	events := make([]prepared, len(p.Publications))
@@ -239,7 +268,6 @@ func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing,
 	for i := range ids {
 		ids[i] = s.ids.New(now)
 	}
-	slices.SortFunc(ids, func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
 	checkIdempotencyKey(&checks, p.IdempotencyKey)
 	if n := len(p.Publications); n < 1 || n > MaxBatch {
 		return nil, problem.InvalidField("events", "must be 1 to %d events", MaxBatch)
@@ -307,9 +335,13 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 		of.checks.Add(of.prefix+"subject_version", "must not be negative")
 	}
 	checkFields(of, dialect, pub.Fields)
-	data, err := s.checkData(ctx, of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
+	data, fits, err := s.checkData(ctx, of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
 	if data == nil || err != nil {
 		return prepared{}, err
+	}
+	about := subject{eventType: eventType, fields: pub.Fields, data: data}
+	if !fits {
+		return prepared{dialect: dialect, subject: about}, nil
 	}
 	e := wire.Event{ID: of.id, Type: eventType, OccurredAt: pub.OccurredAt, Data: data, Fields: pub.Fields, Tenant: as.Tenant}
 	if dialect == dialects.All[0] {
@@ -317,7 +349,6 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 			return prepared{}, err
 		}
 	}
-	about := subject{eventType: e.Type, fields: pub.Fields, data: data}
 	return prepared{dialect: dialect, subject: about, prefix: of.prefix, event: Event{
 		ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, SubjectVersion: pub.SubjectVersion,
 		Body: dialect.Encode(e),
@@ -343,31 +374,28 @@ func checkFields(of publishing, dialect wire.Dialect, given map[string]string) {
 	}
 }
 
-// checkData returns an event's data as bodies have it, or nil if there is something
-// wrong with it.
-func (s *Service) checkData(ctx context.Context, of publishing, dialect wire.Dialect, e wire.Event) ([]byte, error) {
+// checkData returns an event's data as bodies have it, or nil if it can't be read,
+// and reports whether it fits the catalogue.
+func (s *Service) checkData(ctx context.Context, of publishing, dialect wire.Dialect, e wire.Event) ([]byte, bool, error) {
 	if len(e.Data) == 0 {
 		of.checks.Add(of.prefix+"data", "is required")
-		return nil, nil
+		return nil, false, nil
 	}
 	data, err := dialect.Compact(e.Data)
 	if err != nil {
 		of.checks.AddError(of.prefix+"data", err)
-		return nil, nil
+		return nil, false, nil
 	}
 	if data[0] != '{' {
 		of.checks.Add(of.prefix+"data", "must be a JSON object")
-		return nil, nil
+		return nil, false, nil
 	}
 	e.Data = data
 	mistakes, err := s.schemas.check(ctx, dialect, e)
 	for _, m := range mistakes {
 		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
 	}
-	if len(mistakes) > 0 || err != nil {
-		return nil, err
-	}
-	return data, nil
+	return data, len(mistakes) == 0, err
 }
 
 func checkIdempotencyKey(checks *problem.Checks, key string) {
@@ -378,8 +406,8 @@ func checkIdempotencyKey(checks *problem.Checks, key string) {
 
 // firstAnswers returns the answers that were given to the key before, or nil if
 // it is new.
-func firstAnswers(tx *db.Tx, tenant id.ID, key string, print []byte) ([]Published, error) {
-	stored, answers, err := selectIdempotencyKey(tx, tenant, key)
+func firstAnswers(q db.Queryer, tenant id.ID, key string, print []byte) ([]Published, error) {
+	stored, answers, err := selectIdempotencyKey(q, tenant, key)
 	if err != nil || stored == nil {
 		return nil, err
 	}
