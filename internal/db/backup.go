@@ -67,6 +67,9 @@ func (d *DB) OpenBackup(ctx context.Context) (*os.File, error) {
 
 // backup returns the whole copy, open at its beginning.
 func (d *DB) backup(ctx context.Context, path string) (*os.File, error) {
+	if d.server != nil {
+		return nil, ErrNotEmbedded
+	}
 	folder := filepath.Dir(path)
 	if err := d.checkRoom(ctx, folder); err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ var ErrBadCopy = errors.New("this file can't be restored")
 // open. Reads may take as long as they like.
 type Copy struct {
 	readers *readers
+	pool    *sql.DB
 	version int
 }
 
@@ -43,7 +44,7 @@ func openCopy(ctx context.Context, path string, opts Options) (*Copy, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := readMigrations(opts.migrations, sqliteTokens)
+	known, err := readMigrations(opts.migrations, sqliteFlavor.tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func openCopy(ctx context.Context, path string, opts Options) (*Copy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("db: open the copy: %w", err)
 	}
-	c := &Copy{readers: newReaders(pool)}
+	c := &Copy{readers: readersOf(pool), pool: pool}
 	err = checkPages(ctx, pool, size)
 	if err == nil {
 		c.version, err = checkSchema(ctx, pool, len(known))
@@ -73,7 +74,7 @@ func (c *Copy) Read(ctx context.Context, fn func(q Queryer) error) error {
 }
 
 // Close closes the file. It may be called once.
-func (c *Copy) Close() error { return c.readers.close() }
+func (c *Copy) Close() error { return errors.Join(c.readers.close(), c.pool.Close()) }
 
 // sqliteHeader is how every database of SQLite begins.
 const sqliteHeader = "SQLite format 3\x00"

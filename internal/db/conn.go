@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
 
 var (
@@ -22,6 +24,9 @@ type conn struct {
 	pool  *sql.DB
 	open  *sql.Conn // nil: not connected
 	stmts map[string]*sql.Stmt
+	// direct leaves it to the driver to prepare statements and to keep them, which
+	// that of Postgres does as the URL says.
+	direct bool
 
 	copies []*fileCopy // being made of what this connection has open
 }
@@ -42,10 +47,19 @@ func (c *conn) connect(ctx context.Context) error {
 // begin starts a transaction with the statement given. Where that fails the
 // connection is dropped, so that the next begin tries a new one.
 func (c *conn) begin(ctx context.Context, statement string) error {
+	used := c.open != nil
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
-	if err := c.exec(statement); err != nil {
+	err := c.exec(ctx, statement)
+	if err != nil && used && c.direct && ctx.Err() == nil { // the server may have been started anew since
+		c.drop()
+		if err := c.connect(ctx); err != nil {
+			return err
+		}
+		err = c.exec(ctx, statement)
+	}
+	if err != nil {
 		c.drop()
 		return classify(fmt.Errorf("db: begin: %w", err))
 	}
@@ -55,10 +69,19 @@ func (c *conn) begin(ctx context.Context, statement string) error {
 // rollback ends the transaction without a trace. Where the database had ended
 // it by itself, or can't end it, the connection is dropped.
 func (c *conn) rollback() {
-	if err := c.exec("ROLLBACK"); err != nil {
+	if c.open == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTime)
+	defer cancel()
+	if err := c.exec(ctx, "ROLLBACK"); err != nil {
 		c.drop()
 	}
 }
+
+// rollbackTime is how long a server may take to end a transaction. Then the
+// connection is closed, which ends it too.
+const rollbackTime = 5 * time.Second
 
 // drop closes the connection, and with it the transaction that is open in it.
 func (c *conn) drop() {
@@ -95,17 +118,48 @@ func (c *conn) finalize() {
 	c.stmts = nil
 }
 
-// exec runs a statement that bounds a transaction: nobody breaks it off.
-func (c *conn) exec(query string) error {
-	stmt, err := c.prepare(query)
+// exec runs a statement that bounds a transaction. On a file nobody breaks it off.
+func (c *conn) exec(ctx context.Context, query string) error {
+	if !c.direct {
+		ctx = context.Background()
+	}
+	run, err := c.prepare(query)
 	if err != nil {
 		return err
 	}
-	_, err = stmt.ExecContext(context.Background())
+	_, err = run.ExecContext(ctx)
 	return err
 }
 
-func (c *conn) prepare(query string) (*sql.Stmt, error) {
+// runnable is a statement of a connection, ready to be run.
+type runnable interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, args ...any) *sql.Row
+}
+
+// direct is a statement that the driver prepares.
+type direct struct {
+	conn  *sql.Conn
+	query string
+}
+
+func (d direct) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return d.conn.ExecContext(ctx, d.query, args...)
+}
+
+func (d direct) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+	return d.conn.QueryContext(ctx, d.query, args...)
+}
+
+func (d direct) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
+	return d.conn.QueryRowContext(ctx, d.query, args...)
+}
+
+func (c *conn) prepare(query string) (runnable, error) {
+	if c.direct {
+		return direct{c.open, query}, nil
+	}
 	if stmt, ok := c.stmts[query]; ok {
 		return stmt, nil
 	}
@@ -132,7 +186,7 @@ type scope struct {
 // Query runs a statement that returns rows. They have to be closed before the
 // next statement.
 func (s *scope) Query(query string, args ...any) (*sql.Rows, error) {
-	stmt, err := s.prepare(query)
+	stmt, err := s.prepare(query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +202,7 @@ func (s *scope) Query(query string, args ...any) (*sql.Rows, error) {
 // QueryRow runs a statement that returns at most one row, which has to be
 // scanned before the next statement.
 func (s *scope) QueryRow(query string, args ...any) *sql.Row {
-	stmt, err := s.prepare(query)
+	stmt, err := s.prepare(query, args)
 	if err != nil {
 		return s.conn.pool.QueryRowContext(refusal{s.ctx, err}, query)
 	}
@@ -163,7 +217,7 @@ func (s *scope) QueryRow(query string, args ...any) *sql.Row {
 }
 
 func (s *scope) exec(query string, args []any) (int64, error) {
-	stmt, err := s.prepare(query)
+	stmt, err := s.prepare(query, args)
 	if err != nil {
 		return 0, err
 	}
@@ -178,9 +232,12 @@ func (s *scope) exec(query string, args []any) (int64, error) {
 }
 
 // prepare returns the statement if one may be run now.
-func (s *scope) prepare(query string) (*sql.Stmt, error) {
+func (s *scope) prepare(query string, args []any) (runnable, error) {
 	if s.err != nil {
 		return nil, s.err
+	}
+	if err := checkText(args); err != nil {
+		return nil, s.fail(err)
 	}
 	if err := s.ctx.Err(); err != nil {
 		return nil, s.fail(err)
@@ -196,6 +253,16 @@ func (s *scope) prepare(query string) (*sql.Stmt, error) {
 		return nil, s.fail(err)
 	}
 	return stmt, nil
+}
+
+// checkText refuses what only one of the databases could store.
+func checkText(args []any) error {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok && (strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text)) {
+			return fmt.Errorf("%w: argument %d", ErrText, i+1)
+		}
+	}
+	return nil
 }
 
 // fail keeps the first error, which every later statement reports.

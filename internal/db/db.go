@@ -1,11 +1,19 @@
 // Package db runs one text of SQL on the database that the operator chose.
 //
-// There are two ways in. [DB.Read] gives a consistent snapshot and never waits
+// There are three ways in. [DB.Read] gives a consistent snapshot and never waits
 // for a writer. [DB.Write] runs a closure as if no other ran beside it, and
-// returns when what it wrote is on disk. On SQLite one goroutine writes: it
-// runs the closures of many callers and commits them together, so that no caller
-// waits for a flush of its own (group commit). A closure that fails takes back
-// only what it did itself; a commit that fails fails the whole group.
+// returns when what it wrote is on disk. [Lane.Write] does so for the short
+// transactions of which there are most, and promises less.
+//
+// On SQLite one goroutine writes: it runs the closures of many callers and
+// commits them together, so that no caller waits for a flush of its own (group
+// commit). A closure that fails takes back only what it did itself; a commit that
+// fails fails the whole group. Lanes are the same there.
+//
+// On Postgres other processes write too. Write is SERIALIZABLE, on a connection of
+// its own, and a closure that met another transaction is run again. A lane is READ
+// COMMITTED, and commits the closures of many callers together: what they write
+// has to rest on unique keys, conditional updates and locks ([Tx.Lock]).
 //
 // Closures do no I/O besides their transaction and may be run again. What they
 // change in memory they change through [Tx.Undo] and [Tx.After], so that memory
@@ -19,9 +27,10 @@
 //
 // SQL uses $1, $2 … for arguments, which SQLite binds by number here. The texts
 // are constants, or made from a few: each one is prepared once on every
-// connection and kept there, so their number must not grow with the data. Times
-// are stored as microseconds since the Unix epoch ([Micro], [FromMicro]), ids as
-// their bytes.
+// connection and kept there, so their number must not grow with the data. They
+// are the same on both databases. Times are stored as microseconds since the Unix
+// epoch ([Micro], [FromMicro]), ids as their bytes. Text is valid UTF-8 without
+// the character NUL, which Postgres can't store: anything else is [ErrText].
 package db
 
 import (
@@ -42,6 +51,14 @@ import (
 // Nothing of the transaction was stored.
 var ErrUnavailable = errors.New("db: unavailable")
 
+// ErrText is what every error matches that says that a text holds what the
+// database can't store: the character NUL, or bytes that are no UTF-8.
+var ErrText = errors.New("db: text with a NUL or invalid UTF-8")
+
+// ErrNotEmbedded is what the functions return that work on the file of an embedded
+// database, where the database is a server's.
+var ErrNotEmbedded = errors.New("db: the database is not a file of this process")
+
 // ErrNoRows is what scanning a missing row returns.
 var ErrNoRows = sql.ErrNoRows
 
@@ -60,18 +77,27 @@ type Options struct {
 
 // DB is an open, migrated database. All methods may be called concurrently.
 type DB struct {
-	path    string // of the file
 	readers *readers
-	writer  *writer
-	unlock  func() error // gives up the hold on the database file
+	metrics *metrics
+	pools   []*sql.DB // in the order in which they are closed
 	closing sync.Once
+
+	// SQLite alone.
+	path   string // of the file
+	writer *writer
+	unlock func() error // gives up the hold on the file
+
+	// Postgres alone; nil on SQLite.
+	server *server
 }
 
 // Open opens the database that url names, creates it where it is missing, and
-// brings its schema up to date. url is "sqlite:" and a file's path.
+// brings its schema up to date. url is "sqlite:" and a file's path, or a URL of
+// Postgres, "postgres://…", with what its driver takes as parameters.
 //
 // A file belongs to one process at a time: Open fails with ErrUnavailable while
-// another one has it.
+// another one has it. A server's database may be shared; it has to be there, and
+// is brought up to date by one process at a time. No error shows a URL's password.
 func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -82,9 +108,12 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	if opts.migrations == nil {
 		opts.migrations = embedded
 	}
+	if IsPostgres(url) {
+		return openPostgres(ctx, url, opts)
+	}
 	path, ok := strings.CutPrefix(url, "sqlite:")
 	if !ok || path == "" {
-		return nil, errors.New("db: the database must be given as sqlite:PATH")
+		return nil, errors.New("db: the database must be given as sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME")
 	}
 	return openSQLite(ctx, path, opts)
 }
@@ -95,17 +124,46 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 func (d *DB) Close() error {
 	var err error
 	d.closing.Do(func() {
+		defer d.metrics.unregister()
+		if d.server != nil {
+			err = errors.Join(d.server.stop(), d.readers.close(), d.closePools())
+			return
+		}
 		// The writer's connection is the last to go: it moves what the log holds
 		// into the database file and removes the log.
 		d.writer.stop()
-		err = errors.Join(d.readers.close(), d.writer.close(), d.unlock())
+		err = errors.Join(d.readers.close(), d.writer.close(), d.closePools(), d.unlock())
 	})
 	return err
+}
+
+func (d *DB) closePools() error {
+	var errs []error
+	for _, pool := range d.pools {
+		errs = append(errs, pool.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Shared reports whether other processes may use the database as well.
+func (d *DB) Shared() bool { return d.server != nil }
+
+// Doubts counts the commits of which it is not known whether they took place: the
+// server was lost before it answered. What their closures noted with Tx.After has
+// not run, and the database may have what they wrote all the same.
+func (d *DB) Doubts() int64 {
+	if d.server == nil {
+		return 0
+	}
+	return d.server.doubts.Load()
 }
 
 // Ping reports whether the database can be read and written now. It commits a
 // change to disk, but none that anyone could see.
 func (d *DB) Ping(ctx context.Context) error {
+	if d.server != nil {
+		return d.server.ping(ctx)
+	}
 	return d.Write(ctx, func(tx *Tx) error {
 		if _, err := tx.Exec(`INSERT INTO migration (version, name, applied_at) VALUES (-1, 'ping', $1)`, Micro(tx.Now())); err != nil {
 			return err
@@ -123,8 +181,9 @@ type Queryer interface {
 }
 
 // Read runs fn on a consistent snapshot, taken with its first query. fn has to
-// be short, a second at most: a long read keeps the write-ahead log from
-// shrinking. It must not call Read, which may be out of connections.
+// be short, a second at most: a long read keeps SQLite's log from shrinking, and
+// Postgres from removing what nobody else sees any more. It must not call Read,
+// which may be out of connections.
 func (d *DB) Read(ctx context.Context, fn func(q Queryer) error) error {
 	return d.readers.read(ctx, fn)
 }
@@ -132,11 +191,61 @@ func (d *DB) Read(ctx context.Context, fn func(q Queryer) error) error {
 // Write runs fn in a transaction and returns when it is committed. If fn
 // returns an error nothing of it is kept, and Write returns that error. If ctx
 // ends before fn has begun, fn is not run; once it has begun Write waits for
-// the outcome, even if ctx ends.
+// the outcome, even if ctx is cancelled; on Postgres, until the deadline of ctx,
+// or half a minute.
 //
-// fn runs on another goroutine, one closure at a time: it must not call Write
-// or Close, which would wait for itself. A panic in it, or in what it gave to
-// Undo and After, is raised again here.
+// On SQLite fn runs on another goroutine, one closure at a time; on Postgres on
+// this one, beside others, and again where they were in each other's way. It must
+// not call Write or Close, which would wait for itself. A panic in it, or in what
+// it gave to Undo and After, is raised again here.
 func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	if d.server != nil {
+		return d.server.write(ctx, fn)
+	}
 	return d.writer.do(ctx, fn)
+}
+
+// WriteKey is Write for a closure that would be in the way of others with the same
+// key: those of this process run one after the other.
+func (d *DB) WriteKey(ctx context.Context, key string, fn func(tx *Tx) error) error {
+	if d.server == nil {
+		return d.writer.do(ctx, fn)
+	}
+	release, err := d.server.keys.acquire(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return d.server.write(ctx, fn)
+}
+
+// Lane runs the short transactions of many callers.
+type Lane struct {
+	writer *writer
+}
+
+// Lane returns a way to write for one sort of short transactions: each lane of a
+// shared database has a connection, and commits them together. It is in use until
+// Close.
+func (d *DB) Lane() *Lane {
+	if d.server != nil {
+		return &Lane{d.server.addLane()}
+	}
+	return &Lane{d.writer}
+}
+
+// Write runs fn as [DB.Write] does, with two differences on Postgres. The
+// transaction is READ COMMITTED: each statement sees what was committed before it.
+// And it is shared with other callers of the lane, whose closures run before and
+// after fn: see [Tx.Later].
+func (l *Lane) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	for try := 1; ; try++ {
+		err := l.writer.do(ctx, fn)
+		if try == maxTries || !isTransient(err) {
+			return exhausted(err)
+		}
+		if err := pauseBefore(ctx, try); err != nil {
+			return err
+		}
+	}
 }

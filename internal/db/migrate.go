@@ -15,6 +15,12 @@ import (
 //go:embed migrations/*.sql
 var embedded embed.FS
 
+// flavor is how a database spells what the two spell differently.
+type flavor struct {
+	tokens map[string]string // in migrations
+	lock   string            // the statement that has a transaction wait for others that migrate; "": there are none
+}
+
 // migration is a step of the schema. Steps are numbered from 1, without gaps.
 type migration struct {
 	name string // 0001_core.sql
@@ -51,46 +57,85 @@ func readMigrations(files fs.FS, tokens map[string]string) ([]migration, error) 
 // migrate runs the migrations that the database has not seen, each in a
 // transaction of its own. A database that has seen one that this program does
 // not know is refused: it belongs to a newer program.
-func migrate(ctx context.Context, pool *sql.DB, files fs.FS, tokens map[string]string, log *slog.Logger) error {
-	all, err := readMigrations(files, tokens)
+func migrate(ctx context.Context, pool *sql.DB, how flavor, opts Options) error {
+	all, err := readMigrations(opts.migrations, how.tokens)
 	if err != nil {
 		return err
 	}
-	if _, err := pool.ExecContext(ctx, expand(`CREATE TABLE IF NOT EXISTS migration (
-		version {{bigint}} PRIMARY KEY, name TEXT NOT NULL, applied_at {{bigint}} NOT NULL){{strict}}`, tokens)); err != nil {
-		return classify(fmt.Errorf("db: make the table of migrations: %w", err))
-	}
-	var at int
-	if err := pool.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migration`).Scan(&at); err != nil {
-		return classify(fmt.Errorf("db: read the schema's version: %w", err))
+	at, err := version(ctx, pool)
+	if err != nil { // as a rule there is no table yet
+		if err := locked(ctx, pool, how, func(tx *sql.Tx) error { return makeTable(ctx, tx, how) }); err != nil {
+			return classify(fmt.Errorf("db: make the table of migrations: %w", err))
+		}
+		if at, err = version(ctx, pool); err != nil {
+			return classify(fmt.Errorf("db: read the schema's version: %w", err))
+		}
 	}
 	if at > len(all) {
 		return fmt.Errorf("db: the schema has version %d and this program knows %d: it needs a newer program", at, len(all))
 	}
 	for i, m := range all[at:] {
-		version := at + i + 1
-		if err := apply(ctx, pool, version, m); err != nil {
+		number, applied := at+i+1, false
+		err := locked(ctx, pool, how, func(tx *sql.Tx) error {
+			// Another process may have been first.
+			if now, err := version(ctx, tx); err != nil || now >= number {
+				return err
+			}
+			applied = true
+			return apply(ctx, tx, number, m)
+		})
+		if err != nil {
 			return classify(fmt.Errorf("db: migration %s: %w", m.name, err))
 		}
-		log.InfoContext(ctx, "migrated", slog.Int("version", version), slog.String("name", m.name))
+		if applied {
+			opts.Logger.InfoContext(ctx, "migrated", slog.Int("version", number), slog.String("name", m.name))
+		}
 	}
 	return nil
 }
 
-func apply(ctx context.Context, pool *sql.DB, version int, m migration) error {
+// locked runs fn in a transaction while no other process migrates.
+func locked(ctx context.Context, pool *sql.DB, how flavor, fn func(tx *sql.Tx) error) error {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing to do about it
-	if _, err := tx.ExecContext(ctx, m.text); err != nil {
-		return err
+	if how.lock != "" {
+		if _, err := tx.ExecContext(ctx, how.lock); err != nil {
+			return err
+		}
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO migration (version, name, applied_at) VALUES ($1, $2, $3)`,
-		version, m.name, Micro(time.Now())); err != nil {
+	if err := fn(tx); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+func makeTable(ctx context.Context, tx *sql.Tx, how flavor) error {
+	_, err := tx.ExecContext(ctx, expand(`CREATE TABLE IF NOT EXISTS migration (
+		version {{bigint}} PRIMARY KEY, name TEXT NOT NULL, applied_at {{bigint}} NOT NULL){{strict}}`, how.tokens))
+	return err
+}
+
+// asker is a pool or a transaction.
+type asker interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// version returns the number of the last migration that the database has seen.
+func version(ctx context.Context, from asker) (int, error) {
+	at := 0
+	err := from.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migration`).Scan(&at)
+	return at, err
+}
+
+func apply(ctx context.Context, tx *sql.Tx, number int, m migration) error {
+	if _, err := tx.ExecContext(ctx, m.text); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO migration (version, name, applied_at) VALUES ($1, $2, $3)`, number, m.name, Micro(time.Now()))
+	return err
 }
 
 func expand(text string, tokens map[string]string) string {

@@ -2,27 +2,27 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
-// maxReaders is how many reads go on at once.
+// maxReaders is how many reads of a file go on at once.
 const maxReaders = 4
 
 // readers hands out the connections that only read.
 type readers struct {
-	pool *sql.DB
-	idle chan *conn   // closed with the database
-	age  atomic.Int64 // counts the calls of renew
+	begin string        // how a snapshot is taken
+	limit time.Duration // how long a read may take; 0: as long as its context
+	idle  chan *conn    // closed with the database
+	age   atomic.Int64  // counts the calls of renew
 }
 
-func newReaders(pool *sql.DB) *readers {
-	pool.SetMaxOpenConns(maxReaders)
-	r := &readers{pool: pool, idle: make(chan *conn, maxReaders)}
-	for range maxReaders {
-		r.idle <- &conn{pool: pool}
+func newReaders(begin string, conns []*conn) *readers {
+	r := &readers{begin: begin, idle: make(chan *conn, len(conns))}
+	for _, c := range conns {
+		r.idle <- c
 	}
 	return r
 }
@@ -39,7 +39,12 @@ func (r *readers) read(ctx context.Context, fn func(Queryer) error) error {
 		}
 		r.idle <- c
 	}()
-	if err := c.begin(ctx, "BEGIN"); err != nil {
+	if r.limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, r.limit)
+		defer cancel()
+		ctx = limited
+	}
+	if err := c.begin(ctx, r.begin); err != nil {
 		return err
 	}
 	s := &scope{ctx: ctx, conn: c}
@@ -74,7 +79,7 @@ func (r *readers) take(ctx context.Context) (*conn, error) {
 // given back.
 func (r *readers) renew() {
 	r.age.Add(1)
-	for range maxReaders {
+	for range cap(r.idle) {
 		select {
 		case c := <-r.idle:
 			c.drop()
@@ -87,7 +92,7 @@ func (r *readers) renew() {
 
 // close waits for the reads under way.
 func (r *readers) close() error {
-	conns := make([]*conn, maxReaders)
+	conns := make([]*conn, cap(r.idle))
 	for i := range conns {
 		conns[i] = <-r.idle
 	}
@@ -96,5 +101,5 @@ func (r *readers) close() error {
 	for _, c := range conns {
 		errs = append(errs, c.release())
 	}
-	return errors.Join(append(errs, r.pool.Close())...)
+	return errors.Join(errs...)
 }

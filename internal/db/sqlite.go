@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,19 +92,31 @@ func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("db: open: %w", err)
 	}
 	write.SetMaxOpenConns(1)
-	if err := migrate(ctx, write, opts.migrations, sqliteTokens, opts.Logger); err != nil {
+	if err := migrate(ctx, write, sqliteFlavor, opts); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
 	read, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, url.Values{"mode": {"ro"}, "_pragma": {"cache_size(-4096)"}}))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("db: open: %w", err), write.Close())
 	}
-	r := newReaders(read)
-	w, err := newWriter(write, r, opts)
+	m, err := newMetrics(opts.Metrics)
 	if err != nil {
-		return nil, errors.Join(err, r.close(), write.Close())
+		return nil, errors.Join(err, read.Close(), write.Close())
 	}
-	return &DB{path: path, readers: r, writer: w}, nil
+	d := &DB{path: path, metrics: m, readers: readersOf(read), writer: newWriter(&conn{pool: write}, m, opts), pools: []*sql.DB{read, write}}
+	d.writer.readers = d.readers
+	go d.writer.loop()
+	return d, nil
+}
+
+// readersOf returns the readers of a file.
+func readersOf(pool *sql.DB) *readers {
+	pool.SetMaxOpenConns(maxReaders)
+	conns := make([]*conn, maxReaders)
+	for i := range conns {
+		conns[i] = &conn{pool: pool}
+	}
+	return newReaders("BEGIN", conns)
 }
 
 // sqliteDSN names the file and what a connection to it has to set: besides what
@@ -125,33 +136,15 @@ func sqliteDSN(path string, busy time.Duration, q url.Values) string {
 	return fileDSN(path, q)
 }
 
-// sqliteTokens are the types that the two databases call by different names.
-var sqliteTokens = map[string]string{
-	"{{blob}}":      "BLOB",
-	"{{bigint}}":    "INTEGER",
-	"{{bool}}":      "INTEGER",
-	"{{strict}}":    " STRICT",
-	"{{clustered}}": " STRICT, WITHOUT ROWID",
-}
-
-// classify marks the errors that mean that the database can't be used now.
-func classify(err error) error {
-	if err == nil || errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
-			sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
-			sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL:
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		return err
-	}
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return err
+// sqliteFlavor is how SQLite spells what the two databases spell differently.
+var sqliteFlavor = flavor{
+	tokens: map[string]string{
+		"{{blob}}":      "BLOB",
+		"{{bigint}}":    "INTEGER",
+		"{{bool}}":      "INTEGER",
+		"{{strict}}":    " STRICT",
+		"{{clustered}}": " STRICT, WITHOUT ROWID",
+	},
 }
 
 // isReadOnly reports whether err says that the file can't be written. SQLite
@@ -159,10 +152,4 @@ func classify(err error) error {
 func isReadOnly(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && e.Code()&0xff == sqlite3.SQLITE_READONLY
-}
-
-// IsUnique reports whether err says that a unique key exists already.
-func IsUnique(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }

@@ -3,7 +3,6 @@ package db
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,13 +18,15 @@ const maxGroup = 1024
 
 var errExited = errors.New("db: a closure ended the goroutine that ran it")
 
-// writer runs closures one after the other and commits them in groups.
+// writer runs closures one after the other on one connection and commits them in
+// groups: all of a file's, and those of a lane of a server.
 type writer struct {
 	log     *slog.Logger
 	queue   chan *write
 	done    chan struct{} // closed when the loop has ended
 	metrics *metrics
-	readers *readers      // of the same file
+	readers *readers      // of the same file; nil: it is a lane
+	server  *server       // whose lane it is; nil: it writes to a file
 	delay   time.Duration // after each commit
 
 	returning *returning
@@ -35,8 +36,10 @@ type writer struct {
 
 	// Of the loop alone, until it has ended.
 	conn     *conn
-	doubt    error // not nil: why the connection is given up after this group
-	readOnly bool  // so the file was found by the last group
+	doubt    error           // not nil: why the connection is given up after this group
+	readOnly bool            // so the file was found by the last group
+	ctx      context.Context //nolint:containedctx // bounds the transaction under way
+	shared   *sharing        // of the transaction under way; nil on SQLite
 }
 
 // write is one caller's closure and what became of it.
@@ -51,24 +54,19 @@ type write struct {
 	done   chan struct{}
 }
 
-func newWriter(pool *sql.DB, readers *readers, opts Options) (*writer, error) {
-	m, err := newMetrics(opts.Metrics)
-	if err != nil {
-		return nil, err
-	}
-	w := &writer{
+// newWriter returns a writer that does not write before its loop runs.
+func newWriter(c *conn, m *metrics, opts Options) *writer {
+	return &writer{
 		log:     opts.Logger,
 		queue:   make(chan *write, maxGroup),
 		done:    make(chan struct{}),
 		metrics: m,
-		readers: readers,
 		delay:   opts.CommitDelay,
 
 		returning: newReturning(),
-		conn:      &conn{pool: pool},
+		conn:      c,
+		ctx:       context.Background(),
 	}
-	go w.loop()
-	return w, nil
 }
 
 // do hands fn to the loop and waits for its outcome.
@@ -120,10 +118,9 @@ func (w *writer) stop() {
 	<-w.done
 }
 
-// close closes the connection of a writer that has stopped.
+// close gives back the connection of a writer that has stopped.
 func (w *writer) close() error {
-	w.metrics.unregister()
-	return errors.Join(w.conn.release(), w.conn.pool.Close())
+	return w.conn.release()
 }
 
 func (w *writer) loop() {
@@ -213,11 +210,13 @@ var errTangled = errors.New("db: a closure failed after it had written")
 // the first pass does without; only if a closure fails after it has written is
 // the group run again, in savepoints.
 func (w *writer) transact(group []*write) error {
-	if w.readOnly {
+	if w.readOnly && w.readers != nil {
 		w.readers.renew()
 		w.readOnly = false
 	}
-	if err := w.conn.begin(context.Background(), "BEGIN IMMEDIATE"); err != nil {
+	end, err := w.begin()
+	defer end()
+	if err != nil {
 		return err
 	}
 	runnable := take(group)
@@ -228,12 +227,15 @@ func (w *writer) transact(group []*write) error {
 			w.takeBack(req)
 			req.tx, req.err, req.panics = nil, nil, nil
 		}
-		if err = w.conn.begin(context.Background(), "BEGIN IMMEDIATE"); err != nil {
+		again, err := w.begin()
+		defer again()
+		if err != nil {
 			return err
 		}
-		kept, err = w.pass(runnable, true)
-	}
-	if err != nil {
+		if kept, err = w.pass(runnable, true); err != nil {
+			return err
+		}
+	} else if err != nil {
 		return err
 	}
 	if kept == 0 {
@@ -241,14 +243,35 @@ func (w *writer) transact(group []*write) error {
 		return nil
 	}
 	start := time.Now()
-	if err := w.conn.exec("COMMIT"); err != nil {
-		return classify(fmt.Errorf("db: commit: %w", err))
+	if err := w.commit(); err != nil {
+		return err
 	}
 	if w.delay > 0 {
 		<-time.After(w.delay)
 	}
 	w.metrics.committed(kept, time.Since(start))
 	return nil
+}
+
+// begin begins a transaction and returns what ends the time that it has.
+func (w *writer) begin() (context.CancelFunc, error) {
+	if w.server == nil {
+		return func() {}, w.conn.begin(w.ctx, "BEGIN IMMEDIATE")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
+	w.ctx, w.shared = ctx, newSharing()
+	return cancel, w.conn.begin(ctx, beginLane)
+}
+
+func (w *writer) commit() error {
+	err := w.conn.exec(w.ctx, "COMMIT")
+	if err == nil {
+		return nil
+	}
+	if w.server != nil {
+		w.server.doubt(err)
+	}
+	return classify(fmt.Errorf("db: commit: %w", err))
 }
 
 // take returns the closures whose callers have not gone. Nothing of the others
@@ -278,21 +301,57 @@ func (w *writer) pass(runnable []*write, savepoints bool) (int, error) {
 			kept++
 		}
 	}
-	return kept, nil
+	if w.shared == nil || kept == 0 || savepoints {
+		return kept, nil
+	}
+	return w.flushAll(runnable, kept)
+}
+
+// flushAll runs what the closures of a group left for later. Where that fails and
+// they are several the group is tangled: run again, each in a savepoint, the one
+// at fault fails alone.
+func (w *writer) flushAll(runnable []*write, kept int) (int, error) {
+	err := w.flush()
+	switch {
+	case err == nil:
+		return kept, nil
+	case len(runnable) > 1:
+		return 0, errTangled
+	}
+	if errors.Is(err, ErrUnavailable) {
+		w.doubt = err
+	}
+	runnable[0].err = err
+	w.takeBack(runnable[0])
+	return 0, nil
+}
+
+// flush runs what was left for later, if anything was.
+func (w *writer) flush() error {
+	if w.shared == nil {
+		return nil
+	}
+	later := w.shared.later
+	w.shared.later = nil
+	return (&scope{ctx: w.ctx, conn: w.conn}).runAll(later)
 }
 
 // runOne runs one closure and returns whether it is to be committed. shared says
 // that others are in the same transaction.
 func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 	if savepoint {
-		if err := w.conn.exec("SAVEPOINT closure"); err != nil {
+		if err := w.conn.exec(w.ctx, "SAVEPOINT closure"); err != nil {
 			return false, lost(err)
 		}
 	}
 	failure := w.call(req)
+	if savepoint && req.err == nil && req.panics == nil {
+		failure = w.flush()
+		req.err = failure
+	}
 	if req.err == nil && req.panics == nil {
 		if savepoint {
-			if err := w.conn.exec("RELEASE closure"); err != nil {
+			if err := w.conn.exec(w.ctx, "RELEASE closure"); err != nil {
 				return false, lost(err)
 			}
 		}
@@ -310,10 +369,13 @@ func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 	}
 	// If the failure made the database roll back by itself, the savepoint is
 	// gone and so is what the others wrote.
-	if err := w.conn.exec("ROLLBACK TO closure"); err != nil {
+	if err := w.conn.exec(w.ctx, "ROLLBACK TO closure"); err != nil {
 		return false, cmp.Or(w.doubt, lost(err))
 	}
-	if err := w.conn.exec("RELEASE closure"); err != nil {
+	if w.shared != nil { // locks that it took are gone, and what it left for later must not be done
+		*w.shared = *newSharing()
+	}
+	if err := w.conn.exec(w.ctx, "RELEASE closure"); err != nil {
 		return false, lost(err)
 	}
 	return false, nil
@@ -324,8 +386,9 @@ func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 func (w *writer) call(req *write) error {
 	req.tx = &Tx{
 		// A transaction that many callers share is no caller's to end.
-		scope: scope{ctx: context.Background(), conn: w.conn},
-		now:   time.Now().UTC().Truncate(time.Microsecond),
+		scope:  scope{ctx: w.ctx, conn: w.conn},
+		now:    time.Now().UTC().Truncate(time.Microsecond),
+		shared: w.shared,
 	}
 	w.guard(req, func() {
 		defer req.tx.close()
