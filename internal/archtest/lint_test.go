@@ -92,6 +92,12 @@ var plants = []plant{
 	{name: "config with webhook", file: "internal/config/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "config with the environment", file: "internal/config/b.go", imports: []string{"os"}, code: "var _ = os.Getenv(\"X\")"},
 
+	{name: "node with webhook", file: "internal/node/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
+	{name: "node with SQL", file: "internal/node/b.go", imports: []string{"database/sql"}, want: "depguard"},
+	{name: "node with what it rests on", file: "internal/node/c.go", imports: []string{"internal/db", "internal/id", "github.com/jackc/pgx/v5"}},
+	{name: "node with another driver", file: "internal/node/d.go", imports: []string{"modernc.org/sqlite"}, want: "depguard"},
+	{name: "pgcluster with db", file: "internal/pgcluster/zz.go", imports: []string{"internal/db"}, want: "depguard"},
+	{name: "webhook with the driver of Postgres", file: "internal/webhook/h.go", imports: []string{"github.com/jackc/pgx/v5"}, want: "depguard"},
 	{name: "job with webhook", file: "internal/job/a.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "job with SQL", file: "internal/job/b.go", imports: []string{"database/sql"}, want: "depguard"},
 	{name: "job with what it rests on", file: "internal/job/c.go", imports: []string{"internal/db", "internal/id", "internal/problem"}},
