@@ -17,10 +17,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: ## Build, then start the demonstration; ARGS="…" are its options
+run: ## Build, then start the demonstration; ARGS="…" are its options, DATABASE=postgres://… its database
 	@echo "Building grapevine (a first build takes about half a minute) …"
 	@$(MAKE) --no-print-directory build
-	@exec bin/grapevine demo $(ARGS)
+	@exec bin/grapevine demo $(if $(DATABASE),--database '$(DATABASE)') $(ARGS)
 
 .PHONY: build
 build: ## Build bin/grapevine

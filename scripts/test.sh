@@ -41,6 +41,17 @@ tests() {
   return "$status"
 }
 
+# What is tested on Postgres too: what owns tables or opens databases, and what
+# stands or falls with them.
+on_postgres=(
+  ./internal/api ./internal/audit ./internal/db ./internal/dialect/... ./internal/dispatch ./internal/job ./internal/jwks
+  ./internal/node ./internal/secret ./internal/tenant ./internal/webhook
+)
+
+postgres() {
+  GRAPEVINE_TEST_DATABASE=postgres go test "${race[@]}" -shuffle=on -timeout=15m "${on_postgres[@]}"
+}
+
 race=(-race)
 export CGO_ENABLED=1
 if ! scripts/has-compiler.sh; then
@@ -50,6 +61,11 @@ if ! scripts/has-compiler.sh; then
 fi
 [[ -d .tools/node_modules/express ]] || skipped+=("the JavaScript packages as judges, for want of node and npm")
 command -v chromium >/dev/null || skipped+=("the console in a browser, for want of Chromium")
+if [[ -z ${TEST_POSTGRES_URL:-} ]] && ! scripts/has-postgres.sh; then
+  on_postgres=()
+  skipped+=("Postgres, for want of a server: install one, or name one in TEST_POSTGRES_URL")
+fi
+command -v pgbouncer >/dev/null || skipped+=("Postgres through a pooler, for want of PgBouncer")
 if [[ ${CI:-} == true && ${#skipped[@]} != 0 ]]; then
   step="a tool is missing, under CI=true"
   exit 1
@@ -63,5 +79,8 @@ run "format" .tools/bin/golangci-lint fmt --diff
 run "vet" go vet ./...
 run "linter" .tools/bin/golangci-lint run
 run "tests" tests
+if [[ ${#on_postgres[@]} != 0 ]]; then
+  run "postgres" postgres
+fi
 # With the race detector a world takes many times as long, and there are few.
 run "simulation" go test -timeout=15m -run=TestARandomWorld ./internal/dispatch

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need: scripts/tools.sh [compiler|linter|judge|browser|shells]…,
+# Installs what the tests need: scripts/tools.sh [compiler|linter|judge|browser|postgres|shells]…,
 # by default all of it.
 #
 #   compiler   gcc, for the race detector           a package of the system
@@ -7,6 +7,8 @@
 #   judge      the npm packages of tools/,          .tools/node_modules
 #              node to run them, and python3        packages of the system
 #   browser    Chromium, to walk the console in      a package of the system
+#   postgres   Postgres and PgBouncer, for servers  packages of the system
+#              of the tests' own
 #   shells     zsh and fish, to try completion in   packages of the system
 #
 # Packages of the system are installed with apt-get, as root only. What can't be
@@ -70,13 +72,29 @@ browser() {
   command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core || missing chromium "the console is not tried in a browser"
 }
 
+# The tests start servers of their own: the packages shall make no cluster, and
+# leave no pooler running.
+postgres() {
+  local config=/etc/postgresql-common/createcluster.conf wanted=()
+  [[ -n ${TEST_POSTGRES_URL:-} ]] || scripts/has-postgres.sh || wanted+=(postgresql)
+  command -v pgbouncer >/dev/null || wanted+=(pgbouncer)
+  [[ ${#wanted[@]} != 0 ]] || return 0
+  if apt_install postgresql-common; then
+    grep -q '^create_main_cluster' "$config" || echo 'create_main_cluster = false' >>"$config"
+    apt_install "${wanted[@]}" || true
+    [[ ${wanted[*]} != *pgbouncer* ]] || service pgbouncer stop >/dev/null 2>&1 || true
+  fi
+  [[ -n ${TEST_POSTGRES_URL:-} ]] || scripts/has-postgres.sh || missing postgresql "the tests run on SQLite alone, unless TEST_POSTGRES_URL names a server"
+  command -v pgbouncer >/dev/null || missing pgbouncer "Postgres is not tried through a pooler"
+}
+
 shells() {
   if ! command -v zsh >/dev/null || ! command -v fish >/dev/null; then
     apt_install zsh fish || echo "Missing: zsh, fish (completion is not tried in them). As root: apt-get install -y zsh fish"
   fi
 }
 
-[[ $# != 0 ]] || set -- compiler linter judge browser shells
+[[ $# != 0 ]] || set -- compiler linter judge browser postgres shells
 for tool; do
   "$tool"
 done

@@ -48,7 +48,7 @@ type Options struct {
 	// now and nothing was stored; nil: no error does. It is answered with 503.
 	Unavailable func(err error) bool
 	// Backup makes a consistent copy of the database and opens it; it is gone
-	// once it is closed. nil: the database has tools of its own for that.
+	// once it is closed. nil: the database is Postgres, which has tools of its own.
 	Backup func(ctx context.Context) (*os.File, error)
 
 	Metrics  http.Handler          // served at /metrics; nil: nothing is

@@ -44,7 +44,8 @@ func (s *server) backupRoutes() {
 		id: "backup", method: http.MethodPost, path: "/v1/backup", tag: tagOperation, access: operatorOnly,
 		summary: "Make a backup", errors: []*problem.Code{problem.Conflict},
 		description: "The answer is a copy of the whole database, of all tenants, made while the server goes on: an SQLite file with all that was accepted before the request. " +
-			"It begins when the copy is made. There is one at a time. The master key is not in it: keep that elsewhere.",
+			"It begins when the copy is made. There is one at a time. The master key is not in it: keep that elsewhere. " +
+			"A server on Postgres makes none, since that has tools of its own.",
 	}}
 	op := s.operation(b.route)
 	s.describeBackup(&op)
@@ -78,7 +79,7 @@ func (b *backups) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if b.opts.Backup == nil {
-		return problem.Conflict.New("this server's database is backed up with tools of its own")
+		return problem.Conflict.New("this server keeps everything in Postgres: back that up with its own tools, such as pg_dump, or with those of its provider")
 	}
 	if !b.busy.CompareAndSwap(false, true) {
 		return problem.Conflict.New("a backup is being made already: wait until it has ended")

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/client"
@@ -19,6 +18,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -39,6 +39,7 @@ func mustSave(t testing.TB, b *client.Backup) string {
 
 func TestTheOperatorGetsACopyOfTheWholeDatabase(t *testing.T) {
 	w := MustWorld(t, nil)
+	path := testkit.DatabasePath(t, w.url)
 	a, b := w.MustAccount("acme"), w.MustAccount("emca")
 	for range 3 {
 		a.MustPublish(t, "invoice.paid")
@@ -64,7 +65,7 @@ func TestTheOperatorGetsACopyOfTheWholeDatabase(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	files, err := filepath.Glob(w.path + ".copying*")
+	files, err := filepath.Glob(path + ".copying*")
 	if err != nil || len(files) != 0 {
 		t.Errorf("%v is left, %v", files, err)
 	}
@@ -80,6 +81,11 @@ func TestOnlyTheOperatorGetsABackup(t *testing.T) {
 	w.send(http.MethodPost, "/v1/backup?tenant=x", adminKey, "").problem(t, problem.Invalid)
 	w.send(http.MethodPost, "/v1/backup", adminKey, `{"tenant":"x"}`).problem(t, problem.Invalid)
 	w.send(http.MethodGet, "/v1/backup", adminKey, "").problem(t, problem.MethodNotAllowed)
+}
+
+func TestADatabaseWithToolsOfItsOwnIsNotCopied(t *testing.T) {
+	w := MustWorld(t, func(opts *api.Options) { opts.Backup = nil })
+	w.send(http.MethodPost, "/v1/backup", adminKey, "").problem(t, problem.Conflict)
 }
 
 func TestThereIsOneBackupAtATimeAndACallerThatHangsUpEndsIt(t *testing.T) {
@@ -171,11 +177,7 @@ func (p pipes) DialContext(context.Context, string, string) (net.Conn, error) {
 // and take so long to make.
 func mustServeBackups(t *testing.T, size int, takes time.Duration) *client.Client {
 	t.Helper()
-	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "t.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+	d := testkit.OpenDB(t, db.Options{})
 	tenants, err := tenant.New(d, tenant.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +222,7 @@ func mustServeBackups(t *testing.T, size int, takes time.Duration) *client.Clien
 }
 
 func TestABackupMayTakeFarLongerThanAnyOtherCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		const size = 4 << 20
 		b, err := mustServeBackups(t, size, 10*time.Minute).Backup(t.Context())
 		if err != nil {
@@ -246,7 +248,7 @@ func TestABackupMayTakeFarLongerThanAnyOtherCall(t *testing.T) {
 }
 
 func TestACallerThatStopsReceivingHoldsUpNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		c := mustServeBackups(t, 4<<20, 0)
 		stuck, err := c.Backup(t.Context())
 		if err != nil {

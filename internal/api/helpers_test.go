@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +25,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -36,7 +36,7 @@ const adminKey = "gv_admin_0123456789abcdefghijklmnop"
 type world struct {
 	t        testing.TB
 	db       *db.DB
-	path     string // of the database
+	url      string // of the database
 	tenants  *tenant.Service
 	webhooks *webhook.Service
 	audit    *audit.Service
@@ -87,9 +87,9 @@ func (l *logBuffer) String() string {
 // MustWorld serves the API until the test ends. change may alter its options.
 func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	t.Helper()
-	w := &world{t: t, path: filepath.Join(t.TempDir(), "t.db"), receiver: &receiver{}, log: &logBuffer{}}
+	w := &world{t: t, url: testkit.DatabaseURL(t), receiver: &receiver{}, log: &logBuffer{}}
 	var err error
-	if w.db, err = db.Open(t.Context(), "sqlite:"+w.path, db.Options{}); err != nil {
+	if w.db, err = db.Open(t.Context(), w.url, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	box, err := secret.Open(t.Context(), w.db, secret.NewKey())

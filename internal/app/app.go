@@ -8,12 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -33,6 +31,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/node"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -57,6 +56,7 @@ type App struct {
 	webhooks   *webhook.Service
 	audit      *audit.Service
 	jobs       *job.Runner
+	node       *node.Node
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console
 	listeners  []net.Listener // of the whole API, and then of dialects alone, as the settings list them
@@ -80,6 +80,9 @@ func New(ctx context.Context, cfg config.Server, opts Options) (*App, error) {
 		return nil, err
 	}
 	if err := checkDialects(cfg); err != nil {
+		return nil, err
+	}
+	if err := checkMasterKey(cfg.Database, cfg.MasterKey); err != nil {
 		return nil, err
 	}
 	a := &App{log: opts.Logger, failed: make(chan error, 1)}
@@ -111,7 +114,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay}); err != nil {
 		return err
 	}
-	box, err := openBox(ctx, a.db, cfg)
+	box, err := a.join(ctx, cfg, registry)
 	if err != nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.jobs = job.NewRunner(job.Options{DB: a.db, Logger: a.log, Metrics: registry})
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
-		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs,
+		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs, Node: a.node,
 		Keep: webhook.Periods{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)}, KeepOf: keepOf,
 	})
 	keys, err := jwks.New(a.db, box)
@@ -141,6 +144,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
+		Node: a.node, Doubts: a.db.Doubts,
 	})
 	// Late, so that a key that was made is not lost with a start that fails, and
 	// before anything is sent.
@@ -154,7 +158,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.jobs.Start()
 	native := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
-		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.db.OpenBackup,
+		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.backup(cfg.Database),
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
 	})
@@ -171,6 +175,17 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	return nil
 }
 
+// join makes this process a node of those that share the database, and then opens the
+// box of secrets: while there are nodes nobody changes the master key.
+func (a *App) join(ctx context.Context, cfg config.Server, registry *prometheus.Registry) (*secret.Box, error) {
+	var err error
+	a.node, err = node.Join(ctx, node.Options{DB: a.db, Lease: cfg.Lease, Listen: cfg.ListenURL(), Logger: a.log, Metrics: registry})
+	if err != nil {
+		return nil, err
+	}
+	return openBox(ctx, a.db, cfg)
+}
+
 // announce says what runs now, and warns of what makes it less safe.
 func (a *App) announce(ctx context.Context, cfg config.Server, version string) {
 	adminKey, masterKey := "stored", "file"
@@ -181,7 +196,7 @@ func (a *App) announce(ctx context.Context, cfg config.Server, version string) {
 		masterKey = config.MasterKeyVariable
 	}
 	a.log.InfoContext(ctx, "listening", slog.String("address", a.Address()), slog.String("version", version),
-		slog.String("database", cfg.Database), slog.String("admin_key", adminKey), slog.String("master_key", masterKey))
+		slog.String("database", config.Redacted(cfg.Database)), slog.String("admin_key", adminKey), slog.String("master_key", masterKey))
 	for i, address := range a.DialectAddresses() {
 		a.log.InfoContext(ctx, "dialect_listening", slog.String("dialect", cfg.DialectListen[i].Dialect), slog.String("address", address))
 	}
@@ -316,6 +331,11 @@ func (a *App) Stop(ctx context.Context) {
 		if a.audit != nil {
 			a.audit.Stop()
 		}
+		if a.node != nil {
+			if err := a.node.Stop(ctx); err != nil {
+				a.log.ErrorContext(ctx, "node_not_left", slog.String("error", err.Error()))
+			}
+		}
 		if a.db != nil {
 			if err := a.db.Close(); err != nil {
 				a.log.ErrorContext(ctx, "database_not_closed", slog.String("error", err.Error()))
@@ -337,27 +357,4 @@ func newGuard(cfg config.Server) (*netguard.Guard, error) {
 		guard.ForwardProxy = proxy
 	}
 	return netguard.New(guard)
-}
-
-// openBox takes the master key from the settings, or from the file beside the
-// database, which the first start makes.
-func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, error) {
-	if cfg.MasterKey != "" {
-		key, err := secret.ParseKey(cfg.MasterKey)
-		if err != nil {
-			return nil, fmt.Errorf("app: %s: %w", config.MasterKeyVariable, err)
-		}
-		box, err := secret.Open(ctx, d, key)
-		return box, wrongKey(err, config.MasterKeyVariable)
-	}
-	path := keyFile(cfg.Database)
-	chosen, err := secret.Chosen(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	if _, missing := os.Stat(path); chosen && errors.Is(missing, fs.ErrNotExist) {
-		return nil, fmt.Errorf("app: the master key's file %s is missing: restore it, or give the key as %s; without it the secrets in the database can't be read",
-			path, config.MasterKeyVariable)
-	}
-	return openBoxOfFile(ctx, d, path)
 }

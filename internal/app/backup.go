@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -15,6 +16,15 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
+
+// backup returns what copies the database, or nil where that is not for a server to
+// do: Postgres has tools of its own.
+func (a *App) backup(database string) func(ctx context.Context) (*os.File, error) {
+	if config.IsPostgres(database) {
+		return nil
+	}
+	return a.db.OpenBackup
+}
 
 // Contents is what a copy of a database holds.
 type Contents struct {
@@ -82,7 +92,7 @@ type Restored struct {
 func Restore(ctx context.Context, r Restoring) (Restored, error) {
 	path, ok := strings.CutPrefix(r.Database, "sqlite:")
 	if !ok || path == "" {
-		return Restored{}, errors.New("app: only an SQLite database, sqlite: and the path of a file, is restored so; any other has tools of its own")
+		return Restored{}, errors.New("app: only an SQLite database, sqlite: and the path of a file, is restored so: Postgres has tools of its own, such as pg_restore")
 	}
 	key, err := findKey(path+".key", r.MasterKey)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
+	"github.com/grapevine-hq/grapevine/internal/node"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -23,7 +24,7 @@ var resealers = []func(tx *db.Tx, from, to *secret.Box) error{webhook.Reseal, te
 // KeyRotation is what RotateMasterKey has to do.
 type KeyRotation struct {
 	Database  string // the URL that the server is started with
-	MasterKey string // the present key; "": the one in the file beside the database
+	MasterKey string // the present key; "": the one in the file beside the database, which only SQLite has
 	NewKey    string // "": the one in NewKeyFile
 	// NewKeyFile has the new key, for its owner alone. "": one is made, if the
 	// present one is in the file beside the database.
@@ -50,21 +51,17 @@ type KeyRotated struct {
 // another master key, in one transaction. Where the present key is in the file
 // beside the database, the new one takes its place. An error means that nothing
 // has changed, unless it says so. A kill at any moment leaves a database that the
-// next start opens.
+// next start opens, with one of the two keys where they are not in files.
 func RotateMasterKey(ctx context.Context, r KeyRotation) (KeyRotated, error) {
-	path, ok := strings.CutPrefix(r.Database, "sqlite:")
-	if !ok || path == "" {
-		return KeyRotated{}, errors.New("app: the database must be given as sqlite: and the path of a file")
-	}
-	if _, err := os.Stat(path); err != nil { // opening it would make one
-		return KeyRotated{}, fmt.Errorf("app: there is no database to encrypt anew: %w", err)
+	if err := r.check(); err != nil {
+		return KeyRotated{}, err
 	}
 	next, err := r.next()
 	if err != nil {
 		return KeyRotated{}, err
 	}
 	d, err := db.Open(ctx, r.Database, db.Options{})
-	if errors.Is(err, db.ErrUnavailable) {
+	if errors.Is(err, db.ErrUnavailable) && !config.IsPostgres(r.Database) {
 		return KeyRotated{}, fmt.Errorf("app: stop the server first: %w", err)
 	}
 	if err != nil {
@@ -85,6 +82,24 @@ func RotateMasterKey(ctx context.Context, r KeyRotation) (KeyRotated, error) {
 	}
 	r.reach(stepAdopted)
 	return KeyRotated{File: file, Kept: kept}, nil
+}
+
+// check refuses what names no database with secrets, before anything is opened,
+// which would make one.
+func (r KeyRotation) check() error {
+	if err := config.CheckDatabase(r.Database); err != nil {
+		return fmt.Errorf("app: the database %w", err)
+	}
+	if config.IsPostgres(r.Database) {
+		if r.MasterKey == "" {
+			return fmt.Errorf("app: give the present key as %s, as the servers have it: with Postgres there is no file for it", config.MasterKeyVariable)
+		}
+		return nil
+	}
+	if _, err := os.Stat(strings.TrimPrefix(r.Database, "sqlite:")); err != nil {
+		return fmt.Errorf("app: there is no database to encrypt anew: %w", err)
+	}
+	return nil
 }
 
 func (r KeyRotation) reach(step string) {
@@ -127,7 +142,8 @@ func (r KeyRotation) reseal(ctx context.Context, d *db.DB, next secret.Key) erro
 	if err != nil {
 		return err
 	}
-	err = d.Read(ctx, func(q db.Queryer) error { return secret.Check(q, next) })
+	inForce := func(q db.Queryer) error { return secret.Check(q, next) }
+	err = d.Read(ctx, inForce)
 	if err == nil {
 		return errors.New("app: the new key is the present one")
 	}
@@ -145,7 +161,10 @@ func (r KeyRotation) reseal(ctx context.Context, d *db.DB, next secret.Key) erro
 		}
 	}
 	r.reach(stepStored)
-	return d.Write(ctx, func(tx *db.Tx) error {
+	err = d.Write(ctx, func(tx *db.Tx) error {
+		if err := refuseLiving(tx); err != nil {
+			return err
+		}
 		for _, reseal := range resealers {
 			if err := reseal(tx, from, to); err != nil {
 				return err
@@ -153,9 +172,56 @@ func (r KeyRotation) reseal(ctx context.Context, d *db.DB, next secret.Key) erro
 		}
 		return secret.ReplaceVerifier(tx, to)
 	})
+	if err != nil && d.Read(ctx, inForce) == nil { // it was committed, and the connection broke before the answer came
+		return nil
+	}
+	return err
 }
 
-// keyFile is where the master key of a database is, unless a variable has it.
+// refuseLiving returns an error that names the servers that use the database: they
+// would go on to seal with the old key.
+func refuseLiving(tx *db.Tx) error {
+	living, err := node.Living(tx)
+	if err != nil || len(living) == 0 {
+		return err
+	}
+	return fmt.Errorf("app: servers run on this database (%s): stop them first; one that was killed counts until its lease has run out",
+		strings.Join(living, ", "))
+}
+
+// checkMasterKey demands the key of a Postgres database. A file beside it is
+// nowhere, and its nodes, each on a machine of its own perhaps, need the same one.
+func checkMasterKey(database, key string) error {
+	if key != "" || !config.IsPostgres(database) {
+		return nil
+	}
+	return fmt.Errorf("app: with Postgres there is no file for the master key: make one with 'openssl rand -hex 32', keep a copy of it, and start every node with it as %s", config.MasterKeyVariable)
+}
+
+// openBox takes the master key from the settings, or from the file beside the
+// database, which the first start makes.
+func openBox(ctx context.Context, d *db.DB, cfg config.Server) (*secret.Box, error) {
+	if cfg.MasterKey != "" {
+		key, err := secret.ParseKey(cfg.MasterKey)
+		if err != nil {
+			return nil, fmt.Errorf("app: %s: %w", config.MasterKeyVariable, err)
+		}
+		box, err := secret.Open(ctx, d, key)
+		return box, wrongKey(err, config.MasterKeyVariable)
+	}
+	path := keyFile(cfg.Database)
+	chosen, err := secret.Chosen(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if _, missing := os.Stat(path); chosen && errors.Is(missing, fs.ErrNotExist) {
+		return nil, fmt.Errorf("app: the master key's file %s is missing: restore it, or give the key as %s; without it the secrets in the database can't be read",
+			path, config.MasterKeyVariable)
+	}
+	return openBoxOfFile(ctx, d, path)
+}
+
+// keyFile is where the master key of an SQLite database is, unless a variable has it.
 func keyFile(database string) string { return strings.TrimPrefix(database, "sqlite:") + ".key" }
 
 // openBoxOfFile opens the box with the key in the file at path. Where a rotation

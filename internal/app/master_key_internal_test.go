@@ -250,7 +250,8 @@ func TestWhatCanNotBeRotatedIsRefusedAndChangesNothing(t *testing.T) {
 		"two new keys":            {KeyRotation{MasterKey: right, NewKey: strings.Repeat("2b", 32), NewKeyFile: "x"}, "two new keys"},
 		"a new key's file amiss":  {KeyRotation{MasterKey: right, NewKeyFile: "/nonexistent/key"}, "open the key file"},
 		"a database that is none": {KeyRotation{Database: "sqlite:/nonexistent/x.db", MasterKey: right, NewKey: strings.Repeat("2b", 32)}, "there is no database"},
-		"another kind":            {KeyRotation{Database: "postgres://x", NewKey: right}, "sqlite:"},
+		"another kind":            {KeyRotation{Database: "mysql://h/g", NewKey: right}, "sqlite:"},
+		"Postgres, from no file":  {KeyRotation{Database: "postgres://h/g", NewKey: right}, "give the present key as GRAPEVINE_MASTER_KEY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := mustVault(t, right)

@@ -8,7 +8,6 @@ import (
 	"go/parser"
 	"go/token"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
@@ -28,12 +28,7 @@ var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b }
 // mustOpen opens a new database until the test ends.
 func mustOpen(t testing.TB) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "audit.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
+	return testkit.OpenDB(t, db.Options{})
 }
 
 func mustNew(t testing.TB, d *db.DB, opts audit.Options) *audit.Service {
@@ -71,7 +66,7 @@ func mustEntries(t testing.TB, s *audit.Service, f audit.Filter) []audit.Entry {
 }
 
 func TestAnEntryIsReadAsItWasWritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpen(t)
 		s := mustNew(t, d, audit.Options{})
 		tenant, key := id.New(time.Now()), id.New(time.Now())
@@ -193,7 +188,7 @@ func mustFill(t testing.TB) filled {
 }
 
 func TestFiltersChooseEntries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		f := mustFill(t)
 		for name, c := range map[string]struct {
 			filter audit.Filter
@@ -221,7 +216,7 @@ func TestFiltersChooseEntries(t *testing.T) {
 }
 
 func TestPagesHaveEveryEntryOnceTheNewestFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		f := mustFill(t)
 		all := mustEntries(t, f.s, audit.Filter{})
 		var paged []audit.Entry
@@ -246,7 +241,7 @@ func TestPagesHaveEveryEntryOnceTheNewestFirst(t *testing.T) {
 }
 
 func TestEntriesGoWhenTheyAreOlderThanTheyAreKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpen(t)
 		s := mustNew(t, d, audit.Options{Retention: 30 * 24 * time.Hour})
 		change := audit.Change{Action: audit.TenantCreated, ObjectID: "old"}
@@ -288,7 +283,7 @@ func mustAll(t testing.TB, s *audit.Service, object string) []audit.Entry {
 }
 
 func TestWhatGrewOldWhileNoServerRanGoesAtTheStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpen(t)
 		mustWrite(t, t.Context(), d, audit.Change{Action: audit.TenantCreated, ObjectID: "old"})
 		time.Sleep(audit.DefaultRetention + time.Minute)

@@ -25,7 +25,7 @@ type backupCommand struct {
 // Help says what a backup is.
 func (backupCommand) Help() string {
 	return "The copy is an SQLite file with all that was accepted before. The server goes on meanwhile, and needs as much room again beside its database while it makes the copy. " +
-		"What arrives is compared with its digest, and every page of it is checked. The master key is not in it: keep that elsewhere."
+		"What arrives is compared with its digest, and every page of it is checked. The master key is not in it: keep that elsewhere. A Postgres database has tools of its own, such as pg_dump."
 }
 
 // Run writes the copy to a file of another name first, which gets its own once

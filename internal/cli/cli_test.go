@@ -66,7 +66,7 @@ func TestConfigurationReferenceIsCurrent(t *testing.T) {
 	}
 	fmt.Fprintf(&doc, "\nSecrets are variables only, since everybody on a machine sees its command lines.\n\n| variable | meaning |\n|---|---|\n")
 	fmt.Fprintf(&doc, "| `%s` | The operator's key: `gv_admin_` and at least 24 further characters. While it is set, no other one is accepted. Without it the first start makes one and shows it once. |\n", config.AdminKeyVariable)
-	fmt.Fprintf(&doc, "| `%s` | 32 bytes in base64, or 64 hexadecimal digits, that the secrets in the database are encrypted with. Without it the first start makes one in a file beside the database, with the suffix `.key`. Keep a copy: a database and its key belong together. |\n", config.MasterKeyVariable)
+	fmt.Fprintf(&doc, "| `%s` | 32 bytes in base64, or 64 hexadecimal digits, that the secrets in the database are encrypted with. Without it the first start makes one in a file beside the database, with the suffix `.key`. With Postgres there is no such file: it has to be set, the same for every node; `openssl rand -hex 32` makes one. Keep a copy: a database and its key belong together. |\n", config.MasterKeyVariable)
 	if *update {
 		if err := os.WriteFile(path, doc.Bytes(), 0o600); err != nil {
 			t.Fatal(err)

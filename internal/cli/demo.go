@@ -16,21 +16,54 @@ import (
 )
 
 type demoCommand struct {
+	Database string `env:"-" placeholder:"URL" help:"Run it in a Postgres database, postgres://…: in a schema of its own, which is removed at the end, so that nothing else in there is touched. Without it: SQLite, in a temporary folder."`
 	KeysFile string `default:"demo.env" env:"-" placeholder:"FILE" help:"Where to write the URL and the keys, for a shell to read."`
 	Exit     bool   `env:"-" help:"Stop after the story."`
 }
 
-// Run starts a server on a new database in a temporary folder, tells the story
-// and serves until a signal comes. Nothing of it stays.
+// Validate refuses a database in which there can be no schema.
+func (c *demoCommand) Validate() error {
+	if c.Database == "" {
+		return nil
+	}
+	if !config.IsPostgres(c.Database) {
+		return usagef("--database must be the URL of a Postgres database, postgres://…: SQLite's is made in a temporary folder")
+	}
+	if err := config.CheckDatabase(c.Database); err != nil {
+		return usagef("--database %v", err)
+	}
+	return nil
+}
+
+// Run starts a server on a new database, tells the story and serves until a signal
+// comes. Nothing of it stays.
 func (c *demoCommand) Run(e *env) error {
-	dir, err := os.MkdirTemp("", "grapevine-demo-")
+	scratch, err := app.NewScratch(e.ctx, c.Database)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	err = c.run(e, scratch)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if left := scratch.Remove(ctx); left != nil {
+		return errors.Join(err, fmt.Errorf("the demonstration's data is still there, in %s: %w", scratch.Place, left))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.out, "\nStopped; the demonstration's data is removed.")
+	return nil
+}
+
+// stopTime is how long the demonstration may take to stop its server, and then to
+// remove its data.
+const stopTime = 5 * time.Second
+
+// run tells the story with a server on an empty database, and stops that.
+func (c *demoCommand) run(e *env, scratch *app.Scratch) error {
 	server, err := app.New(e.ctx, config.Server{
-		Database: "sqlite:" + filepath.Join(dir, "grapevine.db"),
-		Listen:   "127.0.0.1:0",
+		Database: scratch.Database, MasterKey: scratch.MasterKey,
+		Listen: "127.0.0.1:0",
 		// The receiver of the story is on this machine. Only the demonstration
 		// allows that.
 		AllowNetwork: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true,
@@ -39,7 +72,7 @@ func (c *demoCommand) Run(e *env) error {
 		return err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
 		server.Stop(ctx)
 	}()
@@ -53,11 +86,10 @@ func (c *demoCommand) Run(e *env) error {
 	if !c.Exit {
 		s.console = server.SignInLink()
 	}
-	fmt.Fprintf(e.out, "\nGrapevine %s serves %s, with its data in %s.\n", e.version, server.URL(), dir)
+	fmt.Fprintf(e.out, "\nGrapevine %s serves %s, with its data in %s.\n", e.version, server.URL(), scratch.Place)
 	if err := c.play(e, server, s); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	fmt.Fprintln(e.out, "\nStopped; the demonstration's data is removed.")
 	return nil
 }
 

@@ -103,7 +103,7 @@ func hintFor(r *client.Error, asked server) string {
 		return forbidden(r, asked)
 	case problem.NotFound.Name:
 		return missing(asked)
-	case problem.Invalid.Name:
+	case problem.Invalid.Name, problem.Conflict.Name: // what was said is all there is to say
 		return ""
 	case problem.SubscriptionDisabled.Name:
 		return "To enable it: grapevine subscription enable ID"

@@ -14,16 +14,16 @@ type masterKeyCommands struct {
 }
 
 type masterKeyRotate struct {
-	Database   string `default:"sqlite:grapevine.db" placeholder:"URL" help:"The database, as 'serve' is told it: sqlite: and a file's path."`
+	Database   string `default:"sqlite:grapevine.db" placeholder:"URL" help:"The database, as 'serve' is told it: sqlite: and a file's path, or postgres://…"`
 	NewKeyFile string `env:"-" placeholder:"FILE" help:"A file with the new key, for its owner alone: 64 hexadecimal digits, or 32 bytes in base64."`
 	JSON       bool   `name:"json" env:"-" help:"Write JSON."`
 }
 
 // Help says where the keys come from.
 func (masterKeyRotate) Help() string {
-	return "The server must be stopped. The present key is read as 'serve' reads it: from " + config.MasterKeyVariable + ", or from the file beside the database. " +
+	return "The server must be stopped, with Postgres all nodes. The present key is read as 'serve' reads it: from " + config.MasterKeyVariable + ", or from the file beside the database. " +
 		"The new one comes from " + config.NewMasterKeyVariable + " or --new-key-file; where the present one is in the file beside the database, a new one is made unless it is given, and takes its place there. " +
-		"All is changed or nothing, also if the command is killed. Backups that were made before need the old key."
+		"With Postgres both come from you. All is changed or nothing, also if the command is killed. Backups that were made before need the old key."
 }
 
 // rotatedShown is what the command shows in the end.
@@ -43,7 +43,7 @@ func (c *masterKeyRotate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	shown := rotatedShown{Database: c.Database, KeyFile: done.File, OldKey: done.Kept}
+	shown := rotatedShown{Database: config.Redacted(c.Database), KeyFile: done.File, OldKey: done.Kept}
 	if c.JSON {
 		return e.document(shown)
 	}
@@ -53,7 +53,7 @@ func (c *masterKeyRotate) Run(e *env) error {
 	s.field("old key", shown.OldKey)
 	e.note("\nAll secrets in the database are encrypted with the new key.")
 	if done.File == "" {
-		e.note("Start the server with the new key as %s: it does not start with the old one.", config.MasterKeyVariable)
+		e.note("Start the server, with Postgres every node, with the new key as %s: none starts with the old one.", config.MasterKeyVariable)
 	} else {
 		e.note("Keep a copy of the new key. Move the old one to where you keep the keys of your backups.")
 	}

@@ -30,7 +30,9 @@ const (
 // that is zero stands for the default that its tag names, so that Server{} with
 // a Database and a Listen works.
 type Server struct {
-	Database        string         `default:"sqlite:grapevine.db" placeholder:"URL" help:"Where everything is stored: sqlite: and a file's path."`
+	Database        string         `default:"sqlite:grapevine.db" placeholder:"URL" help:"Where everything is stored: sqlite: and a file's path, or the postgres:// URL of a database, which several servers may share as nodes. One with a password belongs into the variable: everybody on a machine sees its command lines."`
+	ListenDatabase  string         `placeholder:"URL" help:"With Postgres: where a connection listens for what other nodes have changed, if that is not --database itself, such as past a pooler; or off, then nodes see it a moment later."`
+	Lease           time.Duration  `default:"10s" placeholder:"TIME" help:"With Postgres: how long other nodes leave a node's deliveries alone of which they hear nothing, 3s to 5m. Then they send them."`
 	Listen          string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API is served. Port 0 takes a free one."`
 	PublicURL       string         `placeholder:"URL" help:"Where browsers reach the server, such as https://hooks.example.com: what the console's links begin with, and whether its cookies need https. Absent: the address that it listens on."`
 	AllowNetwork    []netip.Prefix `placeholder:"CIDR" help:"A network that webhooks may be sent to although it is not public, such as 10.1.0.0/16. Repeatable."`
@@ -54,7 +56,7 @@ type Server struct {
 	LogFormat       string         `default:"auto" enum:"auto,text,json" placeholder:"FORMAT" help:"How lines are logged: text, json, or auto: text on a terminal, else json."`
 
 	AdminKey  string `kong:"-"` // GRAPEVINE_ADMIN_KEY; empty: one is made at the first start
-	MasterKey string `kong:"-"` // GRAPEVINE_MASTER_KEY; empty: a file beside the database
+	MasterKey string `kong:"-"` // GRAPEVINE_MASTER_KEY; empty: a file beside the database, which only SQLite has
 }
 
 // ReadSecrets takes the secrets from the environment.
@@ -67,9 +69,7 @@ func (s *Server) ReadSecrets() {
 func (s *Server) Validate() error {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if path, ok := strings.CutPrefix(s.Database, "sqlite:"); !ok || path == "" {
-		refuse("--database must be sqlite: and the path of a file, such as sqlite:grapevine.db")
-	}
+	s.validateDatabase(refuse)
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
 		refuse("--listen must be HOST:PORT, such as 127.0.0.1:8080")
 	}
@@ -137,7 +137,9 @@ func (s *Server) Effective() []Setting {
 		proxy = u.Redacted()
 	}
 	return []Setting{
-		{"database", s.Database},
+		{"database", Redacted(s.Database)},
+		{"listen-database", Redacted(s.ListenDatabase)},
+		{"lease", s.Lease.String()},
 		{"listen", s.Listen},
 		{"public-url", s.PublicURL},
 		{"allow-network", networksOf(s.AllowNetwork)},

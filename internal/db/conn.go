@@ -236,7 +236,7 @@ func (s *scope) prepare(query string, args []any) (runnable, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	if err := checkText(args); err != nil {
+	if err := checkText(query, args); err != nil {
 		return nil, s.fail(err)
 	}
 	if err := s.ctx.Err(); err != nil {
@@ -255,12 +255,18 @@ func (s *scope) prepare(query string, args []any) (runnable, error) {
 	return stmt, nil
 }
 
-// checkText refuses what only one of the databases could store.
-func checkText(args []any) error {
+// checkText refuses to store what only one of the databases could. Where it is only
+// asked for it is replaced by what is not there either.
+func checkText(query string, args []any) error {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok && (strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text)) {
-			return fmt.Errorf("%w: argument %d", ErrText, i+1)
+		text, ok := arg.(string)
+		if !ok || strings.IndexByte(text, 0) < 0 && utf8.ValidString(text) {
+			continue
 		}
+		if !strings.HasPrefix(query, "SELECT") {
+			return ErrText
+		}
+		args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 	}
 	return nil
 }

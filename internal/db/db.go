@@ -44,6 +44,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
 // ErrUnavailable is what every error matches that says that the database can't
@@ -53,7 +55,7 @@ var ErrUnavailable = errors.New("db: unavailable")
 
 // ErrText is what every error matches that says that a text holds what the
 // database can't store: the character NUL, or bytes that are no UTF-8.
-var ErrText = errors.New("db: text with a NUL or invalid UTF-8")
+var ErrText error = problem.Invalid.New("a text has the character NUL or bytes that are not UTF-8, which can't be stored")
 
 // ErrNotEmbedded is what the functions return that work on the file of an embedded
 // database, where the database is a server's.
@@ -108,7 +110,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	if opts.migrations == nil {
 		opts.migrations = embedded
 	}
-	if IsPostgres(url) {
+	if isPostgres(url) {
 		return openPostgres(ctx, url, opts)
 	}
 	path, ok := strings.CutPrefix(url, "sqlite:")

@@ -22,8 +22,6 @@ const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
 	codeReadOnly      = "25006" // a standby, or one that was told so
-	codeBadText       = "22021" // not in the encoding
-	codeBadEscape     = "22P05" // can't be said in the encoding
 )
 
 var unavailableClasses = []string{
@@ -35,8 +33,7 @@ var unavailableClasses = []string{
 	"XX",  // damaged
 }
 
-// classify marks the errors that mean that the database can't be used now, and
-// those of text that it can't store.
+// classify marks the errors that mean that the database can't be used now.
 func classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrText) {
 		return err
@@ -51,11 +48,8 @@ func classify(err error) error {
 		return err
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch {
-		case e.Code == codeReadOnly || hasClass(e.Code, unavailableClasses):
+		if e.Code == codeReadOnly || hasClass(e.Code, unavailableClasses) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		case e.Code == codeBadText || e.Code == codeBadEscape:
-			return fmt.Errorf("%w: %w", ErrText, err)
 		}
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -57,28 +56,9 @@ var postgresFlavor = flavor{
 	lock: fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, lockNumber("migrate")),
 }
 
-// IsPostgres reports whether a database's URL is one of Postgres.
-func IsPostgres(url string) bool {
+// isPostgres reports whether a database's URL is one of Postgres.
+func isPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
-}
-
-// Redacted returns a database's URL without its password.
-func Redacted(raw string) string {
-	if !IsPostgres(raw) {
-		return raw
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "postgres://(not readable)"
-	}
-	q := u.Query()
-	for _, name := range []string{"password", "sslpassword"} {
-		if q.Has(name) {
-			q.Set(name, "xxxxx")
-			u.RawQuery = q.Encode()
-		}
-	}
-	return u.Redacted()
 }
 
 // server is what writes to a database that others may share.

@@ -72,7 +72,7 @@ func (tx *Tx) Later(query string, args []any, check func(rows int64) error) erro
 	if tx.err != nil {
 		return tx.err
 	}
-	if err := checkText(args); err != nil {
+	if err := checkText(query, args); err != nil {
 		return tx.fail(err)
 	}
 	tx.wrote = true

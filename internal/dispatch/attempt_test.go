@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -309,7 +308,7 @@ func TestAStopThatCutsAnAnswerOffLeavesTheDeliveryAsItWas(t *testing.T) {
 }
 
 func TestAStopEndsAlthoughNothingCanBeRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{})
 		sub := s.MustSubscribe(t, "good.example", webhook.Policy{}, func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })
 		events := slices.Concat(s.MustPublish(t, 1000), s.MustPublish(t, 1000), s.MustPublish(t, 1000))

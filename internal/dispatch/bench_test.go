@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,11 +24,7 @@ import (
 // endpoint over real sockets and a real database, and stops the clock when the
 // last one has arrived. It has no API in front; the receiver is in the process.
 func BenchmarkPublishAndDeliver(b *testing.B) {
-	d, err := db.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "bench.db"), db.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer d.Close()
+	d := testkit.OpenDB(b, db.Options{})
 	box, err := secret.Open(b.Context(), d, secret.NewKey())
 	if err != nil {
 		b.Fatal(err)

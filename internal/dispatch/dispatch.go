@@ -27,6 +27,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/node"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -37,6 +38,18 @@ type Store interface {
 	Waiting(ctx context.Context) ([]*webhook.Subscription, error)
 	LoadBody(ctx context.Context, job *webhook.Job) error
 	Record(ctx context.Context, outcomes []webhook.Outcome, done func()) error
+	Split(outcomes []webhook.Outcome) [][]webhook.Outcome
+
+	// Where several nodes share the database.
+	Release(ctx context.Context, held []webhook.Job) error
+	Held(ctx context.Context, sub *webhook.Subscription, owner int64, since time.Time) ([]webhook.Job, error)
+}
+
+// Node is this process as one of those that share the database. See the package
+// node for what its methods promise.
+type Node interface {
+	Alive() bool
+	OnMembership(fn func(node.Membership))
 }
 
 var (
@@ -50,6 +63,13 @@ type Options struct {
 	Attempter webhook.Attempter
 	Logger    *slog.Logger          // nil: nothing is logged
 	Metrics   prometheus.Registerer // nil: nothing is measured
+
+	// Node is this process among those that share the database. nil: it has the
+	// database to itself.
+	Node Node
+	// Doubts counts the commits of which it is not known whether they took place.
+	// nil: there are none.
+	Doubts func() int64
 
 	MaxInFlight int // attempts under way at once; zero means 1,024
 
@@ -68,6 +88,9 @@ type Dispatcher struct {
 	metrics   *metrics
 	most      int // in flight
 	mostBytes int
+
+	node   Node         // nil: the database is this process's own
+	doubts func() int64 // nil: there are none
 
 	outcomes chan webhook.Outcome
 	underWay atomic.Int64 // attempts whose outcome has not come
@@ -89,6 +112,12 @@ type Dispatcher struct {
 	tenants   map[id.ID]*load
 	refills   []*queue
 	refilling int
+
+	members   node.Membership
+	returns   []webhook.Job // that are to be given back to the table
+	returning bool          // they are being given back
+	halted    bool          // this node may start nothing, and looks again soon whether it may
+	doubted   int64         // how many doubts have been looked into
 }
 
 // class tells queues whose endpoint times out, or takes long, from the others.
@@ -128,6 +157,8 @@ func New(opts Options) *Dispatcher {
 	d := &Dispatcher{
 		store:     opts.Store,
 		attempter: opts.Attempter,
+		node:      opts.Node,
+		doubts:    opts.Doubts,
 		log:       opts.Logger,
 		most:      opts.MaxInFlight,
 		mostBytes: opts.MaxMemoryBytes,
@@ -145,6 +176,9 @@ func New(opts Options) *Dispatcher {
 func (d *Dispatcher) Start(ctx context.Context) error {
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	d.loops.Go(d.recordLoop)
+	if d.node != nil {
+		d.node.OnMembership(d.joined)
+	}
 	waiting, err := d.store.Waiting(ctx)
 	if err != nil {
 		return err
@@ -191,14 +225,16 @@ func (d *Dispatcher) Accepted(jobs []webhook.Job) {
 	}
 	for _, job := range jobs {
 		q := d.queue(job.Sub)
-		if !q.sub.Enabled {
-			continue // disabled since; it waits in the table
+		if !q.sub.Enabled || job.Owner != d.members.Self || !d.sendsTo(q) {
+			d.giveBack(job) // it waits in the table
+			continue
 		}
 		switch {
 		case q.sub.Policy.Ordered:
 			d.acceptInOrder(q, job)
 		case q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
 			q.more[webhook.Pending], q.missed[webhook.Pending] = true, true
+			d.giveBack(job)
 			continue
 		default:
 			d.push(q, job)
@@ -214,7 +250,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	defer d.mu.Unlock()
 	q, known := d.queues[sub.ID]
 	switch {
-	case d.stopping, !known && !sub.Enabled:
+	case d.stopping, !known && !sub.Enabled, known && sub.Version < q.sub.Version:
 		return
 	case !known:
 		q = d.queue(sub)
@@ -225,6 +261,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	}
 	reordered := sub.Policy.Ordered != q.sub.Policy.Ordered
 	q.change(sub)
+	d.allot(q)
 	if !sub.Enabled || reordered {
 		d.empty(q)
 	}
@@ -251,6 +288,7 @@ func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
 	for lane := range q.lanes {
 		if job, waits := q.lanes[lane].remove(event); waits {
 			d.forget(q, job)
+			d.giveBack(job)
 		}
 	}
 	if q.refilling {
@@ -279,6 +317,7 @@ func (d *Dispatcher) queue(sub *webhook.Subscription) *queue {
 	q, ok := d.queues[sub.ID]
 	if !ok {
 		q = newQueue(sub)
+		d.allot(q)
 		q.timer = time.AfterFunc(never, func() { d.fired(q) })
 		q.timer.Stop()
 		d.queues[sub.ID] = q
@@ -297,6 +336,9 @@ func (d *Dispatcher) drop(q *queue) {
 
 // wake has both lanes of a queue read from the table.
 func (d *Dispatcher) wake(q *queue) {
+	if !d.sendsTo(q) {
+		return
+	}
 	if q.sub.Policy.Ordered {
 		q.missing(id.ID{})
 	} else {
@@ -335,6 +377,10 @@ func (d *Dispatcher) ready(q *queue) {
 	if d.stopping || q.inRing || q.parked || !q.sub.Enabled {
 		return
 	}
+	if !d.sendsTo(q) {
+		d.yield(q)
+		return
+	}
 	now := time.Now()
 	wait, able := q.mayStart(now)
 	if able {
@@ -369,7 +415,7 @@ func (d *Dispatcher) start() {
 
 // next takes the task whose turn it is.
 func (d *Dispatcher) next() (task, bool) {
-	for !d.stopping && d.inFlight[prompt]+d.inFlight[slow] < d.most {
+	for !d.stopping && d.inFlight[prompt]+d.inFlight[slow] < d.most && d.mayStart() {
 		as := d.turn
 		if !d.servable(as) {
 			if as = 1 - as; !d.servable(as) {
@@ -381,7 +427,7 @@ func (d *Dispatcher) next() (task, bool) {
 		q.inRing = false
 		now := time.Now()
 		d.readDue(q, now) // its timer does not run while it is in the ring
-		if _, able := q.mayStart(now); !able || !q.sub.Enabled {
+		if _, able := q.mayStart(now); !able || !q.sub.Enabled || !d.sendsTo(q) {
 			d.ready(q)
 			continue
 		}
@@ -460,6 +506,9 @@ func (d *Dispatcher) attempt(t task) (webhook.Outcome, bool) {
 	d.mu.Lock()
 	if t.job.Sub.Generation == t.q.sub.Generation { // else the endpoint is another one, or was given a new chance
 		health = t.q.judged(&t.job, a, now)
+		if health != nil {
+			d.allot(t.q)
+		}
 	}
 	pausedUntil := t.q.health.Pause.Until
 	d.mu.Unlock()
@@ -488,6 +537,7 @@ func (d *Dispatcher) finished(t task, kept bool) {
 	d.letGo(&t.job) // its outcome has none to let go of
 	if !kept {
 		d.forget(t.q, t.job)
+		d.giveBack(t.job)
 		d.readLater(t.q)
 		return
 	}

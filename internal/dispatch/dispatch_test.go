@@ -21,7 +21,7 @@ import (
 // bubble runs fn with a sender in virtual time.
 func bubble(t *testing.T, fn func(t *testing.T, s *testkit.Sender)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { fn(t, testkit.NewSender(t, testkit.SenderOptions{})) })
+	testkit.VirtualTime(t, func(t *testing.T) { fn(t, testkit.NewSender(t, testkit.SenderOptions{})) })
 }
 
 // settle lets everything happen that happens within d.
@@ -334,7 +334,7 @@ func TestFirstAttemptsAreNotStarvedByRetries(t *testing.T) {
 }
 
 func TestMoreThanTheWindowHoldsIsReadFromTheTable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{MaxInFlight: 64, MaxMemoryBytes: 4096})
 		seen := make(map[string]int)
 		var mu sync.Mutex

@@ -45,7 +45,9 @@ func (q *queue) judged(job *webhook.Job, a webhook.Attempt, now time.Time) *webh
 		Started: a.StartedAt, Now: now, Exhausted: exhausted(job, a.Verdict), Governed: q.governed,
 	})
 	if was.State == webhook.Failing && q.health.State == webhook.Healthy && was.Pause.Count > 0 {
-		q.limit = newLimit(q.limit.fixed) // what it kept up with was long ago
+		fixed, most := q.limit.fixed, q.limit.most
+		q.limit = newLimit(fixed) // what it kept up with was long ago
+		q.limit.most = most
 	}
 	q.judgements++
 	return &webhook.Snapshot{Health: q.health, Generation: q.sub.Generation, Version: q.judgements}

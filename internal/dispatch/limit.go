@@ -13,6 +13,7 @@ const (
 // first setback, and then grows by one a round; a setback halves it.
 type limit struct {
 	fixed     int // zero: adaptive
+	most      int // what an adaptive one may grow to
 	n         int
 	starting  bool // no setback yet
 	successes int  // in this round
@@ -20,7 +21,7 @@ type limit struct {
 }
 
 func newLimit(fixed int) limit {
-	return limit{fixed: fixed, n: firstLimit, starting: true}
+	return limit{fixed: fixed, most: mostLimit, n: firstLimit, starting: true}
 }
 
 // allowed is the limit now, at least 1.
@@ -43,7 +44,7 @@ func (l *limit) succeeded() {
 	} else {
 		l.n++
 	}
-	l.n = min(l.n, mostLimit)
+	l.n = min(l.n, l.most)
 }
 
 // setBack halves the limit, unless the attempt began before it was last halved:

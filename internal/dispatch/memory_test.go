@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
@@ -132,7 +131,7 @@ func (f *fanOut) wantDone(t *testing.T, deliveries int) {
 }
 
 func TestAFanOutWhoseSharedBodiesFitIsSentFromMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		f := newFanOut(t, 20, 1<<20)
 		f.mustPublish(t, 50)
 		settle(time.Millisecond)
@@ -148,7 +147,7 @@ func TestAFanOutWhoseSharedBodiesFitIsSentFromMemory(t *testing.T) {
 }
 
 func TestWhatIsReadFromTheTableSharesItsBodiesToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		f := newFanOut(t, 20, 1<<20)
 		f.mustPublish(t, 50)
 		settle(500 * time.Millisecond)
@@ -178,7 +177,7 @@ func TestWhatIsReadFromTheTableSharesItsBodiesToo(t *testing.T) {
 }
 
 func TestDeliveriesThatWaitAreBoundedHoweverSmallTheirBodies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		const subscriptions, each, certain = 20, 256, 2 * 8 // what a delivery is counted for, and what two lanes may always hold
 		f := newFanOut(t, subscriptions, 64<<10)
 		f.data = `{}`
@@ -233,7 +232,7 @@ func TestWhatLeavesMemoryIsCountedNoMore(t *testing.T) {
 	for name, change := range tests {
 		for _, budget := range []int{1, 40_000, 1 << 20} { // one, some and all bodies fit
 			t.Run(fmt.Sprintf("%s, with %d bytes", name, budget), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				testkit.VirtualTime(t, func(t *testing.T) {
 					f := newFanOut(t, 5, budget)
 					events := f.mustPublish(t, 10)
 					settle(500 * time.Millisecond)

@@ -65,6 +65,7 @@ func (q *queue) uncertain() bool {
 func (d *Dispatcher) acceptInOrder(q *queue, job webhook.Job) {
 	if q.mayPrecede(job.EventID) {
 		q.missing(job.EventID)
+		d.giveBack(job)
 		return
 	}
 	d.pushInOrder(q, job)
@@ -80,6 +81,7 @@ func (d *Dispatcher) pushInOrder(q *queue, job webhook.Job) {
 	room := d.room(q, webhook.Pending)
 	if last := lane.last(); room == 0 && last != nil && before(last.EventID, job.EventID) {
 		q.missing(job.EventID)
+		d.giveBack(job)
 		return
 	}
 	d.book(q, &job)
@@ -87,6 +89,7 @@ func (d *Dispatcher) pushInOrder(q *queue, job webhook.Job) {
 	if room == 0 {
 		tail := lane.takeLast()
 		d.forget(q, tail)
+		d.giveBack(tail)
 		q.missing(tail.EventID)
 	}
 }
@@ -101,9 +104,14 @@ func (d *Dispatcher) tookInOrder(q *queue, due webhook.Due) {
 		q.more[webhook.Pending] = true
 	}
 	for _, job := range due.Jobs {
-		if _, passed := q.unbooked[job.EventID]; !passed {
-			d.pushInOrder(q, job)
+		if _, passed := q.unbooked[job.EventID]; passed {
+			d.giveBack(job)
+			continue
 		}
+		d.pushInOrder(q, job)
+	}
+	if due.Held {
+		d.readLater(q)
 	}
 }
 

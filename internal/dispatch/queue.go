@@ -6,6 +6,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/node"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -29,6 +30,8 @@ type queue struct {
 	unbooked  map[id.ID]struct{} // since the reading under way began
 	emptied   bool               // since the reading under way began
 	nextDue   [2]time.Time       // when the table's next job of the lane is due; zero: none, or not known
+
+	readings int // of the table that have begun
 
 	inFlight int
 	limit    limit
@@ -55,21 +58,32 @@ func newQueue(sub *webhook.Subscription) *queue {
 
 // change follows a change of the subscription.
 func (q *queue) change(sub *webhook.Subscription) {
-	q.limit.fixed = sub.Policy.MaxInFlight
-	if sub.Policy.Ordered {
-		q.limit.fixed = 1
-	}
 	q.governed, q.fixed = sub.Governed(), sub.Dialect.Schedule().Fixed
-	switch per := rate.Limit(sub.Policy.Rate); {
+	q.sub = sub
+}
+
+// allot gives a queue the part of its limits that is this node's: all of them where
+// this node alone sends to the endpoint.
+func (q *queue) allot(members node.Membership, alone bool) {
+	policy := &q.sub.Policy
+	inFlight, perSecond, most := policy.MaxInFlight, policy.Rate, mostLimit
+	if !alone {
+		inFlight, perSecond, most = members.Share(inFlight), members.ShareRate(perSecond), max(1, members.Share(most))
+	}
+	if policy.Ordered {
+		inFlight = 1
+	}
+	q.limit.fixed, q.limit.most = inFlight, most
+	q.limit.n = min(q.limit.n, most)
+	switch per := rate.Limit(perSecond); {
 	case per == 0:
 		q.rate = nil
 	case q.rate == nil:
-		q.rate = rate.NewLimiter(per, rateBurst(sub.Policy.Rate))
+		q.rate = rate.NewLimiter(per, rateBurst(perSecond))
 	case q.rate.Limit() != per:
 		q.rate.SetLimit(per)
-		q.rate.SetBurst(rateBurst(sub.Policy.Rate))
+		q.rate.SetBurst(rateBurst(perSecond))
 	}
-	q.sub = sub
 }
 
 // rateBurst is what may be sent at once: what the rate allows in 20 ms, since a

@@ -189,7 +189,7 @@ func TestEnablingAfterARestartSendsWhatWasPending(t *testing.T) {
 }
 
 func TestRetriesAreNotStarvedWhileAllThatMayBeInFlightIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{MaxInFlight: 2})
 		var poison atomic.Value
 		poison.Store("")
@@ -261,7 +261,7 @@ func TestWhatIsReadJustNowFollowsAnInterventionToo(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				s := testkit.NewSender(t, testkit.SenderOptions{Store: func(s dispatch.Store) dispatch.Store { return slowReading{s} }})
 				var calls atomic.Int32
 				sub := s.MustSubscribe(t, "down.example", webhook.Policy{Schedule: []time.Duration{10 * time.Second}}, func(w http.ResponseWriter, _ *http.Request) {
@@ -376,7 +376,7 @@ func (p *picky) Record(ctx context.Context, outcomes []webhook.Outcome, done fun
 }
 
 func TestAnOutcomeThatCanNotBeStoredDoesNotStopTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		store := &picky{}
 		s := testkit.NewSender(t, testkit.SenderOptions{Store: func(inner dispatch.Store) dispatch.Store {
 			store.Store = inner
@@ -403,7 +403,7 @@ func TestAnOutcomeThatCanNotBeStoredDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestManySubscriptionsWithLargeBodiesStayWithinTheirMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		const budget = 1 << 20
 		s := testkit.NewSender(t, testkit.SenderOptions{MaxMemoryBytes: budget})
 		var failing atomic.Bool
@@ -441,7 +441,7 @@ func TestManySubscriptionsWithLargeBodiesStayWithinTheirMemory(t *testing.T) {
 }
 
 func TestOneTenantLeavesRoomForTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{MaxInFlight: 64})
 		for i := range 10 { // slow, but they answer in time
 			s.MustSubscribe(t, fmt.Sprintf("slow%d.example", i), webhook.Policy{MaxInFlight: 64}, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
@@ -463,4 +463,14 @@ func TestOneTenantLeavesRoomForTheOthers(t *testing.T) {
 			t.Errorf("left over: %+v", books)
 		}
 	})
+}
+
+func (s *table) Split(outcomes []webhook.Outcome) [][]webhook.Outcome {
+	return [][]webhook.Outcome{outcomes}
+}
+
+func (s *table) Release(context.Context, []webhook.Job) error { return nil }
+
+func (s *table) Held(context.Context, *webhook.Subscription, int64, time.Time) ([]webhook.Job, error) {
+	return nil, nil
 }

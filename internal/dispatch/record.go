@@ -40,7 +40,10 @@ func (d *Dispatcher) recordLoop() {
 				waiting = false
 			}
 		}
-		d.record(batch)
+		d.latestHealth(batch)
+		for _, together := range d.store.Split(batch) {
+			d.record(together)
+		}
 		clear(batch)
 	}
 }
@@ -68,7 +71,6 @@ func (d *Dispatcher) collect(batch []webhook.Outcome) []webhook.Outcome {
 // the attempts that end wait, and none begins. Only a stop that has run out of
 // time gives up; the deliveries are then still pending and are sent again.
 func (d *Dispatcher) record(batch []webhook.Outcome) {
-	d.latestHealth(batch)
 	ctx := context.WithoutCancel(d.ctx)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := d.store.Record(ctx, batch, func() { d.recorded(batch) })

@@ -76,7 +76,9 @@ func (d *Dispatcher) forget(q *queue, job webhook.Job) {
 func (d *Dispatcher) empty(q *queue) {
 	for lane := range q.lanes {
 		for q.lanes[lane].len() > 0 {
-			d.forget(q, q.lanes[lane].pop())
+			job := q.lanes[lane].pop()
+			d.forget(q, job)
+			d.giveBack(job)
 		}
 	}
 	q.more, q.nextDue, q.emptied = [2]bool{}, [2]time.Time{}, true
@@ -84,7 +86,7 @@ func (d *Dispatcher) empty(q *queue) {
 
 // refillSoon has a queue's window filled from the table.
 func (d *Dispatcher) refillSoon(q *queue) {
-	if q.refilling || q.failed || d.stopping || !q.sub.Enabled {
+	if q.refilling || q.failed || d.stopping || !q.sub.Enabled || !d.sendsTo(q) {
 		return
 	}
 	q.refilling, q.unbooked = true, make(map[id.ID]struct{})
@@ -130,8 +132,11 @@ func (d *Dispatcher) refill(q *queue) {
 func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 	query := webhook.DueQuery{
 		Sub: q.sub, Lane: lane, From: q.unread.from, Now: time.Now(), Known: maps.Clone(q.booked),
+		Room:  max(d.room(q, lane), 1),
 		Limit: max(d.room(q, lane), 1) + len(q.booked), // what is booked may be among the rows that come first
 	}
+	self := d.members.Self
+	q.readings++
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
 	d.mu.Unlock()
 	due, err := d.store.Due(d.ctx, query)
@@ -143,20 +148,23 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		}
 		return false
 	}
-	if q.emptied { // what was read may have been cancelled since
+	if q.emptied || self != d.members.Self || !d.sendsTo(q) { // what was read may have been cancelled since
+		d.giveBack(due.Jobs...)
 		return false
 	}
 	if query.Sub.Policy.Ordered {
 		d.tookInOrder(q, due)
-		return true
+		return !due.Held
 	}
 	q.more[lane] = due.More || q.missed[lane]
-	for _, job := range due.Jobs {
+	for i, job := range due.Jobs {
 		if _, passed := q.unbooked[job.EventID]; passed {
+			d.giveBack(job)
 			continue
 		}
 		if d.room(q, lane) == 0 {
 			q.more[lane] = true
+			d.giveBack(due.Jobs[i:]...)
 			break
 		}
 		d.push(q, job)

@@ -214,6 +214,18 @@ func (v *witness) Due(ctx context.Context, query webhook.DueQuery) (webhook.Due,
 	return due, err
 }
 
+func (v *witness) Split(outcomes []webhook.Outcome) [][]webhook.Outcome {
+	return v.store.Split(outcomes)
+}
+
+func (v *witness) Release(ctx context.Context, held []webhook.Job) error {
+	return v.store.Release(ctx, held)
+}
+
+func (v *witness) Held(ctx context.Context, sub *webhook.Subscription, owner int64, since time.Time) ([]webhook.Job, error) {
+	return v.store.Held(ctx, sub, owner, since)
+}
+
 func (v *witness) LoadBody(ctx context.Context, job *webhook.Job) error {
 	return v.store.LoadBody(ctx, job)
 }

@@ -78,7 +78,7 @@ func (w *world) setClock() {
 	w.stop()
 	by := time.Duration(w.rng.Int64N(int64(4*time.Hour))) - 2*time.Hour
 	w.notes.shift(by)
-	disk, err := db.Open(w.t.Context(), "sqlite:"+w.s.Path, db.Options{})
+	disk, err := db.Open(w.t.Context(), w.s.URL, db.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
@@ -26,6 +25,7 @@ var worldSeed = flag.Uint64("world.seed", 0, "run the random world of this seed 
 // crashes, sets the clock, for hours and days of virtual time, and finds that every
 // promise was kept. The operations are the seed's; how goroutines take turns is not.
 func TestARandomWorld(t *testing.T) {
+	testkit.NeedsSQLite(t, "its crashes copy the database's file")
 	first, last := uint64(1), uint64(500)
 	switch {
 	case *worldSeed != 0:
@@ -36,7 +36,7 @@ func TestARandomWorld(t *testing.T) {
 	for seed := first; seed <= last; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { newWorld(t, seed).run() })
+			testkit.VirtualTime(t, func(t *testing.T) { newWorld(t, seed).run() })
 			if t.Failed() {
 				t.Logf("run it again with: go test ./internal/dispatch -run TestARandomWorld -world.seed=%d", seed)
 			}

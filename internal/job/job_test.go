@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // world is a runner over a database of its own, with a kind of job that counts to
@@ -28,7 +28,7 @@ type world struct {
 	*job.Runner
 	t      *testing.T
 	db     *db.DB
-	path   string
+	url    string // of the database
 	tenant id.ID
 
 	mu     sync.Mutex
@@ -40,7 +40,7 @@ type world struct {
 
 func mustWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, path: filepath.Join(t.TempDir(), "job.db"), tenant: id.New(time.Now())}
+	w := &world{t: t, url: testkit.DatabaseURL(t), tenant: id.New(time.Now())}
 	w.mustOpen(nil)
 	t.Cleanup(w.close)
 	return w
@@ -49,7 +49,7 @@ func mustWorld(t *testing.T) *world {
 func (w *world) mustOpen(registry prometheus.Registerer) {
 	w.t.Helper()
 	var err error
-	if w.db, err = db.Open(w.t.Context(), "sqlite:"+w.path, db.Options{}); err != nil {
+	if w.db, err = db.Open(w.t.Context(), w.url, db.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.Runner = job.NewRunner(job.Options{DB: w.db, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Metrics: registry})
@@ -162,7 +162,7 @@ func (w *world) wantJob(of id.ID, state job.State, done int64) {
 }
 
 func TestAJobIsDoneToItsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.Start()
 		of := w.mustAdd(w.tenant, "count", 10)
@@ -176,7 +176,7 @@ func TestAJobIsDoneToItsEnd(t *testing.T) {
 }
 
 func TestAJobOfATransactionThatFailsIsNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.Start()
 		refused := errors.New("refused")
@@ -195,7 +195,7 @@ func TestAJobOfATransactionThatFailsIsNone(t *testing.T) {
 }
 
 func TestAJobGoesOnAfterARestartWhereItStood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		of := w.mustAdd(w.tenant, "count", 10)
 		w.onStep = func(j *job.Job) {
@@ -223,7 +223,7 @@ func TestAJobGoesOnAfterARestartWhereItStood(t *testing.T) {
 }
 
 func TestASmallJobDoesNotWaitForALargeOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		large := w.mustAdd(w.tenant, "count", 1000)
 		small := w.mustAdd(w.tenant, "count", 3)
@@ -248,7 +248,7 @@ func TestASmallJobDoesNotWaitForALargeOne(t *testing.T) {
 }
 
 func TestAPausedJobWaitsUntilItIsResumed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		of := w.mustAdd(w.tenant, "count", 5)
 		w.mustSteer(of, w.Pause)
@@ -270,7 +270,7 @@ func TestAPausedJobWaitsUntilItIsResumed(t *testing.T) {
 }
 
 func TestACancelledJobHasEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		of := w.mustAdd(w.tenant, "count", 5)
 		w.mustSteer(of, w.Cancel)
@@ -291,7 +291,7 @@ func TestACancelledJobHasEnded(t *testing.T) {
 }
 
 func TestAStepThatFailsIsTriedAgainWithLongerAndLongerWaitsAndThenParked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.broken = errors.New("broken")
 		var tries []time.Duration
@@ -318,7 +318,7 @@ func TestAStepThatFailsIsTriedAgainWithLongerAndLongerWaitsAndThenParked(t *test
 }
 
 func TestWorkThatWasPromisedIsNeverParked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.broken = errors.New("broken")
 		of := w.mustAdd(w.tenant, "promised", 3)
@@ -332,7 +332,7 @@ func TestWorkThatWasPromisedIsNeverParked(t *testing.T) {
 }
 
 func TestAJobThatPanicsOrIsUnknownDoesNotStopTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.Register(job.Kind{Name: "panicking", Step: func(*db.Tx, *job.Job) error { panic("no") }})
 		w.mustAdd(w.tenant, "panicking", 1)
@@ -346,7 +346,7 @@ func TestAJobThatPanicsOrIsUnknownDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestJobsThatHaveEndedAreKeptForThirtyDays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.Start()
 		first := w.mustAdd(w.tenant, "count", 1)

@@ -83,6 +83,10 @@ func (r *Runner) Stop() {
 	r.running.Wait()
 }
 
+// Look has the runner look for jobs that it has not been told of: those of others
+// that share the database and have ended.
+func (r *Runner) Look() { r.wake() }
+
 func (r *Runner) wake() {
 	select {
 	case r.wakes <- struct{}{}:

@@ -23,14 +23,15 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
 const day = 24 * time.Hour
 
-func MustDB(t testing.TB, path string) *db.DB {
+func MustDB(t testing.TB, url string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), "sqlite:"+path, db.Options{})
+	d, err := db.Open(t.Context(), url, db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func MustService(t testing.TB, d *db.DB, key secret.Key) *jwks.Service {
 
 func newService(t testing.TB) *jwks.Service {
 	t.Helper()
-	return MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey())
+	return MustService(t, testkit.OpenDB(t, db.Options{}), secret.NewKey())
 }
 
 func MustCurrent(t testing.TB, s *jwks.Service) *wire.RSAKey {
@@ -135,8 +136,8 @@ func TestTheSetHasTheKeyThatSigns(t *testing.T) {
 }
 
 func TestAKeyOutlivesTheProcess(t *testing.T) {
-	path, master := filepath.Join(t.TempDir(), "t.db"), secret.NewKey()
-	d := MustDB(t, path)
+	url, master := testkit.DatabaseURL(t), secret.NewKey()
+	d := MustDB(t, url)
 	s := MustService(t, d, master)
 	old := MustCurrent(t, s)
 	key := MustRotate(t, s)
@@ -147,7 +148,7 @@ func TestAKeyOutlivesTheProcess(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = MustService(t, MustDB(t, path), master)
+	s = MustService(t, MustDB(t, url), master)
 	if again := MustCurrent(t, s); again.ID != key.ID || !again.Private.Equal(key.Private) {
 		t.Error("another key signs")
 	}
@@ -236,8 +237,9 @@ func TestRotationsAtTheSameTimeLeaveOneCurrentKey(t *testing.T) {
 }
 
 func TestPrivateHalvesAreSealedAndForgottenWhenTheyAreRetired(t *testing.T) {
-	dir := t.TempDir()
-	d := MustDB(t, filepath.Join(dir, "t.db"))
+	url := testkit.DatabaseURL(t)
+	dir := filepath.Dir(testkit.DatabasePath(t, url))
+	d := MustDB(t, url)
 	s := MustService(t, d, secret.NewKey())
 	old, key := MustCurrent(t, s), MustRotate(t, s)
 	var stored []byte
@@ -272,7 +274,7 @@ func TestPrivateHalvesAreSealedAndForgottenWhenTheyAreRetired(t *testing.T) {
 }
 
 func TestWhatCanNotBeStoredDoesNotSign(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustService(t, d, secret.NewKey())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -295,7 +297,7 @@ func TestAServiceNeedsADatabaseAndABox(t *testing.T) {
 	if _, err := jwks.New(nil, nil); err == nil {
 		t.Error("made from nothing")
 	}
-	if _, err := jwks.New(MustDB(t, filepath.Join(t.TempDir(), "t.db")), nil); err == nil {
+	if _, err := jwks.New(testkit.OpenDB(t, db.Options{}), nil); err == nil {
 		t.Error("made without a box")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +13,12 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
-func MustDB(t testing.TB, path string) *db.DB {
+func MustDB(t testing.TB, url string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), "sqlite:"+path, db.Options{})
+	d, err := db.Open(t.Context(), url, db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,20 +45,20 @@ func MustSeal(t testing.TB, box *secret.Box, plain []byte, row id.ID) []byte {
 }
 
 func TestWhatWasSealedOpensAfterARestart(t *testing.T) {
-	path, key, row := filepath.Join(t.TempDir(), "t.db"), secret.NewKey(), id.New(time.Now())
-	d := MustDB(t, path)
+	url, key, row := testkit.DatabaseURL(t), secret.NewKey(), id.New(time.Now())
+	d := MustDB(t, url)
 	sealed := MustSeal(t, MustBox(t, d, key), []byte("whsec_secret"), row)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := MustBox(t, MustDB(t, path), key).Open(sealed, row)
+	plain, err := MustBox(t, MustDB(t, url), key).Open(sealed, row)
 	if err != nil || string(plain) != "whsec_secret" {
 		t.Fatalf("%q, %v", plain, err)
 	}
 }
 
 func TestAnotherMasterKeyIsRefusedAndChangesNothing(t *testing.T) {
-	d, key := MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey()
+	d, key := testkit.OpenDB(t, db.Options{}), secret.NewKey()
 	MustBox(t, d, key)
 	for range 2 {
 		if _, err := secret.Open(t.Context(), d, secret.NewKey()); !errors.Is(err, secret.ErrWrongKey) {
@@ -69,7 +69,7 @@ func TestAnotherMasterKeyIsRefusedAndChangesNothing(t *testing.T) {
 }
 
 func TestServersThatStartTogetherAgreeOnOneKey(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	errs := make([]error, 8)
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -92,7 +92,7 @@ func TestServersThatStartTogetherAgreeOnOneKey(t *testing.T) {
 
 func TestAVerifierThatWasDamagedOrComesFromANewerProgramIsRefused(t *testing.T) {
 	for name, verifier := range map[string][]byte{"empty": {}, "cut": {1, 2, 3}, "newer": {2, 2, 3}} {
-		d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+		d := testkit.OpenDB(t, db.Options{})
 		key := secret.NewKey()
 		MustBox(t, d, key)
 		err := d.Write(t.Context(), func(tx *db.Tx) error {
@@ -110,7 +110,7 @@ func TestAVerifierThatWasDamagedOrComesFromANewerProgramIsRefused(t *testing.T) 
 }
 
 func TestWithoutAKeyOrADatabaseThereIsNoBox(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	if _, err := secret.Open(t.Context(), d, secret.Key{}); err == nil || errors.Is(err, secret.ErrWrongKey) {
 		t.Errorf("the zero key: %v", err)
 	}
@@ -126,7 +126,7 @@ func TestWithoutAKeyOrADatabaseThereIsNoBox(t *testing.T) {
 }
 
 func TestAnyValueComesBackAsItWasSealed(t *testing.T) {
-	box, row := MustBox(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey()), id.New(time.Now())
+	box, row := MustBox(t, testkit.OpenDB(t, db.Options{}), secret.NewKey()), id.New(time.Now())
 	rapid.Check(t, func(t *rapid.T) {
 		plain := rapid.SliceOf(rapid.Byte()).Draw(t, "plain")
 		sealed, err := box.Seal(plain, row)
@@ -143,7 +143,7 @@ func TestAnyValueComesBackAsItWasSealed(t *testing.T) {
 }
 
 func TestASealedValueShowsNothingOfItself(t *testing.T) {
-	box, row := MustBox(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey()), id.New(time.Now())
+	box, row := MustBox(t, testkit.OpenDB(t, db.Options{}), secret.NewKey()), id.New(time.Now())
 	plain := []byte("a secret that is long enough to be found")
 	one, two := MustSeal(t, box, plain, row), MustSeal(t, box, plain, row)
 	if bytes.Contains(one, plain[:4]) {
@@ -155,12 +155,12 @@ func TestASealedValueShowsNothingOfItself(t *testing.T) {
 }
 
 func TestASealedValueOpensOnlyUnchangedInItsRowAndWithItsKey(t *testing.T) {
-	box, row := MustBox(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey()), id.New(time.Now())
+	box, row := MustBox(t, testkit.OpenDB(t, db.Options{}), secret.NewKey()), id.New(time.Now())
 	sealed := MustSeal(t, box, []byte("secret"), row)
 	if _, err := box.Open(sealed, id.New(time.Now())); err == nil {
 		t.Error("it opens in another row")
 	}
-	other := MustBox(t, MustDB(t, filepath.Join(t.TempDir(), "u.db")), secret.NewKey())
+	other := MustBox(t, testkit.OpenDB(t, db.Options{}), secret.NewKey())
 	if _, err := other.Open(sealed, row); err == nil {
 		t.Error("it opens with another key")
 	}
@@ -185,7 +185,7 @@ func TestASealedValueOpensOnlyUnchangedInItsRowAndWithItsKey(t *testing.T) {
 }
 
 func TestNothingIsSealedForNoRow(t *testing.T) {
-	box := MustBox(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), secret.NewKey())
+	box := MustBox(t, testkit.OpenDB(t, db.Options{}), secret.NewKey())
 	if _, err := box.Seal([]byte("secret"), id.ID{}); err == nil {
 		t.Error("sealed for the zero ID")
 	}

@@ -79,9 +79,12 @@ func (r Resealing) Run(tx *db.Tx) error {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(r.Update, v.row, sealed); err != nil {
+			if err := tx.Later(r.Update, []any{v.row, sealed}, nil); err != nil {
 				return fmt.Errorf("secret: store the value of row %s: %w", v.row, err)
 			}
+		}
+		if err := tx.Flush(); err != nil {
+			return fmt.Errorf("secret: store what is sealed: %w", err)
 		}
 		if len(values) < resealPage {
 			return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // drawer is a table of sealed values.
@@ -24,7 +25,7 @@ type drawer struct {
 // mustDrawer seals n values, every tenth of which is missing.
 func mustDrawer(t *testing.T, n int) *drawer {
 	t.Helper()
-	r := &drawer{d: MustDB(t, filepath.Join(t.TempDir(), "t.db"))}
+	r := &drawer{d: testkit.OpenDB(t, db.Options{})}
 	r.from = MustBox(t, r.d, secret.NewKey())
 	to, err := secret.NewBox(secret.NewKey())
 	if err != nil {

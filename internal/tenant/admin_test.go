@@ -1,7 +1,6 @@
 package tenant_test
 
 import (
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 const givenAdmin = "gv_admin_given-by-the-operator-1!"
@@ -27,8 +27,8 @@ func wantAdmin(t testing.TB, s *tenant.Service, plaintext string) {
 }
 
 func TestAnAdminKeyIsMadeAndShownOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.db")
-	d := MustDB(t, path)
+	url := testkit.DatabaseURL(t)
+	d := MustDB(t, url)
 	s := MustService(t, d, tenant.Options{})
 	shown, err := s.EnsureAdminKey(t.Context(), "")
 	if err != nil {
@@ -42,7 +42,7 @@ func TestAnAdminKeyIsMadeAndShownOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s = MustService(t, MustDB(t, path), tenant.Options{})
+	s = MustService(t, MustDB(t, url), tenant.Options{})
 	wantRefused(t, s, shown, time.Now()) // nobody has said yet which key is accepted
 	for range 2 {
 		again, err := s.EnsureAdminKey(t.Context(), "")
@@ -54,8 +54,8 @@ func TestAnAdminKeyIsMadeAndShownOnce(t *testing.T) {
 }
 
 func TestOnlyTheGivenAdminKeyIsAcceptedAndItIsNotStored(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.db")
-	d := MustDB(t, path)
+	url := testkit.DatabaseURL(t)
+	d := MustDB(t, url)
 	s := MustService(t, d, tenant.Options{})
 	if shown, err := s.EnsureAdminKey(t.Context(), givenAdmin); err != nil || shown != "" {
 		t.Fatalf("%q, %v", shown, err)
@@ -121,7 +121,7 @@ func TestAWeakOrUnusableAdminKeyIsRefusedWithoutRepeatingIt(t *testing.T) {
 }
 
 func TestServersThatStartTogetherMakeOneAdminKey(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	services := make([]*tenant.Service, 8)
 	shown := make([]string, len(services))
 	var wg sync.WaitGroup

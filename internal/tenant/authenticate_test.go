@@ -14,8 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestWhatIsNoKeyIsRefusedLikeAnUnknownKey(t *testing.T) {
@@ -97,7 +99,7 @@ func TestExpiryGoesByTheTimeOfEachCall(t *testing.T) {
 }
 
 func TestAKeyIsLookedUpOnceAndThenKnown(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustService(t, d, tenant.Options{})
 	a := MustCreate(t, s, "acme")
 	wantAccepted(t, s, a.plaintext, time.Now(), a)
@@ -108,7 +110,7 @@ func TestAKeyIsLookedUpOnceAndThenKnown(t *testing.T) {
 }
 
 func TestAKeyThatCanNotBeLookedUpIsNotCalledWrong(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustService(t, d, tenant.Options{})
 	a := MustCreate(t, s, "acme")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -127,7 +129,7 @@ func TestAKeyThatCanNotBeLookedUpIsNotCalledWrong(t *testing.T) {
 }
 
 func TestMoreKeysThanAreCachedWorkAndAreRevokedAllTheSame(t *testing.T) {
-	s := MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{CachedKeys: 2})
+	s := MustService(t, testkit.OpenDB(t, db.Options{}), tenant.Options{CachedKeys: 2})
 	a := MustCreate(t, s, "acme")
 	plaintexts := map[string]tenant.Key{}
 	for range 5 {
@@ -151,7 +153,7 @@ func TestMoreKeysThanAreCachedWorkAndAreRevokedAllTheSame(t *testing.T) {
 
 func TestNoCallThatBeginsAfterARevocationIsAccepted(t *testing.T) {
 	// One cached key and two in use: nearly every call loads.
-	s := MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{CachedKeys: 1})
+	s := MustService(t, testkit.OpenDB(t, db.Options{}), tenant.Options{CachedKeys: 1})
 	a := MustCreate(t, s, "acme")
 	for range 40 {
 		revokeUnderLoad(t, s, a)
@@ -194,8 +196,9 @@ func revokeUnderLoad(t *testing.T, s *tenant.Service, a made) {
 }
 
 func TestThePlaintextOfAKeyIsNotInTheDatabase(t *testing.T) {
-	dir := t.TempDir()
-	s := MustService(t, MustDB(t, filepath.Join(dir, "t.db")), tenant.Options{})
+	url := testkit.DatabaseURL(t)
+	dir := filepath.Dir(testkit.DatabasePath(t, url))
+	s := MustService(t, MustDB(t, url), tenant.Options{})
 	admin, err := s.EnsureAdminKey(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)

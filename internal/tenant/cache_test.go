@@ -1,13 +1,13 @@
 package tenant
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
@@ -16,11 +16,7 @@ import (
 // reading of something and the keeping of it.
 
 func TestAKeyThatChangesWhileItIsLoadedIsNotKeptAsItWas(t *testing.T) {
-	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "t.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+	d := testkit.OpenDB(t, db.Options{})
 	s, err := New(d, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +75,7 @@ func (keyed) Settings() []wire.Setting {
 }
 
 func TestATenantThatChangesWhileItsIdentityIsLoadedIsNotKeptAsItWas(t *testing.T) {
-	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "t.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+	d := testkit.OpenDB(t, db.Options{})
 	box, err := secret.Open(t.Context(), d, secret.NewKey())
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // credential is what a client of the tenant shows.
@@ -345,7 +347,7 @@ func TestADialectsKeyIsRolledIntoOneOfTheSameForm(t *testing.T) {
 }
 
 func TestADialectsKeyIsLookedUpOnceAndThenKnown(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustPolyglot(t, d, nil)
 	a := MustCreate(t, s, "acme")
 	key, plaintext := MustCreateKey(t, s, a.ID, tenant.NewKey{Dialect: "saasquatch", Scopes: tenant.AllScopes()})
@@ -362,8 +364,9 @@ func TestADialectsKeyIsLookedUpOnceAndThenKnown(t *testing.T) {
 }
 
 func TestThePlaintextOfADialectsKeyIsNotInTheDatabase(t *testing.T) {
-	dir := t.TempDir()
-	s := MustPolyglot(t, MustDB(t, filepath.Join(dir, "t.db")), nil)
+	url := testkit.DatabaseURL(t)
+	dir := filepath.Dir(testkit.DatabasePath(t, url))
+	s := MustPolyglot(t, MustDB(t, url), nil)
 	a := MustCreate(t, s, "findable-alias")
 	var secrets []string
 	for dialect := range given {
@@ -399,7 +402,7 @@ func TestThePlaintextOfADialectsKeyIsNotInTheDatabase(t *testing.T) {
 }
 
 func TestAKeyThatHasToBeKeptNeedsABox(t *testing.T) {
-	s := MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{Dialects: spoken})
+	s := MustService(t, testkit.OpenDB(t, db.Options{}), tenant.Options{Dialects: spoken})
 	a := MustCreate(t, s, "acme")
 	n := tenant.NewKey{Dialect: "saasquatch", Value: "secret-value", Scopes: tenant.AllScopes()}
 	if _, _, err := s.CreateKey(t.Context(), a.ID, n); err == nil || strings.Contains(err.Error(), n.Value) {

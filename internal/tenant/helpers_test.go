@@ -3,7 +3,6 @@ package tenant_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +14,14 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
 
-func MustDB(t testing.TB, path string) *db.DB {
+func MustDB(t testing.TB, url string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), "sqlite:"+path, db.Options{})
+	d, err := db.Open(t.Context(), url, db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func MustService(t testing.TB, d *db.DB, opts tenant.Options) *tenant.Service {
 // newService returns a service on a database of its own.
 func newService(t testing.TB) *tenant.Service {
 	t.Helper()
-	return MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{})
+	return MustService(t, testkit.OpenDB(t, db.Options{}), tenant.Options{})
 }
 
 // speaks is a dialect of which only what tenants have to do with is made up.
@@ -71,7 +71,7 @@ var spoken = []wire.Dialect{
 // newPolyglot returns a service that speaks several dialects and can keep keys.
 func newPolyglot(t testing.TB) *tenant.Service {
 	t.Helper()
-	return MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), nil)
+	return MustPolyglot(t, testkit.OpenDB(t, db.Options{}), nil)
 }
 
 // MustPolyglot returns a service on the database as newPolyglot does, with the

@@ -5,11 +5,9 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +16,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
@@ -58,7 +57,7 @@ var errNoRSA = errors.New("no RSA key")
 
 func TestAnIdentityIsWhatTheTenantHasAndChose(t *testing.T) {
 	rsaKeys := newRSAKeys()
-	s := MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), rsaKeys.current)
+	s := MustPolyglot(t, testkit.OpenDB(t, db.Options{}), rsaKeys.current)
 	a := MustCreate(t, s, "acme")
 	test, _, _, err := s.Create(t.Context(), tenant.NewTenant{Alias: "test"})
 	if err != nil {
@@ -89,7 +88,7 @@ func TestAnIdentityIsWhatTheTenantHasAndChose(t *testing.T) {
 
 func TestAnIdentityIsTheSameUntilSomethingAboutItChanges(t *testing.T) {
 	rsaKeys := newRSAKeys()
-	s := MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), rsaKeys.current)
+	s := MustPolyglot(t, testkit.OpenDB(t, db.Options{}), rsaKeys.current)
 	a, b := MustCreate(t, s, "acme"), MustCreate(t, s, "zenith")
 	native, _ := MustCreateKey(t, s, a.ID, tenant.NewKey{Scopes: tenant.AllScopes()})
 	first, _ := MustSign(t, s, a.ID, tenant.NewKey{})
@@ -142,7 +141,7 @@ func TestAnIdentityIsTheSameUntilSomethingAboutItChanges(t *testing.T) {
 }
 
 func TestTheNewestKeySignsAndAnOlderOneWhenThatEnds(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustPolyglot(t, d, nil)
 	a := MustCreate(t, s, "acme")
 	wantKey := func(want string) {
@@ -189,12 +188,8 @@ func TestTheNewestKeySignsAndAnOlderOneWhenThatEnds(t *testing.T) {
 }
 
 func TestAKeyStopsSigningWhenItExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "t.db"), db.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close() // within the bubble
+	testkit.VirtualTime(t, func(t *testing.T) {
+		d := testkit.OpenDB(t, db.Options{})
 		s := MustPolyglot(t, d, nil)
 		a := MustCreate(t, s, "acme")
 		_, lasting := MustSign(t, s, a.ID, tenant.NewKey{})
@@ -214,7 +209,7 @@ func TestAKeyStopsSigningWhenItExpires(t *testing.T) {
 }
 
 func TestAnIdentityIsReadOnceAndThenKnown(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustPolyglot(t, d, nil)
 	a := MustCreate(t, s, "acme")
 	seen := make([]*wire.Identity, 16)
@@ -262,7 +257,7 @@ func TestWhoDoesNotSpeakADialectHasNoIdentityInIt(t *testing.T) {
 
 func TestTheServersKeyIsThereBeforeASettingThatNeedsIt(t *testing.T) {
 	keys := &rsaKeys{}
-	s := MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), keys.current)
+	s := MustPolyglot(t, testkit.OpenDB(t, db.Options{}), keys.current)
 	a := MustCreate(t, s, "acme")
 	on := wire.Settings{"jws": "on"}
 	if err := s.SetSettings(t.Context(), a.ID, "saasquatch", on); !errors.Is(err, errNoRSA) {
@@ -286,7 +281,7 @@ func TestTheServersKeyIsThereBeforeASettingThatNeedsIt(t *testing.T) {
 
 func TestNoIdentityIsOlderThanAChangeThatWasCommittedBefore(t *testing.T) {
 	rsaKeys := newRSAKeys()
-	s := MustPolyglot(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), rsaKeys.current)
+	s := MustPolyglot(t, testkit.OpenDB(t, db.Options{}), rsaKeys.current)
 	a := MustCreate(t, s, "acme")
 	MustSet(t, s, a.ID, "saasquatch", wire.Settings{"jws": "on"})
 	// What was committed, by the number of the change; readers look at it first.
@@ -345,7 +340,7 @@ func TestNoIdentityIsOlderThanAChangeThatWasCommittedBefore(t *testing.T) {
 }
 
 func BenchmarkIdentityThatIsKnown(b *testing.B) {
-	s := MustPolyglot(b, MustDB(b, filepath.Join(b.TempDir(), "t.db")), newRSAKeys().current)
+	s := MustPolyglot(b, testkit.OpenDB(b, db.Options{}), newRSAKeys().current)
 	a := MustCreate(b, s, "acme")
 	MustSet(b, s, a.ID, "saasquatch", wire.Settings{"jws": "on"})
 	b.ReportAllocs()

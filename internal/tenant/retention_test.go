@@ -1,7 +1,6 @@
 package tenant_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +9,11 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestARetentionIsKeptAlsoOfATenantThatWasDeleted(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	s := MustService(t, d, tenant.Options{})
 	acme := MustCreate(t, s, "acme")
 	want := func(of id.ID, want tenant.Retention) {
@@ -46,7 +46,7 @@ func TestARetentionIsKeptAlsoOfATenantThatWasDeleted(t *testing.T) {
 }
 
 func TestARetentionThatCanNotBeIsRefused(t *testing.T) {
-	s := MustService(t, MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{})
+	s := MustService(t, testkit.OpenDB(t, db.Options{}), tenant.Options{})
 	acme := MustCreate(t, s, "acme")
 	for name, patch := range map[string]tenant.Patch{
 		"less than none":                  {RetentionDays: new(-1)},
@@ -64,7 +64,7 @@ func TestARetentionThatCanNotBeIsRefused(t *testing.T) {
 }
 
 func TestNoTenantAsksForMoreThanTheServerKeeps(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	before := MustService(t, d, tenant.Options{})
 	acme := MustCreate(t, before, "acme")
 	if _, err := before.Update(t.Context(), acme.ID, tenant.Patch{RetentionDays: new(60)}); err != nil {

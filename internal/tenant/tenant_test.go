@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestATenantIsFoundAsItWasCreated(t *testing.T) {
@@ -294,7 +294,7 @@ func wantNoTenant(t *testing.T, s *tenant.Service, of, key id.ID) {
 }
 
 func TestWhatBelongsToATenantEndsWithItOrNothingDoes(t *testing.T) {
-	d := MustDB(t, filepath.Join(t.TempDir(), "t.db"))
+	d := testkit.OpenDB(t, db.Options{})
 	var told []id.ID
 	refusal := errors.New("not now")
 	s := MustService(t, d, tenant.Options{OnDelete: func(tx *db.Tx, of id.ID) error {
@@ -352,7 +352,7 @@ func TestAServiceNeedsADatabaseAndSaneOptions(t *testing.T) {
 	if _, err := tenant.New(nil, tenant.Options{}); err == nil {
 		t.Error("made without a database")
 	}
-	if _, err := tenant.New(MustDB(t, filepath.Join(t.TempDir(), "t.db")), tenant.Options{CachedKeys: -1}); err == nil {
+	if _, err := tenant.New(testkit.OpenDB(t, db.Options{}), tenant.Options{CachedKeys: -1}); err == nil {
 		t.Error("made with a negative number of cached keys")
 	}
 }

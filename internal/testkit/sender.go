@@ -23,7 +23,7 @@ import (
 
 // Sender is the sending half of a server on a network in memory, with a tenant.
 type Sender struct {
-	Path       string // of the database file
+	URL        string // of the database
 	Net        *Net
 	DB         *db.DB
 	Webhooks   *webhook.Service
@@ -55,18 +55,18 @@ type SenderOptions struct {
 // the test.
 func NewSender(t testing.TB, opts SenderOptions) *Sender {
 	t.Helper()
-	s := &Sender{Path: filepath.Join(t.TempDir(), "grapevine.db"), Net: NewNet(), Tenant: id.New(time.Now()), key: secret.NewKey()}
+	s := &Sender{URL: DatabaseURL(t), Net: NewNet(), Tenant: id.New(time.Now()), key: secret.NewKey()}
 	s.Identity.Store(identity)
 	s.MustStart(t, opts)
 	t.Cleanup(func() { s.Stop(context.WithoutCancel(t.Context())) })
 	return s
 }
 
-// MustStart starts the sender, again after Stop, on the same file.
+// MustStart starts the sender, again after Stop, on the same database.
 func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	t.Helper()
 	var err error
-	if s.DB, err = db.Open(t.Context(), "sqlite:"+s.Path, db.Options{Logger: opts.Logger}); err != nil {
+	if s.DB, err = db.Open(t.Context(), s.URL, db.Options{Logger: opts.Logger}); err != nil {
 		t.Fatal(err)
 	}
 	box, err := secret.Open(t.Context(), s.DB, s.key)
@@ -116,14 +116,15 @@ func (s *Sender) Stop(ctx context.Context) {
 // MustCrash ends the sender as a crash would, and starts it again with what was
 // on disk at that moment: the new one works on a copy of the database, and the
 // old one, which can't be killed inside a process, has its network cut before it
-// is stopped. Nothing may be writing to the database when it is called.
+// is stopped. Nothing may be writing to the database when it is called, which has
+// to be SQLite.
 func (s *Sender) MustCrash(t testing.TB, opts SenderOptions) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "grapevine.db")
+	from, to := DatabasePath(t, s.URL), filepath.Join(t.TempDir(), "grapevine.db")
 	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(s.Path + suffix)
+		content, err := os.ReadFile(from + suffix)
 		if err == nil {
-			err = os.WriteFile(path+suffix, content, 0o600) //nolint:gosec // both are folders of the test
+			err = os.WriteFile(to+suffix, content, 0o600) //nolint:gosec // both are folders of the test
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +134,7 @@ func (s *Sender) MustCrash(t testing.TB, opts SenderOptions) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.Stop(ctx)
-	s.Path = path
+	s.URL = "sqlite:" + to
 	s.MustStart(t, opts)
 }
 

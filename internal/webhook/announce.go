@@ -47,24 +47,16 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 		return err
 	}
 	body := dialect.Encode(e)
-	if _, err := insertEvent(tx, tenant, Event{ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, Body: body}, "", version); err != nil {
+	if err := insertEvent(tx, tenant, Event{ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, Body: body}, "", version); err != nil {
 		return err
 	}
-	var jobs []Job
+	handing := s.handOver(tx)
 	for _, sub := range subs {
-		job := Job{TenantID: tenant, EventID: e.ID, Sub: sub, Type: e.Type, Body: body, Status: Pending, DueAt: tx.Now()}
-		if err := insertDelivery(tx, &job); err != nil {
+		if err := handing.add(Job{TenantID: tenant, EventID: e.ID, Sub: sub, Type: e.Type, Body: body, Status: Pending, DueAt: tx.Now()}); err != nil {
 			return err
 		}
-		if able, err := mayBeSent(tx, sub); err != nil {
-			return err
-		} else if able {
-			jobs = append(jobs, job)
-		}
 	}
-	if len(jobs) > 0 && s.sender != nil {
-		tx.After(func() { s.sender.Accepted(jobs) })
-	}
+	handing.end()
 	return nil
 }
 

@@ -3,7 +3,6 @@ package webhook_test
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
@@ -84,7 +83,7 @@ func TestTestsUnderWayAreBoundedForEachTenant(t *testing.T) {
 }
 
 func TestAListThatTakesTooLongIsBrokenOffWithAWord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		w.HoldSearches()
 		_, _, err := w.Events(t.Context(), w.tenant, webhook.EventFilter{}, webhook.Page{Limit: 10})

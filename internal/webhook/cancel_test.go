@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -40,7 +41,7 @@ func (w *world) wantStanding(sub *webhook.Subscription, want string, n int) {
 }
 
 func TestManyDeliveriesOfADeletedSubscriptionAreAllCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub, stays := w.mustSubscribe("a"), w.mustSubscribe("a")
 		w.mustPublishMany("a")
@@ -59,7 +60,7 @@ func TestManyDeliveriesOfADeletedSubscriptionAreAllCancelled(t *testing.T) {
 }
 
 func TestCancellingGoesOnAfterACrash(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t) // nothing goes on in the background
 		sub := w.mustSubscribe("a")
 		w.mustPublishMany("a")
@@ -100,7 +101,7 @@ func TestASubscriptionIsNotEnabledBeforeItsCancellingIsDone(t *testing.T) {
 }
 
 func TestAChangeWhileItIsCancelledDoesNotEndTheCancelling(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		sub := w.mustSubscribe("a")
 		w.mustPublishMany("a")

@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -299,7 +298,7 @@ func TestKeysInEveryCommonFormAreAccepted(t *testing.T) {
 }
 
 func TestACertificateThatExpiresLaterStandsInTheWayOfNoOtherChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		d := draft("a")
 		d.Auth.Type = webhook.MTLSAuth

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,12 +32,14 @@ func Count(q db.Queryer, now time.Time) (Counts, error) {
 		db.Micro(now)).Scan(&c.Pending, &c.Due); err != nil {
 		return Counts{}, fmt.Errorf("webhook: count the deliveries: %w", err)
 	}
-	var newest *id.ID
-	if err := q.QueryRow(`SELECT max(id) FROM event`).Scan(&newest); err != nil {
+	var newest id.ID
+	err := q.QueryRow(`SELECT id FROM event ORDER BY id DESC LIMIT 1`).Scan(&newest)
+	if errors.Is(err, db.ErrNoRows) {
+		return c, nil
+	}
+	if err != nil {
 		return Counts{}, fmt.Errorf("webhook: find the newest event: %w", err)
 	}
-	if newest != nil {
-		c.Newest = newest.Time()
-	}
+	c.Newest = newest.Time()
 	return c, nil
 }

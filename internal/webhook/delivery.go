@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
@@ -130,7 +131,10 @@ func (s *Service) cancelAndExpunge(ctx context.Context, tenant, event id.ID) err
 // intervened tells, once tx is committed, that a delivery was decided by hand.
 func (s *Service) intervened(tx *db.Tx, sub *Subscription, event id.ID) {
 	if s.sender != nil {
-		tx.After(func() { s.sender.Intervened(sub, event) })
+		tx.After(func() {
+			s.sender.Intervened(sub, event)
+			s.node.Hint(topicDecided, sub.TenantID.String()+sub.ID.String()+event.String())
+		})
 	}
 }
 
@@ -226,6 +230,7 @@ type DueQuery struct {
 	From  id.ID // where it is: the first event whose delivery is read; zero: the first that waits
 	Now   time.Time
 	Limit int                // rows at most, known ones included
+	Room  int                // deliveries at most that are claimed
 	Known map[id.ID]struct{} // events whose deliveries are passed over
 }
 
@@ -236,14 +241,19 @@ type Due struct {
 	More bool      // there may be more that are due now
 	Next time.Time // if there are no more: when the next one is due; zero if none is
 	Last id.ID     // where the subscription is ordered: the last event that was looked at
+	Held bool      // where it is ordered: another node holds what comes next
 }
 
 // maxDueBytes bounds the bodies that are read at once.
 const maxDueBytes = 4 << 20
 
 // Due reads deliveries that are due, as many as the query asks for or as have
-// bodies of a few megabytes together.
+// bodies of a few megabytes together. Where several nodes share the database, those
+// that it returns are this node's from then on.
 func (s *Service) Due(ctx context.Context, query DueQuery) (Due, error) {
+	if s.db.Shared() {
+		return s.claimDue(ctx, query)
+	}
 	var due Due
 	err := s.db.Read(ctx, func(q db.Queryer) error {
 		read := selectDue
@@ -308,38 +318,84 @@ func (s *Service) Waiting(ctx context.Context) ([]*Subscription, error) {
 // outcomes then say whether they were superseded. Record may be repeated after
 // an error.
 func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
-		for i := range outcomes {
-			o := &outcomes[i]
-			if err := recordAttempt(tx, o); err != nil {
-				return err
-			}
-			if o.Status == Failed && !o.Superseded {
-				if err := s.announceFailed(tx, o); err != nil {
-					return err
-				}
-			}
+	write := s.db.Write
+	if plain(outcomes) {
+		write = s.records.Write
+	}
+	return write(ctx, func(tx *db.Tx) error {
+		if err := recordAttempts(tx, outcomes); err != nil {
+			return err
 		}
-		// After all are on record: what was delivered can't be cancelled.
-		for i := range outcomes {
-			if outcomes[i].Attempt.Verdict != wire.Gone {
-				continue
-			}
-			if err := s.disableGone(ctx, tx, &outcomes[i]); err != nil {
-				return err
-			}
-		}
-		for i := range outcomes {
-			if outcomes[i].Health == nil {
-				continue
-			}
-			if err := s.recordHealth(ctx, tx, &outcomes[i]); err != nil {
-				return err
-			}
+		if err := s.follows(ctx, tx, outcomes); err != nil {
+			return err
 		}
 		tx.After(done)
 		return nil
 	})
+}
+
+// follows does what else the outcomes call for.
+func (s *Service) follows(ctx context.Context, tx *db.Tx, outcomes []Outcome) error {
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Status == Failed && !o.Superseded {
+			if err := s.announceFailed(tx, o); err != nil {
+				return err
+			}
+		}
+	}
+	// After all are on record: what was delivered can't be cancelled.
+	for i := range outcomes {
+		if outcomes[i].Attempt.Verdict != wire.Gone {
+			continue
+		}
+		if err := s.disableGone(ctx, tx, &outcomes[i]); err != nil {
+			return err
+		}
+	}
+	for i := range outcomes {
+		if outcomes[i].Health == nil {
+			continue
+		}
+		if err := s.recordHealth(ctx, tx, &outcomes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isPlain reports whether an outcome concerns its delivery alone.
+func (o *Outcome) isPlain() bool {
+	return o.Status != Failed && o.Attempt.Verdict != wire.Gone && o.Health == nil
+}
+
+func plain(outcomes []Outcome) bool {
+	return !slices.ContainsFunc(outcomes, func(o Outcome) bool { return !o.isPlain() })
+}
+
+// Split divides outcomes, in place, into those that Record should store together:
+// where several nodes share the database what concerns a delivery alone is stored
+// with less to wait for.
+func (s *Service) Split(outcomes []Outcome) [][]Outcome {
+	if !s.db.Shared() {
+		return [][]Outcome{outcomes}
+	}
+	slices.SortStableFunc(outcomes, func(a, b Outcome) int {
+		switch {
+		case a.isPlain() == b.isPlain():
+			return 0
+		case a.isPlain():
+			return -1
+		default:
+			return 1
+		}
+	})
+	n := slices.IndexFunc(outcomes, func(o Outcome) bool { return !o.isPlain() })
+	switch n {
+	case -1, 0:
+		return [][]Outcome{outcomes}
+	default:
+		return [][]Outcome{outcomes[:n], outcomes[n:]}
+	}
 }
 
 // disableGone disables the subscription whose receiver wants nothing more and

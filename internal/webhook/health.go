@@ -226,6 +226,27 @@ func (h Health) GivenUp(now time.Time) bool {
 	return h.State == Failing && h.Failures >= givenUpFailures && now.Sub(h.Since) >= givenUpAfter
 }
 
+// with returns the health of an endpoint that two nodes send to, of what one of them
+// has seen last and what is stored, which may be the other's: the failures of the
+// one that has seen more, and the worse of what follows from them.
+func (h Health) with(stored Health) Health {
+	if h == (Health{}) {
+		return h // it has taken an event
+	}
+	h.Failures = max(h.Failures, stored.Failures)
+	h.Warnings = max(h.Warnings, stored.Warnings)
+	if !stored.Since.IsZero() && (h.Since.IsZero() || stored.Since.Before(h.Since)) {
+		h.Since = stored.Since
+	}
+	if stored.State == Failing && (h.State != Failing || stored.FailingSince.Before(h.FailingSince)) {
+		h.State, h.Reason, h.FailingSince = stored.State, stored.Reason, stored.FailingSince
+	}
+	if stored.Pause.Until.After(h.Pause.Until) {
+		h.Pause = stored.Pause
+	}
+	return h
+}
+
 // Snapshot is the health of an endpoint as it was after an attempt.
 type Snapshot struct {
 	Health
@@ -245,6 +266,10 @@ func (s *Service) recordHealth(ctx context.Context, tx *db.Tx, o *Outcome) error
 	was, current, err := selectHealth(tx, &o.Job, o.Health.Generation)
 	if err != nil || !current {
 		return err
+	}
+	if tx.Shared() {
+		now = now.with(was)
+		tx.After(func() { s.hint(topicHealth, o.Job.Sub) })
 	}
 	if now == (Health{}) {
 		return deleteHealth(tx, o.Job.Sub.ID)
@@ -301,10 +326,7 @@ func (s *Service) renewEndpoint(tx *db.Tx, tenant, sub id.ID) error {
 		return err
 	}
 	renewed := old.with()
-	if err := s.renew(tx, renewed); err != nil {
-		return err
-	}
-	return s.changed(tx, renewed)
+	return cmp.Or(s.renew(tx, renewed), s.updateSubscription(tx, renewed), s.changed(tx, renewed))
 }
 
 // carryHealth gives a changed subscription the health of the old one's endpoint,

@@ -31,7 +31,7 @@ type world struct {
 	t      testing.TB
 	db     *db.DB
 	jobs   *job.Runner // which has not started
-	path   string
+	url    string      // of the database
 	key    secret.Key
 	sent   *recorder
 	tries  *attempter
@@ -46,7 +46,7 @@ type world struct {
 func mustWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
-		t: t, path: filepath.Join(t.TempDir(), "webhook.db"), key: secret.NewKey(),
+		t: t, url: testkit.DatabaseURL(t), key: secret.NewKey(),
 		tenant: id.New(time.Now()), tries: &attempter{},
 	}
 	w.mustOpen()
@@ -64,7 +64,7 @@ func mustStarted(t testing.TB) *world {
 
 func (w *world) mustOpen() {
 	w.t.Helper()
-	d, err := db.Open(context.Background(), "sqlite:"+w.path, db.Options{})
+	d, err := db.Open(context.Background(), w.url, db.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func (w *world) close() {
 	}
 }
 
-// reopen ends the service where it is and makes a new one on the same file.
+// reopen ends the service where it is and makes a new one on the same database.
 func (w *world) reopen() {
 	w.t.Helper()
 	w.close()
@@ -365,10 +365,14 @@ func all[T any](t testing.TB, list func(webhook.Page) ([]T, string, error), limi
 	}
 }
 
-// wantNotOnDisk fails the test if the database's files have one of the texts.
+// wantNotOnDisk fails the test if the database's files have one of the texts. The
+// files of a server are out of reach.
 func (w *world) wantNotOnDisk(texts ...[]byte) {
 	w.t.Helper()
-	files, err := filepath.Glob(w.path + "*")
+	if testkit.OnPostgres() {
+		return
+	}
+	files, err := filepath.Glob(testkit.DatabasePath(w.t, w.url) + "*")
 	if err != nil || len(files) < 2 {
 		w.t.Fatalf("files of the database: %v, %v", files, err)
 	}
@@ -384,3 +388,9 @@ func (w *world) wantNotOnDisk(texts ...[]byte) {
 		}
 	}
 }
+
+func (r *recorder) Takes(*webhook.Subscription) webhook.Taking { return webhook.Elsewhere }
+
+func (r *recorder) Heard(*webhook.Subscription) {}
+
+func (r *recorder) Resume([]*webhook.Subscription) {}

@@ -58,7 +58,7 @@ func (s *Service) CreateSubscription(ctx context.Context, tenant id.ID, draft Dr
 		}
 	}
 	var created *Subscription
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+	err = s.db.WriteKey(ctx, subscriptionsOf(tenant), func(tx *db.Tx) error {
 		created = sub
 		if draft.OncePerURL {
 			same, err := s.selectByURL(tx, sub)
@@ -236,14 +236,14 @@ func (s *Subscription) with() *Subscription {
 		ID: s.ID, TenantID: s.TenantID, Dialect: s.Dialect, URL: s.URL, EventTypes: s.EventTypes, Filter: s.Filter,
 		Description: s.Description, Headers: s.Headers, Auth: s.Auth, CA: s.CA, Handshake: s.Handshake, Secrets: s.Secrets, Policy: s.Policy,
 		Enabled: s.Enabled, Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: s.DeletedAt,
-		Generation: s.Generation, Health: s.Health,
+		Generation: s.Generation, Version: s.Version, Health: s.Health,
 	}
 }
 
 // change replaces a subscription by what decide makes of it, in one transaction.
 func (s *Service) change(ctx context.Context, tenant, sub id.ID, decide func(tx *db.Tx, old *Subscription) (*Subscription, error)) (*Subscription, error) {
 	var changed *Subscription
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.WriteKey(ctx, subscriptionsOf(tenant), func(tx *db.Tx) error {
 		old, err := s.selectSubscription(tx, tenant, sub)
 		if err != nil {
 			return err
@@ -264,18 +264,16 @@ func (s *Service) change(ctx context.Context, tenant, sub id.ID, decide func(tx 
 	return changed, nil
 }
 
-// changed counts the change and, once it is committed, tells of it.
+// changed tells, once it is committed, of a change that is stored, here and on the
+// other nodes.
 func (s *Service) changed(tx *db.Tx, sub *Subscription) error {
-	if err := bumpVersion(tx, sub.TenantID); err != nil {
-		return err
-	}
 	tx.After(func() {
 		s.index.changed(sub.TenantID)
 		if s.sender != nil {
 			s.sender.Changed(sub)
 		}
 	})
-	return nil
+	return s.node.Changed(tx, topicSubscriptions, sub.TenantID)
 }
 
 // DisableSubscription stops sending to a subscription. Its pending deliveries
@@ -324,7 +322,7 @@ var errCancelling = errors.New("webhook: deliveries are being cancelled")
 // DeleteSubscription ends a subscription and cancels its pending deliveries. The
 // records stay.
 func (s *Service) DeleteSubscription(ctx context.Context, tenant, sub id.ID) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+	return s.db.WriteKey(ctx, subscriptionsOf(tenant), func(tx *db.Tx) error {
 		old, err := s.selectSubscription(tx, tenant, sub)
 		if err != nil {
 			return err
@@ -523,7 +521,9 @@ func (s *Service) cancelPending(tx *db.Tx, sub *Subscription) error {
 	if err != nil {
 		return err
 	}
-	if n < sweepStep {
+	// What others publish by the subscription as it was is there once they have
+	// gone, which this transaction may not see.
+	if n < sweepStep && !tx.Shared() {
 		return setCancelling(tx, sub.ID, false)
 	}
 	tx.After(s.sweepSoon)

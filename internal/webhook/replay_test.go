@@ -12,6 +12,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire/standard"
 )
@@ -62,7 +63,7 @@ func wantReplay(t testing.TB, r webhook.Replay, state string, done, skipped int6
 func anHourAgo() time.Time { return time.Now().Add(-time.Hour) }
 
 func TestRecoveringSendsAgainWhatFailedAndWhatWasHeldAndNothingElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub, other := w.mustSubscribe("a"), w.mustSubscribe("a")
 		var events []id.ID
@@ -118,7 +119,7 @@ func (w *world) disable(sub *webhook.Subscription) {
 }
 
 func TestAReplayDoesWhatItsPreviewCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		one, two := w.mustSubscribe("a", "b"), w.mustSubscribe("a")
 		disabled, gone := w.mustSubscribe("a"), w.mustSubscribe("a")
@@ -228,7 +229,7 @@ func TestATenantHasABoundedNumberOfReplaysThatHaveNotEnded(t *testing.T) {
 }
 
 func TestAReplayIsTheTenantsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		stranger := id.New(time.Now())
 		foreign := w.mustCreate(stranger, draft("a"))
@@ -338,7 +339,7 @@ func (w *world) mustDueAll(sub *webhook.Subscription) []webhook.Job {
 }
 
 func TestWhatChangesWhileAReplayGoesOnIsLeftAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub := w.mustSubscribe("a")
 		failedBefore, failsLater := w.mustEvent("a"), w.mustEvent("a")
@@ -360,7 +361,7 @@ func TestWhatChangesWhileAReplayGoesOnIsLeftAlone(t *testing.T) {
 }
 
 func TestAnAttemptUnderWayDecidesNothingOnceItsDeliveryIsReplayed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub := w.mustSubscribe("a")
 		event := w.mustEvent("a")
@@ -378,7 +379,7 @@ func TestAnAttemptUnderWayDecidesNothingOnceItsDeliveryIsReplayed(t *testing.T) 
 }
 
 func TestTheEndOfAReplayIsAnnounced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub, news := w.mustSubscribe("a"), w.mustSubscribe(standard.ReplayCompleted)
 		w.mustEvent("a")
@@ -408,7 +409,7 @@ func TestTheEndOfAReplayIsAnnounced(t *testing.T) {
 }
 
 func TestEnablingSaysWhatWasMissedAndRecoversIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		sub := w.mustSubscribe("a")
 		lost := w.mustEvent("a")
@@ -443,7 +444,7 @@ func TestEnablingSaysWhatWasMissedAndRecoversIt(t *testing.T) {
 }
 
 func TestReplaysAreListedTheNewestFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		var want []id.ID
 		for range 5 {

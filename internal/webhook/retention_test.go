@@ -15,6 +15,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
@@ -23,8 +24,8 @@ const day = 24 * time.Hour
 // kept runs a test of a service that keeps records so long, in virtual time.
 func kept(t *testing.T, keep webhook.Periods, test func(t *testing.T, w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, path: filepath.Join(t.TempDir(), "webhook.db"), tenant: id.New(time.Now()), tries: &attempter{}, keep: keep}
+	testkit.VirtualTime(t, func(t *testing.T) {
+		w := &world{t: t, url: testkit.DatabaseURL(t), tenant: id.New(time.Now()), tries: &attempter{}, keep: keep}
 		w.key = secret.NewKey()
 		w.mustOpen()
 		defer w.close()
@@ -110,9 +111,9 @@ func TestWhatWaitsForADisabledSubscriptionGoesWhenItIsOld(t *testing.T) {
 }
 
 func TestATenantShortensThePeriodsAndCannotLengthenThem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		short, long := id.New(time.Now()), id.New(time.Now())
-		w := &world{t: t, path: filepath.Join(t.TempDir(), "webhook.db"), key: secret.NewKey(), tenant: short, tries: &attempter{}}
+		w := &world{t: t, url: testkit.DatabaseURL(t), key: secret.NewKey(), tenant: short, tries: &attempter{}}
 		w.keep = webhook.Periods{Records: 10 * day}
 		w.keepOf = func(_ db.Queryer, tenant id.ID) (webhook.Periods, error) {
 			if tenant == short {
@@ -322,7 +323,7 @@ func (w *world) wantRows(want map[string]int) {
 // onDisk returns which of the texts the database's files have.
 func (w *world) onDisk(texts ...[]byte) []int {
 	w.t.Helper()
-	files, err := filepath.Glob(w.path + "*")
+	files, err := filepath.Glob(testkit.DatabasePath(w.t, w.url) + "*")
 	if err != nil || len(files) < 2 {
 		w.t.Fatalf("files of the database: %v, %v", files, err)
 	}

@@ -197,6 +197,7 @@ func TestABadRotationIsRefusedAndChangesNothing(t *testing.T) {
 }
 
 func TestNoSecretIsInTheFilesOfTheDatabase(t *testing.T) {
+	testkit.NeedsSQLite(t, "it looks at the database's file")
 	w := mustStarted(t)
 	const value, password, token = "a-header-value-to-find", "a-password-to-find", "a-token-to-find"
 	d := draft("a")
@@ -235,16 +236,12 @@ func TestAnotherMasterKeyOpensNoSubscription(t *testing.T) {
 	sub := w.mustSubscribe("a")
 	w.close()
 	w.key = secret.NewKey()
-	d, err := db.Open(t.Context(), "sqlite:"+w.path, db.Options{})
+	d, err := db.Open(t.Context(), w.url, db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.db = d
-	other, err := db.Open(t.Context(), "sqlite:"+t.TempDir()+"/other.db", db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := testkit.OpenDB(t, db.Options{})
 	box, err := secret.Open(t.Context(), other, w.key)
 	if err != nil {
 		t.Fatal(err)

@@ -49,12 +49,8 @@ func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, what storing, found mat
 	spool := make(map[id.ID]bits)
 	var spec fanOutSpec
 	for i, e := range what.events {
-		current, err := insertEvent(tx, tenant, e.event, what.traceparent, found.version)
-		if err != nil {
+		if err := insertEvent(tx, tenant, e.event, what.traceparent, found.version); err != nil {
 			return nil, err
-		}
-		if !current {
-			return nil, errStale
 		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		spec.Events = append(spec.Events, e.event.ID[:]...)

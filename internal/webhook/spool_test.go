@@ -23,7 +23,7 @@ import (
 const enough = webhook.MaxDirect/webhook.MaxBatch + 2
 
 func TestALargeFanOutIsMadeByAJobOfWhatMatchedWhenItWasPublished(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		var subs []*webhook.Subscription
 		for range enough {
@@ -72,7 +72,7 @@ func TestALargeFanOutIsMadeByAJobOfWhatMatchedWhenItWasPublished(t *testing.T) {
 }
 
 func TestWhatHappensBeforeAFanOutIsMadeIsHeeded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		var subs []*webhook.Subscription
 		for range enough {
@@ -118,7 +118,7 @@ func mustReach(t *testing.T, s *testkit.Sender, done int64) job.Job {
 }
 
 func TestAFanOutThatIsCutOffMakesEachDeliveryOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{})
 		var open atomic.Bool
 		var received atomic.Int64
@@ -159,7 +159,7 @@ func TestAFanOutThatIsCutOffMakesEachDeliveryOnce(t *testing.T) {
 }
 
 func TestInOrderNothingOvertakesAFanOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := testkit.NewSender(t, testkit.SenderOptions{})
 		var mu sync.Mutex
 		var order []string
@@ -190,7 +190,7 @@ func TestInOrderNothingOvertakesAFanOut(t *testing.T) {
 }
 
 func TestAFanOutPassesOverASubscriptionOfWhichThereIsNoRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustStarted(t)
 		var subs []*webhook.Subscription
 		for range enough {

@@ -20,56 +20,111 @@ import (
 const maxFirst = 512
 
 // The parts of the statements that decide what becomes of a delivery: what they
-// set, and that nobody has intervened. Their first arguments are those of
-// Outcome.columns.
+// set, and that nobody has intervened or taken it over. Their first arguments are
+// those of Outcome.columns.
 const (
-	decide  = `UPDATE delivery SET status = $5, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10, attempts = `
-	ofEpoch = ` WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4`
+	decide = `UPDATE delivery SET owner = 0, status = $5, step = $6, next_at = $7, updated_at = $8, response_status = $9, reason = $10, attempts = `
+	ofJob  = ` WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND epoch = $4 AND owner = $11`
 )
 
-// recordAttempt counts an attempt, decides the delivery's fate unless somebody
-// intervened since it began, and keeps what came of it.
-func recordAttempt(tx *db.Tx, o *Outcome) error {
-	j, a := &o.Job, &o.Attempt
-	o.Superseded, a.Number = false, j.Attempts+1
-	if recorded, err := recordFirst(tx, o); err != nil || recorded {
-		return err
-	}
-	decided, err := tx.Exec(decide+`$11`+ofEpoch+` AND attempts = $11 - 1`, append(o.columns(tx), a.Number)...)
-	if err != nil {
-		return err
-	}
-	if decided == 0 {
-		if known, err := countAttempt(tx, o); err != nil || !known {
+// recordAttempts counts attempts, decides their deliveries' fates unless somebody
+// intervened since they began, and keeps what came of them, in their order.
+func recordAttempts(tx *db.Tx, outcomes []Outcome) error {
+	type delivery struct{ event, sub id.ID }
+	from, decided := 0, make(map[delivery]bool)
+	for i := range outcomes {
+		o := &outcomes[i]
+		of := delivery{o.Job.EventID, o.Job.Sub.ID}
+		// What Later does for several is known when they all are decided; of two
+		// attempts of one delivery the first has to be kept before.
+		if !tx.Shared() || decided[of] {
+			if err := keepAttempts(tx, outcomes[from:i]); err != nil {
+				return err
+			}
+			from = i
+			clear(decided)
+		}
+		if err := decideOutcome(tx, o); err != nil {
 			return err
 		}
-		if err := forgetEcho(tx, o); err != nil {
-			return err
+		if tx.Shared() {
+			decided[of] = true
 		}
 	}
-	return insertAttempt(tx, j, a)
+	return keepAttempts(tx, outcomes[from:])
 }
 
-// recordFirst does all that in one statement where the attempt is the first of
-// its delivery, small, and not superseded: what came of it is kept in the
-// delivery's row. It reports whether it did.
-func recordFirst(tx *db.Tx, o *Outcome) (bool, error) {
+// keepAttempts keeps what came of attempts whose deliveries are decided, or can't be.
+func keepAttempts(tx *db.Tx, outcomes []Outcome) error {
+	if err := tx.Flush(); err != nil {
+		return err
+	}
+	for i := range outcomes {
+		o := &outcomes[i]
+		if !o.decided {
+			if err := recordLate(tx, o); err != nil {
+				return err
+			}
+		}
+		if o.inRow {
+			continue
+		}
+		if err := insertAttempt(tx, &o.Job, &o.Attempt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decideOutcome decides a delivery that is as its job left it. Where the attempt is
+// the first and small, what came of it is kept in the delivery's row.
+func decideOutcome(tx *db.Tx, o *Outcome) error {
 	a := &o.Attempt
-	if a.Number > 1 {
-		return false, nil
-	}
+	a.Number = o.Job.Attempts + 1
+	o.Superseded, o.decided, o.inRow = false, false, false
 	headers := formatHeaders(a.Headers)
-	if len(a.Error)+len(headers)+len(a.Body) > maxFirst {
-		return false, nil
+	if a.Number > 1 || len(a.Error)+len(headers)+len(a.Body) > maxFirst {
+		return tx.Later(decide+`$12`+ofJob+` AND attempts = $12 - 1`, append(o.columns(tx), a.Number), func(rows int64) error {
+			o.decided = rows == 1
+			return nil
+		})
 	}
-	recorded, err := tx.Exec(decide+`1, first_response_status = $9, first_reason = $10,
-			first_started_at = $11, first_timing = $12, first_verdict = $13, first_error = $14, first_headers = $15, first_body = $16`+
-		ofEpoch+` AND attempts = 0`,
-		append(o.columns(tx), db.Micro(a.StartedAt), formatTiming(a.Timing), string(a.Verdict), a.Error, headers, a.Body)...)
-	return recorded == 1, err
+	return tx.Later(decide+`1, first_response_status = $9, first_reason = $10,
+			first_started_at = $12, first_timing = $13, first_verdict = $14, first_error = $15, first_headers = $16, first_body = $17`+
+		ofJob+` AND attempts = 0`,
+		append(o.columns(tx), db.Micro(a.StartedAt), formatTiming(a.Timing), string(a.Verdict), a.Error, headers, a.Body),
+		func(rows int64) error {
+			o.decided, o.inRow = rows == 1, rows == 1
+			return nil
+		})
 }
 
-// columns returns the first ten arguments of the statements that decide.
+// recordLate counts an attempt whose delivery is not as its job left it.
+func recordLate(tx *db.Tx, o *Outcome) error {
+	if tx.Shared() {
+		before, err := recordedBefore(tx, o)
+		if o.inRow = before; before || err != nil {
+			return err
+		}
+	}
+	known, err := countAttempt(tx, o)
+	if o.inRow = !known; !known || err != nil {
+		return err
+	}
+	return forgetEcho(tx, o)
+}
+
+// recordedBefore reports whether an attempt is on record already: the commit that
+// put it there took place, and its answer was lost.
+func recordedBefore(q db.Queryer, o *Outcome) (bool, error) {
+	before := false
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM delivery WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND first_started_at = $4)
+		OR EXISTS (SELECT 1 FROM attempt WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND started_at = $4)`,
+		o.Job.TenantID[:], o.Job.EventID[:], o.Job.Sub.ID[:], db.Micro(o.Attempt.StartedAt)).Scan(&before)
+	return before, err
+}
+
+// columns returns the first eleven arguments of the statements that decide.
 func (o *Outcome) columns(tx *db.Tx) []any {
 	j, a := &o.Job, &o.Attempt
 	var next any
@@ -77,7 +132,7 @@ func (o *Outcome) columns(tx *db.Tx) []any {
 		next = db.Micro(o.NextAt)
 	}
 	return []any{
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Epoch, int(o.Status), j.Step + 1, next, db.Micro(tx.Now()), a.ResponseStatus, string(a.Reason),
+		j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Epoch, int(o.Status), j.Step + 1, next, db.Micro(tx.Now()), a.ResponseStatus, string(a.Reason), j.Owner,
 	}
 }
 
@@ -87,7 +142,7 @@ func (o *Outcome) columns(tx *db.Tx) []any {
 // still a delivery to count for.
 func countAttempt(tx *db.Tx, o *Outcome) (bool, error) {
 	j, a := &o.Job, &o.Attempt
-	err := tx.QueryRow(decide+`attempts + 1`+ofEpoch+` RETURNING attempts`, o.columns(tx)...).Scan(&a.Number)
+	err := tx.QueryRow(decide+`attempts + 1`+ofJob+` RETURNING attempts`, o.columns(tx)...).Scan(&a.Number)
 	if !errors.Is(err, db.ErrNoRows) {
 		return true, err
 	}
@@ -112,11 +167,12 @@ func forgetEcho(tx *db.Tx, o *Outcome) error {
 }
 
 func insertAttempt(tx *db.Tx, j *Job, a *Attempt) error {
-	_, err := tx.Exec(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
+	return tx.Later(`INSERT INTO attempt (tenant_id, event_id, subscription_id, number, started_at, timing, response_status, verdict, reason, error, headers, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.Number, db.Micro(a.StartedAt), formatTiming(a.Timing), a.ResponseStatus,
-		string(a.Verdict), string(a.Reason), a.Error, formatHeaders(a.Headers), a.Body)
-	return err
+		[]any{
+			j.TenantID[:], j.EventID[:], j.Sub.ID[:], a.Number, db.Micro(a.StartedAt), formatTiming(a.Timing), a.ResponseStatus,
+			string(a.Verdict), string(a.Reason), a.Error, formatHeaders(a.Headers), a.Body,
+		}, nil)
 }
 
 // listAttempts returns the latest attempts in their order, as many as are shown.

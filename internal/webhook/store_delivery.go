@@ -14,13 +14,19 @@ import (
 )
 
 // insertEvent stores an event if the tenant's subscriptions still have the
-// version; it reports whether they do.
-func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) (bool, error) {
-	n, err := tx.Exec(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body, subject_version)
+// version. If they don't the transaction fails with errStale.
+func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) error {
+	return tx.Later(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body, subject_version)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8
 		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`,
-		tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion, version)
-	return n == 1, err
+		[]any{tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion, version}, notStale)
+}
+
+func notStale(rows int64) error {
+	if rows == 0 {
+		return errStale
+	}
+	return nil
 }
 
 func insertDelivery(tx *db.Tx, j *Job) error {
@@ -28,10 +34,9 @@ func insertDelivery(tx *db.Tx, j *Job) error {
 	if !j.Sub.Enabled {
 		status, next, reason = Held, nil, ReasonDisabled
 	}
-	_, err := tx.Exec(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason)
-		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $6, 0, $7)`,
-		j.TenantID[:], j.EventID[:], j.Sub.ID[:], int(status), next, db.Micro(tx.Now()), reason)
-	return err
+	return tx.Later(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason, owner)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $6, 0, $7, $8)`,
+		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], int(status), next, db.Micro(tx.Now()), reason, j.Owner}, nil)
 }
 
 // answerBytes is how long an answer is as it is stored with an idempotency key:
@@ -73,10 +78,26 @@ func insertIdempotencyKey(tx *db.Tx, tenant id.ID, key string, print []byte, ans
 		packed = append(packed, a.ID[:]...)
 		packed = binary.BigEndian.AppendUint32(packed, uint32(a.Deliveries)) //nolint:gosec // not negative, and far fewer
 	}
-	_, err := tx.Exec(`INSERT INTO idempotency_key (tenant_id, key, event_id, fingerprint, answers) VALUES ($1, $2, $3, $4, $5)
+	return tx.Later(`INSERT INTO idempotency_key (tenant_id, key, event_id, fingerprint, answers) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant_id, key) DO UPDATE SET event_id = excluded.event_id, fingerprint = excluded.fingerprint, answers = excluded.answers`,
-		tenant[:], key, answers[0].ID[:], print, packed)
-	return err
+		[]any{tenant[:], key, answers[0].ID[:], print, packed}, nil)
+}
+
+// lockIdempotencyKey lets nobody else publish with the key meanwhile, and has what
+// was published with it before in this transaction stored, so that it is found.
+func lockIdempotencyKey(tx *db.Tx, tenant id.ID, key string) error {
+	type used struct {
+		tenant id.ID
+		key    string
+	}
+	if err := tx.Lock("idempotency " + tenant.String() + key); err != nil {
+		return err
+	}
+	first := false
+	if _, err := db.Once(tx, used{tenant, key}, func() (bool, error) { first = true; return true, nil }); err != nil || first {
+		return err
+	}
+	return tx.Flush()
 }
 
 func selectEvent(q db.Queryer, tenant, event id.ID) (Event, error) {
@@ -328,7 +349,7 @@ func listDeliveries(q db.Queryer, tenant id.ID, filter DeliveryFilter, beforeEve
 
 // restartDelivery makes a delivery due now, with its schedule from the beginning.
 func restartDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
-	_, err := tx.Exec(`UPDATE delivery SET status = 0, step = 0, epoch = epoch + 1, next_at = $4, updated_at = $4,
+	_, err := tx.Exec(`UPDATE delivery SET status = 0, step = 0, epoch = epoch + 1, owner = 0, next_at = $4, updated_at = $4,
 		reason = CASE WHEN status IN (4, 5) THEN '' ELSE reason END
 		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3`, tenant[:], event[:], sub[:], db.Micro(tx.Now()))
 	return err

@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"errors"
+
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
@@ -18,7 +20,7 @@ func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
 		}
 		from = *first
 	}
-	rows, err := q.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, next_at FROM delivery
+	rows, err := q.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, owner, next_at FROM delivery
 		WHERE subscription_id = $1 AND event_id >= $2 AND status <= 1
 		ORDER BY event_id LIMIT $3`, query.Sub.ID[:], from[:], query.Limit)
 	if err != nil {
@@ -27,23 +29,27 @@ func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
 	defer rows.Close()
 	var jobs []Job
 	for rows.Next() {
-		j := Job{Sub: query.Sub}
-		var due int64
-		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Status, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
+		j, err := scanHeld(rows, query.Sub)
+		if err != nil {
 			return nil, err
 		}
-		j.DueAt = db.FromMicro(due)
 		jobs = append(jobs, j)
 	}
 	return jobs, rows.Err()
 }
 
 // selectFirstPending returns the first event that is pending for a subscription,
-// or nil. The index of what is due has all of them, and nothing else.
+// or nil. The index of what is due has all of them, and nothing else; the one in the
+// order of the events, which the planner would take for a bare event_id, has those
+// that have ended as well.
 func selectFirstPending(q db.Queryer, sub id.ID) (*id.ID, error) {
-	var first *id.ID
-	err := q.QueryRow(`SELECT min(event_id) FROM (
+	var first id.ID
+	err := q.QueryRow(`SELECT event_id FROM (
 		SELECT event_id FROM delivery WHERE subscription_id = $1 AND status = 0 AND status <= 1
-		UNION ALL SELECT event_id FROM delivery WHERE subscription_id = $1 AND status = 1 AND status <= 1) waits`, sub[:]).Scan(&first)
-	return first, err
+		UNION ALL SELECT event_id FROM delivery WHERE subscription_id = $1 AND status = 1 AND status <= 1) waits
+		ORDER BY coalesce(event_id, event_id) LIMIT 1`, sub[:]).Scan(&first)
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, nil
+	}
+	return &first, err
 }

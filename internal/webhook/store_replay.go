@@ -116,7 +116,7 @@ func (part *stretch) four() []any {
 // replayDelivery makes a delivery that has ended due now, in the lane of the
 // retries, with its schedule from the beginning.
 func replayDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
-	_, err := tx.Exec(`UPDATE delivery SET status = 1, step = 0, epoch = epoch + 1, next_at = $4, updated_at = $4,
+	_, err := tx.Exec(`UPDATE delivery SET status = 1, step = 0, epoch = epoch + 1, owner = 0, next_at = $4, updated_at = $4,
 		reason = CASE WHEN status IN (4, 5) THEN '' ELSE reason END
 		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3`, tenant[:], event[:], sub[:], db.Micro(tx.Now()))
 	return err
@@ -126,20 +126,34 @@ func replayDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
 // deliveries, as far as Missed says.
 func selectMissed(q db.Queryer, tenant, sub id.ID) (Missed, error) {
 	var m Missed
-	var failed, held *id.ID
-	err := q.QueryRow(`SELECT count(*), min(k.event_id) FROM (
+	var err error
+	m.Failed, err = m.count(q.Query(`SELECT k.event_id FROM (
 			SELECT d.event_id, d.subscription_id FROM delivery d WHERE d.tenant_id = $1 AND d.status = 3 AND d.status > 2
-			ORDER BY d.event_id DESC LIMIT $3) k WHERE k.subscription_id = $2`, tenant[:], sub[:], maxCounted).Scan(&m.Failed, &failed)
+			ORDER BY d.event_id DESC LIMIT $3) k WHERE k.subscription_id = $2`, tenant[:], sub[:], maxCounted))
 	if err != nil {
 		return Missed{}, err
 	}
-	err = q.QueryRow(`SELECT count(*), min(k.event_id) FROM (
-			SELECT d.event_id FROM delivery d WHERE coalesce(d.tenant_id, d.tenant_id) = $1 AND d.subscription_id = $2 AND d.status = 5 LIMIT $3) k`,
-		tenant[:], sub[:], maxCounted).Scan(&m.Held, &held)
-	for _, event := range []*id.ID{failed, held} {
-		if event != nil && (m.Since.IsZero() || event.Time().Before(m.Since)) {
-			m.Since = event.Time()
+	m.Held, err = m.count(q.Query(`SELECT d.event_id FROM delivery d
+			WHERE coalesce(d.tenant_id, d.tenant_id) = $1 AND d.subscription_id = $2 AND d.status = 5 LIMIT $3`,
+		tenant[:], sub[:], maxCounted))
+	return m, err
+}
+
+// count counts events and notes the first of them.
+func (m *Missed) count(rows *sql.Rows, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	n := int64(0)
+	for ; rows.Next(); n++ {
+		var event id.ID
+		if err := rows.Scan(&event); err != nil {
+			return 0, err
+		}
+		if at := event.Time(); m.Since.IsZero() || at.Before(m.Since) {
+			m.Since = at
 		}
 	}
-	return m, err
+	return n, rows.Err()
 }

@@ -41,7 +41,7 @@ type sealed struct {
 const subscriptionColumns = `id, tenant_id, dialect, url, event_types, filter, description, policy, sealed, status, reason, created_at, updated_at, deleted_at`
 
 // subscriptionFields are what scanSubscription reads.
-const subscriptionFields = subscriptionColumns + `, generation,
+const subscriptionFields = subscriptionColumns + `, generation, version,
 	coalesce((SELECT health FROM endpoint_health WHERE subscription_id = id), '')`
 
 // columns returns the values of all columns but the last, deleted_at.
@@ -68,19 +68,28 @@ func (s *Service) columns(sub *Subscription) ([]any, error) {
 	}, nil
 }
 
+// insertSubscription stores a new subscription and counts the change.
 func (s *Service) insertSubscription(tx *db.Tx, sub *Subscription) error {
 	values, err := s.columns(sub)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling, operational)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14, $15)`, append(values, false, sub.isOperational())...)
+	if sub.Version, err = bumpVersion(tx, sub.TenantID); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO subscription (`+subscriptionColumns+`, cancelling, operational, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14, $15, $16)`,
+		append(values, false, sub.isOperational(), sub.Version)...)
 	return err
 }
 
+// updateSubscription stores a subscription as it is now and counts the change.
 func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 	values, err := s.columns(sub)
 	if err != nil {
+		return err
+	}
+	if sub.Version, err = bumpVersion(tx, sub.TenantID); err != nil {
 		return err
 	}
 	var deleted any
@@ -91,8 +100,8 @@ func (s *Service) updateSubscription(tx *db.Tx, sub *Subscription) error {
 		}
 	}
 	_, err = tx.Exec(`UPDATE subscription SET dialect = $3, url = $4, event_types = $5, filter = $6, description = $7, policy = $8,
-		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14, operational = $15
-		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted, sub.isOperational())...)
+		sealed = $9, status = $10, reason = $11, created_at = $12, updated_at = $13, deleted_at = $14, operational = $15, version = $16
+		WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL`, append(values, deleted, sub.isOperational(), sub.Version)...)
 	return err
 }
 
@@ -161,7 +170,7 @@ func (s *Service) scanSubscription(row scanner) (*Subscription, error) {
 	var created, updated int64
 	var deleted db.NullMicro
 	err := row.Scan(&sub.ID, &sub.TenantID, &dialect, &sub.URL, &types, &filter, &sub.Description, &policy, &box, &status,
-		&sub.Reason, &created, &updated, &deleted, &sub.Generation, &health)
+		&sub.Reason, &created, &updated, &deleted, &sub.Generation, &sub.Version, &health)
 	if err != nil {
 		return nil, err
 	}
@@ -214,10 +223,43 @@ func selectVersion(q db.Queryer, tenant id.ID) (int64, error) {
 	return version, err
 }
 
-func bumpVersion(tx *db.Tx, tenant id.ID) error {
-	_, err := tx.Exec(`INSERT INTO subscription_version (tenant_id, version) VALUES ($1, 1)
-		ON CONFLICT (tenant_id) DO UPDATE SET version = subscription_version.version + 1`, tenant[:])
-	return err
+// bumpVersion counts a change of the tenant's subscriptions and returns how many
+// there have been. It waits for whoever publishes by the earlier ones.
+func bumpVersion(tx *db.Tx, tenant id.ID) (int64, error) {
+	if err := tx.Lock(subscriptionsOf(tenant)); err != nil {
+		return 0, err
+	}
+	var version int64
+	err := tx.QueryRow(`INSERT INTO subscription_version (tenant_id, version) VALUES ($1, 1)
+		ON CONFLICT (tenant_id) DO UPDATE SET version = subscription_version.version + 1 RETURNING version`, tenant[:]).Scan(&version)
+	return version, err
+}
+
+// holdVersion returns the version of the tenant's subscriptions and lets nobody
+// change them until the transaction, of a lane, has ended. Where nobody else writes
+// it returns nothing.
+func holdVersion(tx *db.Tx, tenant id.ID) (int64, error) {
+	if !tx.Shared() {
+		return 0, nil
+	}
+	type held struct{ tenant id.ID }
+	return db.Once(tx, held{tenant}, func() (int64, error) {
+		if err := tx.ShareLock(subscriptionsOf(tenant)); err != nil {
+			return 0, err
+		}
+		return selectVersion(tx, tenant)
+	})
+}
+
+// subscriptionsOf is what is locked by those who change a tenant's subscriptions,
+// and shared by those who publish by them.
+func subscriptionsOf(tenant id.ID) string { return "subscriptions " + tenant.String() }
+
+// selectChanged returns the subscriptions of a tenant that have changed after a
+// version, deleted ones included.
+func (s *Service) selectChanged(q db.Queryer, tenant id.ID, after int64) ([]*Subscription, error) {
+	return s.collectSubscriptions(q.Query(`SELECT `+subscriptionFields+` FROM subscription
+		WHERE tenant_id = $1 AND version > $2 ORDER BY version`, tenant[:], after))
 }
 
 func setCancelling(tx *db.Tx, sub id.ID, cancelling bool) error {

@@ -57,7 +57,10 @@ type Subscription struct {
 	// Generation counts the new chances that the endpoint got: when the
 	// subscription was enabled, and when its URL changed.
 	Generation int
-	Health     Health // of the endpoint, when the subscription was read
+	// Version orders the states of the tenant's subscriptions: the later of two
+	// states of one has the higher.
+	Version int64
+	Health  Health // of the endpoint, when the subscription was read
 
 	signing    atomic.Pointer[signing]
 	connection atomic.Pointer[connection]

@@ -26,6 +26,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/node"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/wire"
@@ -34,7 +35,11 @@ import (
 // Sender sends what is due. Its methods are called after commits, in the order
 // of the commits; they must return at once and not write.
 type Sender interface {
-	// Accepted tells of new deliveries whose first attempt is due now.
+	// Takes says what becomes of a delivery to a subscription that is about to be
+	// stored. It is asked only where several nodes share the database.
+	Takes(sub *Subscription) Taking
+	// Accepted tells of new deliveries whose first attempt is due now, and which
+	// nobody else sends.
 	Accepted(jobs []Job)
 	// Changed tells of a subscription that was changed, enabled, disabled or
 	// deleted.
@@ -46,6 +51,32 @@ type Sender interface {
 	// Refilled tells that deliveries to a subscription have become due in the
 	// table that nothing else was told of.
 	Refilled(sub *Subscription)
+	// Heard tells how an endpoint fares as another node has stored it.
+	Heard(sub *Subscription)
+	// Resume tells which subscriptions have something to send or are not well, after
+	// something may have been missed.
+	Resume(waiting []*Subscription)
+}
+
+// Taking is what becomes of a delivery that is stored.
+type Taking int
+
+// What may become of it.
+const (
+	Elsewhere Taking = iota // another node sends to its subscription
+	Waits                   // there is no room now; whoever has some sends it
+	Taken                   // this node sends it
+)
+
+// Node is this process as one of those that share the database. See the package
+// node for what its methods promise.
+type Node interface {
+	Membership() node.Membership
+	Changed(tx *db.Tx, topic string, tenant id.ID) error
+	Watch(topic string, fn func(ctx context.Context, tenant id.ID))
+	Hint(topic, payload string)
+	OnHint(topic string, fn func(payload string))
+	OnGap(fn func())
 }
 
 // IdentifyFunc returns how a tenant speaks a dialect, as it is now: the same
@@ -82,6 +113,10 @@ type Options struct {
 
 	// Keep is how long records are kept; zero: for good.
 	Keep Periods
+	// Node is this process among those that share the database. nil: it has the
+	// database to itself.
+	Node Node
+
 	// KeepOf returns the periods that a tenant asks for, also of one that was
 	// deleted. They shorten the server's. nil: none asks for any.
 	KeepOf func(q db.Queryer, tenant id.ID) (Periods, error)
@@ -104,6 +139,12 @@ type Service struct {
 
 	schemas schemas
 	ids     id.Sequence // of events: they rise in the order in which events are published
+
+	// The short transactions, a lane for each sort.
+	publishes, claims, records *db.Lane
+
+	node   Node
+	others others // what they have changed and this process has not looked at yet
 
 	index  index[matcher]
 	types  index[typeSet] // registered by the tenants
@@ -148,8 +189,17 @@ func New(opts Options) *Service {
 		sweeps:    make(chan struct{}, 1),
 		scrubs:    make(chan struct{}, 1),
 		searches:  make(chan struct{}, maxSearches),
+		publishes: opts.DB.Lane(),
+		claims:    opts.DB.Lane(),
+		records:   opts.DB.Lane(),
+		node:      opts.Node,
+		others:    newOthers(),
 		tests:     testQuota{byTenant: make(map[id.ID]int)},
 	}
+	if s.node == nil {
+		s.node = alone{}
+	}
+	s.follow()
 	s.metrics = newMetrics(s, opts.Metrics)
 	s.jobs.Register(s.replayKind())
 	s.jobs.Register(s.fanOutKind())
@@ -163,6 +213,9 @@ func (s *Service) Start(sender Sender) {
 	s.sender, s.stop = sender, cancel
 	s.sweepSoon()
 	s.running.Go(func() { s.sweepLoop(ctx) })
+	if s.db.Shared() {
+		s.running.Go(func() { s.catchUpLoop(ctx) })
+	}
 	s.scrubSoon() // a crash may have left a log
 	s.running.Go(func() { s.scrubLoop(ctx) })
 	if s.keep != (Periods{}) || s.keepOf != nil {
@@ -300,6 +353,7 @@ type Job struct {
 	Attempts    int    // made so far
 	Step        int    // attempts made since the schedule began
 	Epoch       int    // of the delivery; changes with every intervention
+	Owner       int64  // the number of the node that holds it; 0 where there is one process alone
 	DueAt       time.Time
 }
 
@@ -315,6 +369,9 @@ type Outcome struct {
 	Health *Snapshot
 
 	// Superseded is set by Record: somebody intervened while the attempt was
-	// under way, and what was decided does not hold.
+	// under way, or another node has taken the delivery over, and what was decided
+	// does not hold.
 	Superseded bool
+
+	decided, inRow bool // of the recording under way
 }

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -66,11 +66,7 @@ type Received struct {
 func NewWorld(t testing.TB, makeAPI NewFunc, change func(*dialect.Options)) *World {
 	t.Helper()
 	w := &World{t: t, Received: make(chan Received, 100), Status: http.StatusOK}
-	database, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "grapevine.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = database.Close() })
+	database := testkit.OpenDB(t, db.Options{})
 	box, err := secret.Open(t.Context(), database, secret.NewKey())
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,253 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/node"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
+)
+
+// Where several nodes share the database, each sends what it holds: what it has
+// accepted or claimed. Limits are divided among the nodes that live. An endpoint
+// that gets its deliveries in order, that is being probed, or whose limits are too
+// small to be divided, is one node's alone; the others give back what they hold of
+// it. A node whose lease has run out starts nothing, since others may take over
+// what it holds.
+
+// haltedFor is after how long a node looks again whether it may start something.
+const haltedFor = 50 * time.Millisecond
+
+// mayStart reports whether this node may start something. If not it looks again
+// soon.
+func (d *Dispatcher) mayStart() bool {
+	if d.node == nil || d.node.Alive() {
+		return true
+	}
+	if !d.halted {
+		d.halted = true
+		time.AfterFunc(haltedFor, d.resumed)
+	}
+	return false
+}
+
+// resumed starts what waits, if that may be now. It takes d.mu itself.
+func (d *Dispatcher) resumed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halted = false
+	d.start()
+}
+
+// undivided reports whether one node alone sends to the queue's endpoint.
+func (d *Dispatcher) undivided(q *queue) bool {
+	policy, nodes := &q.sub.Policy, len(d.members.Members)
+	return nodes > 1 && (policy.Ordered || q.governed && q.health.Pause.Probing() ||
+		policy.MaxInFlight > 0 && policy.MaxInFlight < nodes || policy.Rate > 0 && policy.Rate < float64(nodes))
+}
+
+// sendsTo reports whether this node sends to the queue's endpoint.
+func (d *Dispatcher) sendsTo(q *queue) bool {
+	return !d.undivided(q) || d.members.Owns(q.sub.ID)
+}
+
+// allot divides a queue's limits among the nodes.
+func (d *Dispatcher) allot(q *queue) { q.allot(d.members, d.undivided(q)) }
+
+// Takes says what becomes of a delivery that is about to be stored.
+func (d *Dispatcher) Takes(sub *webhook.Subscription) webhook.Taking {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping || d.node != nil && !d.node.Alive() {
+		return webhook.Elsewhere
+	}
+	q := d.queue(sub)
+	switch {
+	case !d.sendsTo(q):
+		return webhook.Elsewhere
+	case q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
+		return webhook.Waits
+	default:
+		return webhook.Taken
+	}
+}
+
+// joined takes in which nodes live. What this node held under another number is not
+// its own any more.
+func (d *Dispatcher) joined(now node.Membership) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return
+	}
+	reborn := now.Self != d.members.Self
+	sent := make(map[*queue]bool, len(d.queues))
+	for _, q := range d.queues {
+		sent[q] = d.sendsTo(q)
+	}
+	d.members = now
+	for _, q := range d.queues {
+		if reborn {
+			d.empty(q)
+		}
+		d.allot(q)
+		if q.sub.Enabled && (reborn || !sent[q]) {
+			d.wake(q)
+		}
+		d.ready(q)
+	}
+	d.start()
+}
+
+// Heard takes in how an endpoint fares as another node has stored it.
+func (d *Dispatcher) Heard(sub *webhook.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q, known := d.queues[sub.ID]; known && !d.stopping {
+		d.heard(q, sub)
+		d.start()
+	}
+}
+
+// heard follows what is stored of an endpoint's health, unless this node is the one
+// that stores it.
+func (d *Dispatcher) heard(q *queue, sub *webhook.Subscription) {
+	probes := d.undivided(q) && d.members.Owns(sub.ID)
+	worse := sub.Health.Pause.Probing() && !q.health.Pause.Probing()
+	if sub.Generation != q.sub.Generation || probes || !worse && d.sendsTo(q) {
+		return
+	}
+	q.health = sub.Health
+	d.allot(q)
+	d.wake(q)
+	d.ready(q)
+}
+
+// Resume has the table read for everything that waits in it, after something may
+// have been missed.
+func (d *Dispatcher) Resume(waiting []*webhook.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return
+	}
+	unwell := make(map[id.ID]bool)
+	for _, sub := range waiting {
+		q := d.queue(sub)
+		unwell[sub.ID] = sub.Health != webhook.Health{}
+		d.heard(q, sub)
+		d.wake(q)
+	}
+	for _, q := range d.queues {
+		if !unwell[q.sub.ID] && !d.sendsTo(q) { // it is well again
+			q.health = webhook.Health{}
+			d.allot(q)
+		}
+		d.ready(q)
+	}
+	d.start()
+	if d.doubts == nil || d.doubts() == d.doubted {
+		return
+	}
+	d.doubted = d.doubts()
+	for _, sub := range waiting {
+		go d.lookForLost(sub, time.Now())
+	}
+}
+
+// giveBack lets go of deliveries that this node holds and does not send.
+func (d *Dispatcher) giveBack(held ...webhook.Job) {
+	if d.node == nil || d.stopping {
+		return
+	}
+	for i := range held {
+		if held[i].Owner == 0 {
+			continue
+		}
+		held[i].Body = nil
+		d.returns = append(d.returns, held[i])
+	}
+	if len(d.returns) > 0 && !d.returning {
+		d.returning = true
+		d.workers.Go(d.giveBackLoop)
+	}
+}
+
+// yield gives back what waits for an endpoint that another node sends to.
+func (d *Dispatcher) yield(q *queue) {
+	if q.lanes[webhook.Pending].len()+q.lanes[webhook.Retrying].len() > 0 {
+		d.empty(q)
+	}
+}
+
+// giveBackLoop gives back until there is nothing left. It takes d.mu itself.
+func (d *Dispatcher) giveBackLoop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.returns) > 0 && d.ctx.Err() == nil && !d.stopping {
+		some := d.returns[:min(len(d.returns), maxRecorded)]
+		d.mu.Unlock()
+		err := d.store.Release(d.ctx, some)
+		if err != nil {
+			d.log.Error("deliveries_not_released", slog.Int("deliveries", len(some)), slog.String("error", err.Error()))
+			select {
+			case <-time.After(time.Second):
+			case <-d.ctx.Done():
+			}
+		}
+		d.mu.Lock()
+		if err != nil {
+			continue
+		}
+		d.returns = d.returns[len(some):]
+		for i := range some {
+			if q, known := d.queues[some[i].Sub.ID]; known && q.sub.Enabled {
+				d.wake(q)
+			}
+		}
+	}
+	if len(d.returns) == 0 {
+		d.returns = nil
+	}
+	d.returning = false
+}
+
+// settled is how long after a commit was lost the deliveries that it may have stored
+// are looked for: those of other commits are in the books by then.
+const settled = 2 * time.Second
+
+// lookForLost gives back what a commit has made this node's of which it was never
+// told. It takes d.mu itself.
+func (d *Dispatcher) lookForLost(sub *webhook.Subscription, since time.Time) {
+	ctx := context.WithoutCancel(d.ctx)
+	for {
+		select {
+		case <-time.After(settled):
+		case <-d.ctx.Done():
+			return
+		}
+		d.mu.Lock()
+		q, known := d.queues[sub.ID]
+		if !known || d.stopping {
+			d.mu.Unlock()
+			return
+		}
+		before, self := q.readings, d.members.Self
+		d.mu.Unlock()
+		held, err := d.store.Held(ctx, sub, self, since)
+		d.mu.Lock()
+		if err != nil || q.refilling || q.readings != before { // what was read meanwhile may not be booked yet
+			d.mu.Unlock()
+			continue
+		}
+		for _, job := range held {
+			if _, booked := q.booked[job.EventID]; !booked {
+				d.giveBack(job)
+			}
+		}
+		d.mu.Unlock()
+		return
+	}
+}
