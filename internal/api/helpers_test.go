@@ -96,7 +96,7 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := jwks.New(w.db, box)
+	keys, err := jwks.New(w.db, jwks.Options{Box: box})
 	if err != nil {
 		t.Fatal(err)
 	}

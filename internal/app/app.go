@@ -126,15 +126,15 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.jobs = job.NewRunner(job.Options{DB: a.db, Logger: a.log, Metrics: registry})
 	a.webhooks = webhook.New(webhook.Options{
 		DB: a.db, Box: box, CheckURL: guard.CheckURL, Identify: identify, Attempter: attempter, Handshake: attempter.Handshake,
-		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs, Node: a.node,
+		Logger: a.log, Metrics: registry, MaxEventBytes: cfg.MaxEventBytes, Jobs: a.jobs, Node: a.sharing(),
 		Keep: webhook.Periods{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)}, KeepOf: keepOf,
 	})
-	keys, err := jwks.New(a.db, box)
+	keys, err := jwks.New(a.db, jwks.Options{Box: box, Feed: a.feed()})
 	if err != nil {
 		return err
 	}
 	if tenants, err = tenant.New(a.db, tenant.Options{
-		OnDelete: a.webhooks.DeleteTenant, Box: box, RSAKey: keys.Current,
+		OnDelete: a.webhooks.DeleteTenant, Box: box, Feed: a.feed(), RSAKey: keys.Current,
 		Kept: tenant.Kept{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)},
 	}); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	a.dispatcher = dispatch.New(dispatch.Options{
 		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
-		Node: a.node, Doubts: a.db.Doubts,
+		Node: a.sending(), Doubts: a.db.Doubts,
 	})
 	// Late, so that a key that was made is not lost with a start that fails, and
 	// before anything is sent.
@@ -184,6 +184,30 @@ func (a *App) join(ctx context.Context, cfg config.Server, registry *prometheus.
 		return nil, err
 	}
 	return openBox(ctx, a.db, cfg)
+}
+
+// feed, sharing and sending are this process as a node, for those who ask for one if
+// there are others; nil where the database is this process's own.
+
+func (a *App) feed() db.Feed {
+	if !a.db.Shared() {
+		return nil
+	}
+	return a.node
+}
+
+func (a *App) sharing() webhook.Node {
+	if !a.db.Shared() {
+		return nil
+	}
+	return a.node
+}
+
+func (a *App) sending() dispatch.Node {
+	if !a.db.Shared() {
+		return nil
+	}
+	return a.node
 }
 
 // announce says what runs now, and warns of what makes it less safe.

@@ -2,20 +2,25 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/console"
+	"github.com/grapevine-hq/grapevine/internal/session"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 )
 
 // withConsole serves the console beside a handler. The console is not inside of
 // the API: its pages have paths and errors of their own.
 func (a *App) withConsole(cfg config.Server, tenants *tenant.Service, beside http.Handler) (http.Handler, error) {
-	var err error
+	sessions, err := session.New(a.db)
+	if err != nil {
+		return nil, err
+	}
 	a.console, err = console.New(console.Options{
-		Tenants: tenants, Webhooks: a.webhooks, Audit: a.audit, URL: cmp.Or(cfg.PublicURL, a.URL()), Logger: a.log,
+		Tenants: tenants, Webhooks: a.webhooks, Audit: a.audit, Sessions: sessions, URL: cmp.Or(cfg.PublicURL, a.URL()), Logger: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -35,4 +40,4 @@ func (a *App) withConsole(cfg config.Server, tenants *tenant.Service, beside htt
 
 // SignInLink returns a link that signs whoever opens it first into the console,
 // as the operator. It is good for a quarter of an hour.
-func (a *App) SignInLink() string { return a.console.NewLink() }
+func (a *App) SignInLink(ctx context.Context) (string, error) { return a.console.NewLink(ctx) }

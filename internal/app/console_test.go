@@ -36,7 +36,7 @@ func TestTheConsoleStandsBesideTheAPI(t *testing.T) {
 			t.Errorf("%s: %d %.200s", path, resp.StatusCode, body)
 		}
 	}
-	if link := a.SignInLink(); !strings.HasPrefix(link, a.URL()+"/console/sign-in?token=") {
-		t.Errorf("the link is %s", link)
+	if link, err := a.SignInLink(t.Context()); err != nil || !strings.HasPrefix(link, a.URL()+"/console/sign-in?token=") {
+		t.Errorf("the link is %s, %v", link, err)
 	}
 }

@@ -215,6 +215,17 @@ func TestFiltersChooseEntries(t *testing.T) {
 	})
 }
 
+func TestNothingIsCalledWhatIsNoText(t *testing.T) {
+	d := mustOpen(t)
+	s := mustNew(t, d, audit.Options{})
+	mustWrite(t, t.Context(), d, audit.Change{Action: audit.TenantCreated, ObjectID: "thing"})
+	for _, f := range []audit.Filter{{ObjectID: "thing\x00"}, {ObjectID: "\xff"}, {Action: "\x00"}, {Action: "\xff"}} {
+		if found := mustEntries(t, s, f); len(found) != 0 {
+			t.Errorf("%+v finds %d entries", f, len(found))
+		}
+	}
+}
+
 func TestPagesHaveEveryEntryOnceTheNewestFirst(t *testing.T) {
 	testkit.VirtualTime(t, func(t *testing.T) {
 		f := mustFill(t)

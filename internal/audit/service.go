@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -83,6 +85,9 @@ const (
 // problem.QueryTooSlow where few of many entries are chosen and finding them
 // takes too long.
 func (s *Service) Entries(ctx context.Context, f Filter, page Page) ([]Entry, id.ID, error) {
+	if !isName(f.ObjectID) || !isName(string(f.Action)) {
+		return nil, id.ID{}, nil
+	}
 	limited, cancel := context.WithTimeout(ctx, maxSearchTime)
 	defer cancel()
 	var entries []Entry
@@ -110,6 +115,10 @@ func (s *Service) Entries(ctx context.Context, f Filter, page Page) ([]Entry, id
 	entries = entries[:page.Limit]
 	return entries, entries[page.Limit-1].ID, nil
 }
+
+// isName reports whether something could be called that. The databases refuse to
+// compare with what is no text.
+func isName(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // Start begins to remove entries that are older than they are kept.
 func (s *Service) Start() {

@@ -84,7 +84,9 @@ func (c *demoCommand) run(e *env, scratch *app.Scratch) error {
 
 	s := &story{env: e, receiver: receiver, out: newTable(e.out, 12, 18, 13, 7, 9, 6)}
 	if !c.Exit {
-		s.console = server.SignInLink()
+		if s.console, err = server.SignInLink(e.ctx); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(e.out, "\nGrapevine %s serves %s, with its data in %s.\n", e.version, server.URL(), scratch.Place)
 	if err := c.play(e, server, s); err != nil && !errors.Is(err, context.Canceled) {

@@ -41,7 +41,9 @@ func (c *serveCommand) Run(e *env) error {
 			config.AdminKeyVariable, a.NewAdminKey)
 	}
 	if isTerminal(e.err) {
-		fmt.Fprintf(e.err, "\nThe console, for whoever opens this link first, within a quarter of an hour:\n\n    %s\n\n", a.SignInLink())
+		if link, err := a.SignInLink(e.ctx); err == nil { // there are other ways in
+			fmt.Fprintf(e.err, "\nThe console, for whoever opens this link first, within a quarter of an hour:\n\n    %s\n\n", link)
+		}
 	}
 	var failure error
 	select {

@@ -73,7 +73,7 @@ func (w *world) serve(t *testing.T) {
 	listening := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.console.ServeHTTP(rw, r) }))
 	w.url = "http://" + listening.Listener.Addr().String()
 	var err error
-	if w.console, err = console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, URL: w.url}); err != nil {
+	if w.console, err = console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, Sessions: w.sessions, URL: w.url}); err != nil {
 		t.Fatal(err)
 	}
 	listening.Start()
@@ -108,7 +108,7 @@ func TestInABrowserAWebhookOfAnotherDialectIsAdded(t *testing.T) {
 			a := s.MustAccount("sunny-growth")
 			b := MustTab(t, browser, screen, s.url)
 			b.expected = []string{"status of 422"}
-			b.do(chromedp.Navigate(s.console.NewLink()))
+			b.do(chromedp.Navigate(s.MustLink()))
 			b.click("main button")
 			b.see("h1", "Applications")
 			b.addRestrictedWebhook(s, a)
@@ -170,7 +170,7 @@ func (b *tab) signInByLink(s *server) {
 	b.open("/console/")
 	b.see("h1", "Sign in")
 	b.photograph("sign-in")
-	b.do(chromedp.Navigate(s.console.NewLink()))
+	b.do(chromedp.Navigate(s.MustLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
 }

@@ -9,9 +9,10 @@
 // never interpreted.
 //
 // Whoever signs in shows a key once, or opens a link that the server has
-// printed. From then on a random cookie stands for the key: sessions are kept in
-// memory under its hash, and each request asks the package tenant anew whether
-// the key still holds and what it may do. A tenant's key finds its own tenant
+// printed. From then on a random cookie stands for the key: the package session
+// keeps its hash, and each request asks the package tenant anew whether the key
+// still holds and what it may do. So any server of a database can answer, and
+// nothing is lost when one stops. A tenant's key finds its own tenant
 // only, and everything else is not found, whether it exists or not.
 //
 // A form carries a token that only its own session's cookie leads to, and a
@@ -21,7 +22,6 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -33,6 +33,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/edge"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/session"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
@@ -42,6 +43,7 @@ type Options struct {
 	Tenants  *tenant.Service
 	Webhooks *webhook.Service
 	Audit    *audit.Service
+	Sessions *session.Service
 
 	// URL is where browsers reach the server, without a path, such as
 	// https://hooks.example.com. Behind a proxy that speaks TLS it has to be the
@@ -60,8 +62,7 @@ type Console struct {
 	log      *slog.Logger
 	url      string // without a slash at its end
 	cookies  cookies
-	sessions *sessions
-	links    *links
+	sessions *session.Service
 	failures *failures
 	handler  http.Handler
 }
@@ -71,8 +72,8 @@ var _ http.Handler = (*Console)(nil)
 // New returns the console. It reads bodies with no deadline of its own: the
 // server that it is mounted on has to set them.
 func New(opts Options) (*Console, error) {
-	if opts.Tenants == nil || opts.Webhooks == nil || opts.Audit == nil {
-		return nil, errors.New("console: there are no tenants, no webhooks or no audit entries")
+	if opts.Tenants == nil || opts.Webhooks == nil || opts.Audit == nil || opts.Sessions == nil {
+		return nil, errors.New("console: there are no tenants, no webhooks, no audit entries or no sessions")
 	}
 	base, err := url.Parse(opts.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
@@ -89,11 +90,9 @@ func New(opts Options) (*Console, error) {
 		log:      opts.Logger,
 		url:      base.Scheme + "://" + base.Host,
 		cookies:  cookies{secure: base.Scheme == "https"},
-		sessions: newSessions(),
-		links:    newLinks(),
+		sessions: opts.Sessions,
 		failures: newFailures(),
 	}
-	_, _ = rand.Read(c.cookies.key[:]) // never fails: the runtime ends the process first
 	c.handler = c.routes()
 	return c, nil
 }
@@ -183,7 +182,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // visit is what is known of a request. The gates fill it in.
 type visit struct {
 	cookie      string           // the session's
-	session     *session         // nil: nobody has signed in
+	session     *session.Session // nil: nobody has signed in
 	principal   tenant.Principal // zero: nobody has signed in
 	application tenant.Tenant    // zero where the path names none
 	formToken   string
@@ -240,31 +239,42 @@ func (c *Console) enter(scope tenant.Scope, h handlerFunc) http.HandlerFunc {
 func (c *Console) recognise(r *http.Request, v *visit) error {
 	cookie := c.cookies.read(r, sessionCookie)
 	now := time.Now()
-	found := c.sessions.find(cookie, now)
-	if found == nil {
+	if cookie == "" {
 		return errSignedOut
+	}
+	found, err := c.sessions.Find(r.Context(), cookie, now)
+	if problem.Unauthenticated.Has(err) {
+		return errSignedOut
+	}
+	if err != nil {
+		return err
+	}
+	if found.Operator() && !found.ProvenBy(c.tenants.AdminProof(cookie)) {
+		return errSignedOut // the operator has another key since
 	}
 	principal, err := c.principalOf(r.Context(), found, now)
 	if problem.Unauthenticated.Has(err) {
-		c.sessions.end(cookie)
+		_ = c.sessions.End(r.Context(), cookie) // it is as good as ended
 		return errSignedOut
 	}
 	if err != nil {
 		return err
 	}
 	if !inBackground(r) {
-		c.sessions.touch(cookie, now)
+		if err := c.sessions.Touch(r.Context(), found, now); err != nil {
+			return err
+		}
 	}
-	v.cookie, v.session, v.principal, v.formToken = cookie, found, principal, c.cookies.formToken(cookie)
+	v.cookie, v.session, v.principal, v.formToken = cookie, found, principal, formToken(cookie)
 	return nil
 }
 
 // principalOf asks whether the session's key still holds.
-func (c *Console) principalOf(ctx context.Context, s *session, now time.Time) (tenant.Principal, error) {
-	if s.admin { // that key never changes while the process runs
+func (c *Console) principalOf(ctx context.Context, s *session.Session, now time.Time) (tenant.Principal, error) {
+	if s.Operator() { // that key never changes while the process runs
 		return tenant.Principal{Admin: true}, nil
 	}
-	return c.tenants.Principal(ctx, s.tenant, s.key, now)
+	return c.tenants.Principal(ctx, s.Tenant, s.Key, now)
 }
 
 // confirm returns the function that asks it once more, after something that took

@@ -341,7 +341,7 @@ func (c *Console) saveDraft(w http.ResponseWriter, r *http.Request, v *visit, s 
 	if err != nil {
 		return c.showMistakes(w, r, s.page, err)
 	}
-	c.sessions.made(v.session, sub.ID)
+	_ = c.sessions.Made(r.Context(), v.session, sub.ID) // else its secret is a button away
 	seeOther(w, r, webhookPath(v.application, sub.ID))
 	return nil
 }

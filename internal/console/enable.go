@@ -71,7 +71,7 @@ func (c *Console) submitEnable(w http.ResponseWriter, r *http.Request, v *visit)
 	if enabled.Replay != nil {
 		about, to = enabled.Replay.ID, replayPath(v.application, enabled.Replay.ID)
 	}
-	c.sessions.leave(v.session, about, "The webhook is enabled. "+missedWords(enabled.Missed))
+	c.leave(r.Context(), v, about, "The webhook is enabled. "+missedWords(enabled.Missed))
 	seeOther(w, r, to)
 	return nil
 }

@@ -184,7 +184,7 @@ func TestInABrowserTextFromOutsideIsOnlyRead(t *testing.T) {
 	h := MustHostileWorld(t)
 	b := MustTab(t, browser, light, h.url)
 	b.expected = []string{"status of 404", "status of 422"}
-	b.do(chromedp.Navigate(h.console.NewLink()))
+	b.do(chromedp.Navigate(h.MustLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
 	for _, path := range h.pages {
@@ -202,7 +202,7 @@ func TestInABrowserHostileTextIsShownAsItIs(t *testing.T) {
 	browser := chromium(t)
 	h := MustHostileWorld(t)
 	b := MustTab(t, browser, light, h.url)
-	b.do(chromedp.Navigate(h.console.NewLink()))
+	b.do(chromedp.Navigate(h.MustLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
 	for _, path := range []string{"/console/applications", applicationPath(h.account), applicationPath(h.account) + "/deliveries"} {
@@ -223,7 +223,7 @@ func TestInABrowserHostileTextThatIsTypedStaysText(t *testing.T) {
 	browser := chromium(t)
 	h := MustHostileWorld(t)
 	b := MustTab(t, browser, light, h.url)
-	b.do(chromedp.Navigate(h.console.NewLink()))
+	b.do(chromedp.Navigate(h.MustLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
 	for _, text := range plain() {

@@ -103,7 +103,7 @@ func TestInABrowserUpdatesCanBePaused(t *testing.T) {
 	s := MustServer(t)
 	a := s.MustAccount("sunny-growth")
 	b := MustTab(t, browser, light, s.url)
-	b.do(chromedp.Navigate(s.console.NewLink()))
+	b.do(chromedp.Navigate(s.MustLink()))
 	b.click("main button")
 	b.see("h1", "Applications")
 	b.open(applicationPath(a) + "/deliveries")

@@ -19,7 +19,7 @@ func TestInABrowserAFailingEndpointIsSeenEnabledAndRecovered(t *testing.T) {
 			s := MustServer(t)
 			a := s.MustAccount("sunny-growth")
 			b := MustTab(t, browser, screen, s.url)
-			b.do(chromedp.Navigate(s.console.NewLink()))
+			b.do(chromedp.Navigate(s.MustLink()))
 			b.click("main button")
 			b.see("h1", "Applications")
 			sub := b.seeItFail(s, a)

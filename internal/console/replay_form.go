@@ -189,7 +189,7 @@ func (c *Console) submitReplay(w http.ResponseWriter, r *http.Request, v *visit,
 		if err != nil {
 			return c.refuseReplay(w, r, page, err)
 		}
-		c.sessions.leave(v.session, begun.ID, "It has begun.")
+		c.leave(r.Context(), v, begun.ID, "It has begun.")
 		seeOther(w, r, replayPath(v.application, begun.ID))
 		return nil
 	}

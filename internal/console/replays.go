@@ -212,7 +212,9 @@ func (c *Console) showReplay(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	page.Refresh = r.URL.Query().Has(refreshParameter) && view.CanCancel()
 	if !inBackground(r) {
-		page.Notice = c.sessions.takeNotice(v.session, found.ID)
+		if page.Notice, err = c.sessions.TakeNotice(r.Context(), v.session, found.ID); err != nil {
+			return err
+		}
 	}
 	if view.CanCancel() {
 		page.Live = live(r)

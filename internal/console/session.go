@@ -1,166 +1,45 @@
 package console
 
 import (
+	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
-	"sync"
-	"time"
+	"net/url"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/session"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 )
 
-// Limits of sessions.
-const (
-	idle           = 12 * time.Hour // a session ends that was not used for so long
-	maxSessions    = 4096
-	maxSessionsKey = 64 // of one key, so that nobody with a key pushes out the others
-)
-
-// session stands for somebody who has signed in with a key. The key itself is
-// not kept.
-type session struct {
-	admin       bool
-	tenant, key id.ID // zero for the operator
-	usedAt      time.Time
-
-	// unseen is a webhook that was just made, whose secret is still to be shown.
-	unseen id.ID
-
-	// notice says what was just done, on the page of the thing it was done to.
-	notice   string
-	noticeOf id.ID
-}
-
-// hashed is the SHA-256 of a text of 256 random bits.
-type hashed [sha256.Size]byte
-
-// newToken returns 256 random bits as text.
-func newToken() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails: the runtime ends the process first
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// sessions are those of this process, under the hashes of their cookies.
-type sessions struct {
-	mu     sync.Mutex
-	byHash map[hashed]*session
-}
-
-func newSessions() *sessions { return &sessions{byHash: make(map[hashed]*session)} }
-
-// begin opens a session and returns its cookie. Where there are too many, it
-// ends the one that has rested longest, of the same key first.
-func (s *sessions) begin(p tenant.Principal, now time.Time) string {
-	cookie := newToken()
-	fresh := &session{admin: p.Admin, tenant: p.Tenant.ID, key: p.KeyID, usedAt: now}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.makeRoom(fresh.key, now)
-	s.byHash[sha256.Sum256([]byte(cookie))] = fresh
-	return cookie
-}
-
-// makeRoom ends what has expired, and as many as have to be for one more.
-func (s *sessions) makeRoom(key id.ID, now time.Time) {
-	var oldest, oldestOfKey hashed
-	ofKey := 0
-	for h, other := range s.byHash {
-		if now.Sub(other.usedAt) >= idle {
-			delete(s.byHash, h)
-			continue
-		}
-		if first, ok := s.byHash[oldest]; !ok || other.usedAt.Before(first.usedAt) {
-			oldest = h
-		}
-		if other.key != key {
-			continue
-		}
-		ofKey++
-		if first, ok := s.byHash[oldestOfKey]; !ok || other.usedAt.Before(first.usedAt) {
-			oldestOfKey = h
-		}
+// begin opens a session for whoever has signed in, and returns its cookie.
+func (c *Console) begin(ctx context.Context, p tenant.Principal) (string, error) {
+	cookie := session.NewToken()
+	holder := session.Holder{Tenant: p.Tenant.ID, Key: p.KeyID}
+	if p.Admin {
+		holder.Proof = c.tenants.AdminProof(cookie)
 	}
-	switch {
-	case ofKey >= maxSessionsKey:
-		delete(s.byHash, oldestOfKey)
-	case len(s.byHash) >= maxSessions:
-		delete(s.byHash, oldest)
+	return cookie, c.sessions.Begin(ctx, cookie, holder)
+}
+
+// leave keeps what the next page of a thing says. Where that fails, what was done
+// is done, and the page shows it too.
+func (c *Console) leave(ctx context.Context, v *visit, of id.ID, notice string) {
+	_ = c.sessions.Leave(ctx, v.session, of, notice)
+}
+
+// NewLink returns a URL at which the operator signs in, once and within 15
+// minutes. Opening it only shows a button, since programs that preview links
+// open them too. It is as good as the operator's key: show it to nobody else.
+func (c *Console) NewLink(ctx context.Context) (string, error) {
+	token, err := c.sessions.NewLink(ctx)
+	if err != nil {
+		return "", err
 	}
-}
-
-// find returns the session that has the cookie, or nil.
-func (s *sessions) find(cookie string, now time.Time) *session {
-	h := sha256.Sum256([]byte(cookie))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found, ok := s.byHash[h]
-	if !ok {
-		return nil
-	}
-	if now.Sub(found.usedAt) >= idle {
-		delete(s.byHash, h)
-		return nil
-	}
-	return found
-}
-
-// touch notes that the session was used.
-func (s *sessions) touch(cookie string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if found, ok := s.byHash[sha256.Sum256([]byte(cookie))]; ok {
-		found.usedAt = now
-	}
-}
-
-// end closes the session that has the cookie, if there is one.
-func (s *sessions) end(cookie string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byHash, sha256.Sum256([]byte(cookie)))
-}
-
-// made notes that the webhook's secret is to be shown once.
-func (s *sessions) made(in *session, sub id.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in.unseen = sub
-}
-
-// takeUnseen reports whether the webhook's secret is to be shown now.
-func (s *sessions) takeUnseen(in *session, sub id.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.unseen.IsZero() || in.unseen != sub {
-		return false
-	}
-	in.unseen = id.ID{}
-	return true
-}
-
-// leave keeps what the next page of a thing says.
-func (s *sessions) leave(in *session, of id.ID, notice string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in.noticeOf, in.notice = of, notice
-}
-
-// takeNotice returns what is to be said on the page of a thing, once.
-func (s *sessions) takeNotice(in *session, of id.ID) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.noticeOf != of {
-		return ""
-	}
-	notice := in.notice
-	in.noticeOf, in.notice = id.ID{}, ""
-	return notice
+	query := url.Values{"token": {token}}
+	return c.url + signInPath + "?" + query.Encode(), nil
 }
 
 // Names of the cookies; see cookies.name.
@@ -171,8 +50,7 @@ const (
 
 // cookies sets and reads them, and makes the tokens of forms from them.
 type cookies struct {
-	secure bool     // browsers come over https
-	key    [32]byte // of the tokens; the process's own
+	secure bool // browsers come over https
 }
 
 // name adds the prefix that makes browsers refuse a cookie which another host of
@@ -204,10 +82,11 @@ func (c *cookies) send(w http.ResponseWriter, name, value string, maxAge int) {
 	})
 }
 
-// formToken returns what the forms of whoever has the cookie carry.
-func (c *cookies) formToken(cookie string) string {
-	mac := hmac.New(sha256.New, c.key[:])
-	mac.Write([]byte(cookie))
+// formToken returns what the forms of whoever has the cookie carry. Only who knows
+// the cookie, which no script can read, can make it, at any server.
+func formToken(cookie string) string {
+	mac := hmac.New(sha256.New, []byte(cookie))
+	mac.Write([]byte("form token"))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
@@ -216,10 +95,10 @@ func (c *cookies) formToken(cookie string) string {
 func (c *cookies) visitorToken(w http.ResponseWriter, r *http.Request) string {
 	visitor := c.read(r, visitorCookie)
 	if len(visitor) != base64.RawURLEncoding.EncodedLen(sha256.Size) {
-		visitor = newToken()
+		visitor = session.NewToken()
 		c.set(w, visitorCookie, visitor)
 	}
-	return c.formToken(visitor)
+	return formToken(visitor)
 }
 
 func sameToken(want, got string) bool {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -33,7 +34,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request, v *visit) error
 	var principal tenant.Principal
 	var err error
 	if token := r.PostForm.Get("token"); token != "" {
-		principal, err = c.redeem(token)
+		principal, err = c.redeem(r.Context(), token)
 	} else {
 		principal, err = c.authenticate(r, strings.TrimSpace(r.PostForm.Get("key")))
 	}
@@ -48,15 +49,25 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request, v *visit) error
 	case err != nil:
 		return err
 	}
-	c.sessions.end(c.cookies.read(r, sessionCookie))
+	if err := c.sessions.End(r.Context(), c.cookies.read(r, sessionCookie)); err != nil {
+		return err
+	}
+	cookie, err := c.begin(r.Context(), principal)
+	if err != nil {
+		return err
+	}
 	c.cookies.remove(w, visitorCookie)
-	c.cookies.set(w, sessionCookie, c.sessions.begin(principal, time.Now()))
+	c.cookies.set(w, sessionCookie, cookie)
 	seeOther(w, r, page.Next)
 	return nil
 }
 
-func (c *Console) redeem(token string) (tenant.Principal, error) {
-	if !c.links.redeem(token, time.Now()) {
+func (c *Console) redeem(ctx context.Context, token string) (tenant.Principal, error) {
+	good, err := c.sessions.Redeem(ctx, token)
+	if err != nil {
+		return tenant.Principal{}, err
+	}
+	if !good {
 		return tenant.Principal{}, problem.Unauthenticated.New("this link was used already, or is older than 15 minutes: sign in with a key")
 	}
 	return tenant.Principal{Admin: true}, nil
@@ -88,7 +99,9 @@ func (c *Console) authenticate(r *http.Request, key string) (tenant.Principal, e
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request, v *visit) error {
-	c.sessions.end(v.cookie)
+	if err := c.sessions.End(r.Context(), v.cookie); err != nil {
+		return err
+	}
 	c.cookies.remove(w, sessionCookie)
 	seeOther(w, r, signInPath)
 	return nil

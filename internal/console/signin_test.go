@@ -30,7 +30,7 @@ func (b *browser) isSignedIn() bool {
 func TestALinkSignsTheOperatorInOnce(t *testing.T) {
 	w := MustWorld(t, "")
 	w.MustAccount("acme")
-	link := w.console.NewLink()
+	link := w.MustLink()
 	b := w.MustBrowser()
 	b.open(link).want(t, http.StatusOK, "Signed in as the operator", "acme")
 	second := w.MustBrowser()
@@ -42,7 +42,7 @@ func TestALinkSignsTheOperatorInOnce(t *testing.T) {
 
 func TestALinkThatIsOnlyLookedAtStaysGood(t *testing.T) {
 	w := MustWorld(t, "")
-	link := w.console.NewLink()
+	link := w.MustLink()
 	preview := w.MustBrowser()
 	for range 3 {
 		preview.get(link).want(t, http.StatusOK, "Sign in as the operator")
@@ -60,7 +60,7 @@ func TestALinkThatIsOnlyLookedAtStaysGood(t *testing.T) {
 func TestALinkIsGoodForAQuarterOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := MustWorld(t, "")
-		late, inTime := w.console.NewLink(), w.console.NewLink()
+		late, inTime := w.MustLink(), w.MustLink()
 		time.Sleep(15*time.Minute - time.Second)
 		w.MustBrowser().open(inTime).want(t, http.StatusOK)
 		time.Sleep(time.Second)
@@ -226,7 +226,7 @@ func TestWrongKeysOfAnOperatorAreHeldBack(t *testing.T) {
 		elsewhere.from = "[2001:db8::1]:99"
 		elsewhere.signIn(adminKey).want(t, http.StatusOK)
 		guessing.signIn(a.Key).want(t, http.StatusOK) // a tenant's key can't be guessed
-		guessing.open(w.console.NewLink()).want(t, http.StatusOK)
+		guessing.open(w.MustLink()).want(t, http.StatusOK)
 		time.Sleep(time.Minute)
 		guessing.signIn(adminKey).want(t, http.StatusOK)
 	})
@@ -337,7 +337,7 @@ func TestManySessionsOfOneKeyEndEachOtherOnly(t *testing.T) {
 
 func TestALinkLeadsToWhereBrowsersReachTheConsole(t *testing.T) {
 	w := MustWorld(t, "https://console.example.com:8443")
-	link, err := url.Parse(w.console.NewLink())
+	link, err := url.Parse(w.MustLink())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestALinkLeadsToWhereBrowsersReachTheConsole(t *testing.T) {
 func TestAConsoleThatCouldNotWorkIsNotMade(t *testing.T) {
 	w := MustWorld(t, "")
 	for _, base := range []string{"", "example.com", "ftp://example.com", "https://", "https://u:p@example.com", "https://example.com/path", "https://example.com?x=1", "\x00"} {
-		if _, err := console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, URL: base}); err == nil {
+		if _, err := console.New(console.Options{Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, Sessions: w.sessions, URL: base}); err == nil {
 			t.Errorf("%q is accepted as a URL", base)
 		}
 	}

@@ -131,8 +131,13 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	page.Notice = c.sessions.takeNotice(v.session, sub.ID)
-	if page.Made = c.sessions.takeUnseen(v.session, sub.ID); page.Made {
+	if page.Notice, err = c.sessions.TakeNotice(r.Context(), v.session, sub.ID); err != nil {
+		return err
+	}
+	if page.Made, err = c.sessions.TakeUnseen(r.Context(), v.session, sub.ID); err != nil {
+		return err
+	}
+	if page.Made {
 		if err := c.reveal(r.Context(), v, &page, sub); err != nil {
 			return err
 		}

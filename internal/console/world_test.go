@@ -24,6 +24,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/secret"
+	"github.com/grapevine-hq/grapevine/internal/session"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
@@ -39,6 +40,7 @@ type world struct {
 	tenants  *tenant.Service
 	webhooks *webhook.Service
 	audit    *audit.Service
+	sessions *session.Service
 	receiver *receiver
 	console  *console.Console
 	url      string
@@ -116,8 +118,11 @@ func MustWorld(t testing.TB, base string) *world {
 	if w.audit, err = audit.New(w.db, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	if w.sessions, err = session.New(w.db); err != nil {
+		t.Fatal(err)
+	}
 	w.console, err = console.New(console.Options{
-		Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, URL: base,
+		Tenants: w.tenants, Webhooks: w.webhooks, Audit: w.audit, Sessions: w.sessions, URL: base,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -294,6 +299,16 @@ func (b *browser) submit(page seen, path string, form url.Values) seen {
 	sent := url.Values{"form_token": {page.token()}}
 	maps.Copy(sent, form)
 	return b.do(b.request(http.MethodPost, path, sent))
+}
+
+// MustLink returns a link that signs the operator in.
+func (w *world) MustLink() string {
+	w.t.Helper()
+	link, err := w.console.NewLink(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return link
 }
 
 // signIn shows a key.

@@ -105,7 +105,7 @@ func (r *Runner) Add(tx *db.Tx, n New) (Job, error) {
 		ID: id.New(now), TenantID: n.TenantID, Kind: n.Kind, State: Running, Spec: spec, Total: n.Total,
 		CreatedAt: now, UpdatedAt: now, dueAt: now,
 	}
-	tx.After(r.wake)
+	tx.After(r.Wake)
 	return j, insertJob(tx, &j)
 }
 
@@ -130,7 +130,7 @@ func (r *Runner) Resume(tx *db.Tx, j *Job) error {
 		return nil
 	case Paused, Failed:
 		j.failures, j.problem, j.dueAt = 0, "", tx.Now()
-		tx.After(r.wake)
+		tx.After(r.Wake)
 		return r.change(tx, j, Running)
 	case Completed, Cancelled:
 	}

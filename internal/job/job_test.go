@@ -175,6 +175,28 @@ func TestAJobIsDoneToItsEnd(t *testing.T) {
 	})
 }
 
+func TestAJobThatAnotherServerHasLeftIsDoneOnceTheRunnerIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mustWorld(t)
+		w.Start()
+		synctest.Wait() // it sleeps, as there is nothing to do
+		dead := job.NewRunner(job.Options{DB: w.db})
+		var left job.Job
+		err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+			var err error
+			left, err = dead.Add(tx, job.New{TenantID: w.tenant, Kind: "count", Spec: 3, Total: 3})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Wake()
+		synctest.Wait()
+		w.wantJob(left.ID, job.Completed, 3)
+		w.Stop()
+	})
+}
+
 func TestAJobOfATransactionThatFailsIsNone(t *testing.T) {
 	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)

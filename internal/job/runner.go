@@ -83,11 +83,9 @@ func (r *Runner) Stop() {
 	r.running.Wait()
 }
 
-// Look has the runner look for jobs that it has not been told of: those of others
-// that share the database and have ended.
-func (r *Runner) Look() { r.wake() }
-
-func (r *Runner) wake() {
+// Wake has the runner look for work that it was not told of, such as what another
+// process of the same database has left.
+func (r *Runner) Wake() {
 	select {
 	case r.wakes <- struct{}{}:
 	default:

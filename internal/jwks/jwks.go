@@ -8,7 +8,9 @@
 // private half is forgotten at once.
 //
 // Private halves are sealed with the master key. All that is asked for often is
-// answered from memory; the memory is this process's own.
+// answered from memory; the memory is this process's own, and what other processes
+// change it is told of. Of several that make the first key at once one does, and
+// the others use that.
 package jwks
 
 import (
@@ -21,7 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
@@ -33,17 +35,56 @@ import (
 
 const (
 	bits = 2048
+	// topic is that of the keys.
+	topic = "jwks"
 	// published is how long a retired key stays in the set.
 	published = 30 * 24 * time.Hour
 )
 
+// Options are what a Service needs besides its database.
+type Options struct {
+	Box  *secret.Box // seals the private halves; required
+	Feed db.Feed     // tells of what other processes change; nil: there are none
+}
+
 // Service is the keys of one database. All methods may be called concurrently.
 type Service struct {
-	db  *db.DB
-	box *secret.Box
+	db   *db.DB
+	box  *secret.Box
+	feed db.Feed // nil: nobody else changes the database
 
-	turn chan struct{}        // whose turn it is to read or change the table
-	keys atomic.Pointer[ring] // nil: not read yet
+	turn chan struct{} // whose turn it is in this process to read or change the table
+	keys memory
+}
+
+// memory is the keys as they were last read. What was read while they changed is
+// not kept.
+type memory struct {
+	mu         sync.RWMutex
+	ring       *ring // nil: not read yet, or changed since
+	generation uint64
+}
+
+func (m *memory) get() (*ring, uint64) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.ring, m.generation
+}
+
+// keep keeps what was read, or made, since get returned the generation.
+func (m *memory) keep(r *ring, since uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.generation == since {
+		m.ring = r
+	}
+}
+
+func (m *memory) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.generation++
+	m.ring = nil
 }
 
 // ring is the keys as the table has them.
@@ -58,12 +99,16 @@ type publicKey struct {
 	retiredAt time.Time // zero: it is the current one
 }
 
-// New returns the keys of d, sealed with box.
-func New(d *db.DB, box *secret.Box) (*Service, error) {
-	if d == nil || box == nil {
+// New returns the keys of d.
+func New(d *db.DB, opts Options) (*Service, error) {
+	if d == nil || opts.Box == nil {
 		return nil, errors.New("jwks: there is no database, or no box")
 	}
-	return &Service{db: d, box: box, turn: make(chan struct{}, 1)}, nil
+	s := &Service{db: d, box: opts.Box, feed: opts.Feed, turn: make(chan struct{}, 1)}
+	if s.feed != nil {
+		s.feed.Watch(topic, func(context.Context, id.ID) { s.keys.forget() })
+	}
+	return s, nil
 }
 
 // Current returns the key that signs now, the same pointer until it is another
@@ -117,7 +162,11 @@ func (s *Service) Rotate(ctx context.Context) (*wire.RSAKey, error) {
 		return nil, err
 	}
 	defer s.giveBack()
-	keys, err := s.replace(ctx, audit.SigningKeyRotated)
+	made, err := s.generate()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := s.change(ctx, func(tx *db.Tx) (*ring, error) { return s.replace(ctx, tx, made, audit.SigningKeyRotated) })
 	if err != nil {
 		return nil, err
 	}
@@ -126,16 +175,17 @@ func (s *Service) Rotate(ctx context.Context) (*wire.RSAKey, error) {
 
 // ring returns the keys, with a current one.
 func (s *Service) ring(ctx context.Context) (*ring, error) {
-	if keys := s.keys.Load(); keys != nil {
+	if keys := s.known(); keys != nil {
 		return keys, nil
 	}
 	if err := s.take(ctx); err != nil {
 		return nil, err
 	}
 	defer s.giveBack()
-	if keys := s.keys.Load(); keys != nil { // somebody else was first
+	if keys := s.known(); keys != nil { // somebody else was first
 		return keys, nil
 	}
+	_, began := s.keys.get()
 	var keys *ring
 	err := s.db.Read(ctx, func(q db.Queryer) error {
 		var err error
@@ -146,14 +196,23 @@ func (s *Service) ring(ctx context.Context) (*ring, error) {
 		return nil, err
 	}
 	if keys.current == nil {
-		return s.replace(ctx, audit.SigningKeyCreated)
+		return s.first(ctx)
 	}
-	s.keys.Store(keys)
+	s.keys.keep(keys, began)
 	return keys, nil
 }
 
-// take waits until it is the caller's turn. The table has no other readers and
-// writers: a database belongs to one process.
+// known returns the keys from memory, or nil if they have to be read.
+func (s *Service) known() *ring {
+	if s.feed != nil && !s.feed.Alive() {
+		return nil
+	}
+	keys, _ := s.keys.get()
+	return keys
+}
+
+// take waits until it is the caller's turn, so that a process neither reads nor
+// makes a key twice at once. Between processes the database decides.
 func (s *Service) take(ctx context.Context) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -165,43 +224,81 @@ func (s *Service) take(ctx context.Context) error {
 
 func (s *Service) giveBack() { <-s.turn }
 
-// replace makes a key and puts it in the place of the current one, if there is
-// one. It is the caller's turn, who says which of the two it is.
-func (s *Service) replace(ctx context.Context, action audit.Action) (*ring, error) {
-	// This takes up to a second: not inside the transaction, which holds up all
-	// others.
+// generated is a key that is to become the current one.
+type generated struct {
+	row
+	key *wire.RSAKey
+}
+
+// generate makes a key. This takes up to a second: not inside a transaction, which
+// holds up others.
+func (s *Service) generate() (generated, error) {
 	private, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
-		return nil, fmt.Errorf("jwks: make a key: %w", err)
+		return generated{}, fmt.Errorf("jwks: make a key: %w", err)
 	}
 	made := id.New(time.Now())
 	row, err := s.sealed(made, private)
+	return generated{row, &wire.RSAKey{ID: made.String(), Private: private}}, err
+}
+
+// first makes the first key, unless another process has done so meanwhile. It is
+// the caller's turn.
+func (s *Service) first(ctx context.Context) (*ring, error) {
+	made, err := s.generate()
 	if err != nil {
 		return nil, err
 	}
+	return s.change(ctx, func(tx *db.Tx) (*ring, error) {
+		keys, err := s.read(tx)
+		if err != nil || keys.current != nil {
+			return keys, err
+		}
+		return s.replace(ctx, tx, made, audit.SigningKeyCreated)
+	})
+}
+
+// change runs fn in a transaction and keeps the keys that it returns. It is the
+// caller's turn.
+func (s *Service) change(ctx context.Context, fn func(tx *db.Tx) (*ring, error)) (*ring, error) {
+	_, began := s.keys.get()
 	var keys *ring
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
-		if err := retire(tx, tx.Now().Add(-published)); err != nil {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		var err error
+		if keys, err = fn(tx); err != nil {
 			return err
 		}
-		if err := insert(tx, row); err != nil {
-			return err
-		}
-		if err := audit.Write(ctx, tx, audit.Change{Action: action, ObjectID: made.String()}); err != nil {
-			return err
-		}
-		public, err := publicKeys(tx)
-		if err != nil {
-			return err
-		}
-		keys = &ring{current: &wire.RSAKey{ID: made.String(), Private: private}, public: public}
-		tx.After(func() { s.keys.Store(keys) })
+		tx.After(func() { s.keys.keep(keys, began) })
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return keys, nil
+}
+
+// replace puts a key in the place of the current one, if there is one. The caller
+// says which of the two it is.
+func (s *Service) replace(ctx context.Context, tx *db.Tx, made generated, action audit.Action) (*ring, error) {
+	if err := retire(tx, tx.Now().Add(-published)); err != nil {
+		return nil, err
+	}
+	if err := insert(tx, made.row); err != nil {
+		return nil, err
+	}
+	if s.feed != nil {
+		if err := s.feed.Changed(tx, topic, id.ID{}); err != nil {
+			return nil, err
+		}
+	}
+	if err := audit.Write(ctx, tx, audit.Change{Action: action, ObjectID: made.key.ID}); err != nil {
+		return nil, err
+	}
+	public, err := publicKeys(tx)
+	if err != nil {
+		return nil, err
+	}
+	return &ring{current: made.key, public: public}, nil
 }
 
 func (s *Service) sealed(of id.ID, private *rsa.PrivateKey) (row, error) {

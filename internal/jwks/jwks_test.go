@@ -45,7 +45,7 @@ func MustService(t testing.TB, d *db.DB, key secret.Key) *jwks.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := jwks.New(d, box)
+	s, err := jwks.New(d, jwks.Options{Box: box})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,10 +294,10 @@ func TestWhatCanNotBeStoredDoesNotSign(t *testing.T) {
 }
 
 func TestAServiceNeedsADatabaseAndABox(t *testing.T) {
-	if _, err := jwks.New(nil, nil); err == nil {
+	if _, err := jwks.New(nil, jwks.Options{}); err == nil {
 		t.Error("made from nothing")
 	}
-	if _, err := jwks.New(testkit.OpenDB(t, db.Options{}), nil); err == nil {
+	if _, err := jwks.New(testkit.OpenDB(t, db.Options{}), jwks.Options{}); err == nil {
 		t.Error("made without a box")
 	}
 }

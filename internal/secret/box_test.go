@@ -57,6 +57,31 @@ func TestWhatWasSealedOpensAfterARestart(t *testing.T) {
 	}
 }
 
+func TestOfServersThatStartTogetherWithOtherKeysOneDecides(t *testing.T) {
+	d := testkit.OpenDB(t, db.Options{})
+	keys := make([]secret.Key, 8)
+	errs := make([]error, len(keys))
+	var starting sync.WaitGroup
+	for i := range keys {
+		keys[i] = secret.NewKey()
+		starting.Go(func() { _, errs[i] = secret.Open(t.Context(), d, keys[i]) })
+	}
+	starting.Wait()
+	opened := 0
+	for i, key := range keys {
+		_, again := secret.Open(t.Context(), d, key)
+		switch {
+		case errs[i] == nil && again == nil:
+			opened++
+		case !errors.Is(errs[i], secret.ErrWrongKey) || !errors.Is(again, secret.ErrWrongKey):
+			t.Errorf("server %d: %v, and later %v", i, errs[i], again)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("%d of them have the master key", opened)
+	}
+}
+
 func TestAnotherMasterKeyIsRefusedAndChangesNothing(t *testing.T) {
 	d, key := testkit.OpenDB(t, db.Options{}), secret.NewKey()
 	MustBox(t, d, key)

@@ -3,6 +3,8 @@ package tenant
 import (
 	"maps"
 	"sync"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
 )
 
 // cache keeps what was read of late. It holds at most limit entries and forgets
@@ -10,21 +12,31 @@ import (
 //
 // An entry that is loaded while something changes could be of before the change
 // and be kept after it. So each change begins a new generation, and an entry is
-// kept only if none began since its loading did.
+// kept only if none began since its loading did. A change that another process
+// made comes as a drop of its own, after its commit, so the same holds for it.
 type cache[K, V comparable] struct {
 	limit int
+	alive func() bool // false: changes may have been missed, and nothing is used or kept
 
 	mu         sync.RWMutex
 	entries    map[K]V
 	generation uint64
 }
 
-func newCache[K, V comparable](limit int) *cache[K, V] {
-	return &cache[K, V]{limit: limit, entries: make(map[K]V)}
+// newCache returns a cache of what changes as the feed says; nil: only by drop.
+func newCache[K, V comparable](limit int, feed db.Feed) *cache[K, V] {
+	c := &cache[K, V]{limit: limit, entries: make(map[K]V), alive: func() bool { return true }}
+	if feed != nil {
+		c.alive = feed.Alive
+	}
+	return c
 }
 
 // get returns the entry under the key, or the zero one.
 func (c *cache[K, V]) get(key K) V {
+	if !c.alive() {
+		return *new(V)
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.entries[key]
@@ -40,6 +52,9 @@ func (c *cache[K, V]) load(key K, read func() (V, error)) (V, error) {
 	e, err := read()
 	if err != nil {
 		return *new(V), err
+	}
+	if !c.alive() {
+		return e, nil
 	}
 
 	c.mu.Lock()

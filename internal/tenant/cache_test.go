@@ -154,7 +154,7 @@ func TestATenantThatChangesWhileItsIdentityIsLoadedIsNotKeptAsItWas(t *testing.T
 }
 
 func TestTheCacheHoldsNoMoreThanItsLimit(t *testing.T) {
-	c := newCache[int, *entry](3)
+	c := newCache[int, *entry](3, nil)
 	for i := range 10 {
 		_, err := c.load(i, func() (*entry, error) { return &entry{}, nil })
 		if err != nil {

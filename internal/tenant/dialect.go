@@ -96,7 +96,9 @@ func (s *Service) SetSettings(ctx context.Context, tenant id.ID, dialect string,
 		if err != nil {
 			return err
 		}
-		s.forgetIdentities(tx, tenant, dialect)
+		if err := s.forgetIdentities(tx, tenant, dialect); err != nil {
+			return err
+		}
 		if err := replaceSettings(tx, speaking{tenant, dialect}, chosen); err != nil {
 			return err
 		}

@@ -31,7 +31,8 @@ type speaker struct {
 // Identity returns how a tenant speaks a dialect now. It is read once and then
 // known: the same pointer comes back until something about it changes, or until
 // more identities are in use than are kept. A change is seen by every call that
-// begins after the change was committed.
+// begins after the change was committed; where another process made it, after a
+// moment, but a refusal is always of now.
 //
 // It returns problem.Invalid, which names "dialect", for a dialect that the
 // server or the tenant does not speak, and problem.NotFound if there is no such
@@ -63,6 +64,10 @@ func (s *Service) speaker(ctx context.Context, tenant id.ID, d wire.Dialect) (*s
 	key := speaking{tenant, d.Name()}
 	for {
 		sp := s.speakers.get(key)
+		if sp != nil && sp.refusal != nil && s.feed != nil {
+			s.speakers.end(key, sp) // another process may just have let the tenant speak it
+			sp = nil
+		}
 		if sp == nil {
 			var err error
 			if sp, err = s.loadSpeaker(ctx, key, d); err != nil {
@@ -146,31 +151,4 @@ func (sp *speaker) withRSA(key *wire.RSAKey) *wire.Identity {
 			return &other
 		}
 	}
-}
-
-// forgetIdentities forgets, once tx is committed, how the tenant speaks the
-// dialect.
-func (s *Service) forgetIdentities(tx *db.Tx, tenant id.ID, dialect string) {
-	tx.After(func() {
-		s.speakers.drop(func(of speaking, _ *speaker) bool { return of == speaking{tenant, dialect} })
-	})
-}
-
-// forgetKeys forgets, once tx is committed, who has the tenant's keys of a
-// dialect and how the tenant speaks it.
-func (s *Service) forgetKeys(tx *db.Tx, tenant id.ID, dialect string) {
-	s.forgetIdentities(tx, tenant, dialect)
-	tx.After(func() {
-		s.principals.drop(func(_ hash, e *entry) bool {
-			return e.principal.Tenant.ID == tenant && e.principal.Dialect == dialect
-		})
-	})
-}
-
-// forgetTenant forgets, once tx is committed, all that is known of the tenant.
-func (s *Service) forgetTenant(tx *db.Tx, tenant id.ID) {
-	tx.After(func() {
-		s.principals.drop(func(_ hash, e *entry) bool { return e.principal.Tenant.ID == tenant })
-		s.speakers.drop(func(of speaking, _ *speaker) bool { return of.tenant == tenant })
-	})
 }

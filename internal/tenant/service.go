@@ -38,6 +38,9 @@ type Options struct {
 	RSAKey func(ctx context.Context) (*wire.RSAKey, error)
 
 	Kept Kept // tenants can't ask for more
+
+	// Feed tells of what other processes change. nil: there are none.
+	Feed db.Feed
 }
 
 // Service is the tenants and keys of one database. All methods may be called
@@ -50,6 +53,7 @@ type Service struct {
 	rsaKey     func(ctx context.Context) (*wire.RSAKey, error)
 	onDelete   func(tx *db.Tx, tenant id.ID) error
 	kept       Kept
+	feed       db.Feed // nil: nobody else changes the database
 	principals *cache[hash, *entry]
 	speakers   *cache[speaking, *speaker]
 	admin      atomic.Pointer[hash] // nil: no admin key is accepted
@@ -76,11 +80,15 @@ func New(d *db.DB, opts Options) (*Service, error) {
 	if opts.RSAKey == nil {
 		opts.RSAKey = func(context.Context) (*wire.RSAKey, error) { return nil, errNoRSAKey }
 	}
-	return &Service{
-		db: d, box: opts.Box, dialects: opts.Dialects, rsaKey: opts.RSAKey, onDelete: opts.OnDelete, kept: opts.Kept,
-		principals: newCache[hash, *entry](opts.CachedKeys),
-		speakers:   newCache[speaking, *speaker](opts.CachedKeys),
-	}, nil
+	s := &Service{
+		db: d, box: opts.Box, dialects: opts.Dialects, rsaKey: opts.RSAKey, onDelete: opts.OnDelete, kept: opts.Kept, feed: opts.Feed,
+		principals: newCache[hash, *entry](opts.CachedKeys, opts.Feed),
+		speakers:   newCache[speaking, *speaker](opts.CachedKeys, opts.Feed),
+	}
+	if s.feed != nil {
+		s.feed.Watch(topic, s.heard)
+	}
+	return s, nil
 }
 
 var errNoRSAKey = errors.New("tenant: the server has no RSA keys")
@@ -201,7 +209,9 @@ func (s *Service) Update(ctx context.Context, tenant id.ID, patch Patch) (Tenant
 			}
 		}
 		t.UpdatedAt = tx.Now()
-		s.forgetTenant(tx, tenant)
+		if err := s.forgetTenant(tx, tenant); err != nil {
+			return err
+		}
 		if err := updateTenant(tx, t); err != nil {
 			return err
 		}
@@ -224,7 +234,9 @@ func (s *Service) Delete(ctx context.Context, tenant id.ID) error {
 		if err := buryTenant(tx, tenant); err != nil {
 			return err
 		}
-		s.forgetTenant(tx, tenant)
+		if err := s.forgetTenant(tx, tenant); err != nil {
+			return err
+		}
 		if err := s.onDelete(tx, tenant); err != nil {
 			return fmt.Errorf("tenant: end what belongs to the tenant: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
 
@@ -33,7 +34,13 @@ func tenantByID(q db.Queryer, tenant id.ID) (Tenant, error) {
 }
 
 // tenantByAlias returns a living tenant, or an error that matches db.ErrNoRows.
+// What can't be an alias, and may be no text that a database stores, is not looked
+// for.
 func tenantByAlias(q db.Queryer, alias string) (Tenant, error) {
+	var c problem.Checks
+	if checkAlias(&c, alias); c.Err() != nil {
+		return Tenant{}, db.ErrNoRows
+	}
 	return scanTenant(q.QueryRow(`SELECT `+tenantColumns+` FROM tenant WHERE alias = $1 AND deleted_at IS NULL`, alias))
 }
 

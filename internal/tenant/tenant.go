@@ -15,7 +15,8 @@
 // Authenticating is on the path of every request. What a key may do is
 // therefore kept in memory, under the key's hash, and forgotten as soon as the
 // transaction commits that changes it: when the call that revokes a key has
-// returned, the key is refused. The memory is this process's own.
+// returned, the key is refused. The memory is this process's own; what other
+// processes change it is told of (see db.Feed), and refuses a moment later.
 //
 // The operator's key is accepted by the service that [Service.EnsureAdminKey]
 // was called on. It belongs to no tenant and may do everything.

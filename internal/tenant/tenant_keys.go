@@ -96,15 +96,17 @@ func (s *Service) ListKeys(ctx context.Context, tenant id.ID, page Page) ([]Key,
 	return keys, next, nil
 }
 
-// RevokeKey ends a key: once it has returned, the key is refused. Revoking a
-// key again does nothing.
+// RevokeKey ends a key: once it has returned, the key is refused; by other
+// processes a moment later. Revoking a key again does nothing.
 func (s *Service) RevokeKey(ctx context.Context, tenant, key id.ID) error {
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		k, err := ownKey(tx, tenant, key)
 		if err != nil {
 			return err
 		}
-		s.forgetKeys(tx, tenant, k.Dialect)
+		if err := s.forgetKeys(tx, tenant, k.Dialect); err != nil {
+			return err
+		}
 		if err := revokeKey(tx, key); err != nil {
 			return err
 		}
@@ -144,7 +146,9 @@ func (s *Service) RollKey(ctx context.Context, tenant, key id.ID, overlap time.D
 		if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(end) {
 			return auditRolledKey(ctx, tx, keyRoll{old, rolled, old.ExpiresAt})
 		}
-		s.forgetKeys(tx, tenant, old.Dialect)
+		if err := s.forgetKeys(tx, tenant, old.Dialect); err != nil {
+			return err
+		}
 		if err := expireKey(tx, key, end); err != nil {
 			return err
 		}
@@ -183,7 +187,9 @@ func (s *Service) addKey(tx *db.Tx, t Tenant, n NewKey) (Key, string, error) {
 		if err := s.makeSigning(tx, &k, plaintext); err != nil {
 			return Key{}, "", err
 		}
-		s.forgetIdentities(tx, t.ID, n.Dialect)
+		if err := s.forgetIdentities(tx, t.ID, n.Dialect); err != nil {
+			return Key{}, "", err
+		}
 	}
 	return k.Key, plaintext, insertKey(tx, k)
 }

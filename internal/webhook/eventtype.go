@@ -2,9 +2,7 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
@@ -49,7 +47,9 @@ func (t EventType) same(n NewEventType) bool {
 
 // RegisterEventType registers a type, or a new version of one, and reports whether
 // it did: what is said of it already makes no new version. Events that are
-// published by calls that begin after it returned are checked by it.
+// published by calls that begin after it returned are checked by it; other
+// processes may accept what fitted before for a moment, but refuse nothing that
+// fits now.
 func (s *Service) RegisterEventType(ctx context.Context, tenant id.ID, n NewEventType) (EventType, bool, error) {
 	if err := s.checkEventType(ctx, tenant, &n); err != nil {
 		return EventType{}, false, err
@@ -74,7 +74,9 @@ func (s *Service) RegisterEventType(ctx context.Context, tenant id.ID, n NewEven
 		t = EventType{
 			Name: n.Name, Version: newest.Version + 1, Description: n.Description, Schema: n.Schema, Sample: n.Sample, CreatedAt: tx.Now(),
 		}
-		tx.After(func() { s.types.changed(tenant) })
+		if err := s.typesChange(tx, tenant); err != nil {
+			return err
+		}
 		if err := insertEventType(tx, tenant, t); err != nil {
 			return err
 		}
@@ -218,77 +220,11 @@ func (s *Service) ArchiveEventType(ctx context.Context, tenant id.ID, name strin
 		if !archived {
 			return noEventType()
 		}
-		tx.After(func() { s.types.changed(tenant) })
+		if err := s.typesChange(tx, tenant); err != nil {
+			return err
+		}
 		return audit.Write(ctx, tx, audit.Change{TenantID: tenant, Action: audit.EventTypeArchived, ObjectID: name})
 	})
 }
 
 func noEventType() error { return problem.NotFound.New("there is no such event type") }
-
-// typeSet is the types that a tenant has registered, by their names. It does not
-// change, but for the schemas, which are compiled when they are first asked.
-type typeSet map[string]*registeredType
-
-type registeredType struct {
-	source   []byte // empty: any data fits
-	once     sync.Once
-	compiled *boundedSchema
-	err      error
-}
-
-func (t *registeredType) check(ctx context.Context, turn turnFunc, data []byte) ([]mistake, error) {
-	if len(t.source) == 0 {
-		return nil, nil
-	}
-	t.once.Do(func() { t.compiled, t.err = compileBounded(t.source) })
-	if t.err != nil { // it was compiled before it was stored
-		return []mistake{{message: "can't be checked: the schema of its type is damaged"}}, nil //nolint:nilerr // the publisher hears of it
-	}
-	return t.compiled.check(ctx, turn, data)
-}
-
-// registered returns the tenant's types as they were lately committed.
-func (s *Service) registered(ctx context.Context, tenant id.ID) (typeSet, error) {
-	loaded, err := s.types.get(ctx, tenant, func(ctx context.Context) (*typeSet, error) {
-		var set typeSet
-		err := s.db.Read(ctx, func(q db.Queryer) error {
-			var err error
-			set, err = loadTypeSet(q, tenant)
-			return err
-		})
-		return &set, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return *loaded, nil
-}
-
-// errUnregistered says that the tenant wants its types registered, and this one is
-// not.
-var errUnregistered = errors.New("is not registered, as this tenant's events have to be: register it with grapevine event-type register, or POST /v1/event-types")
-
-// checkRegistered checks an event against what the tenant has registered, if the
-// tenant wants that. What is wrong goes to the checks.
-func (s *Service) checkRegistered(ctx context.Context, tenant id.ID, e wire.Event, of publishing) error {
-	wanted := e.Tenant.Settings.Of(standard.Checking)
-	if e.Type == "" || wanted != standard.Checked && wanted != standard.Registered {
-		return nil
-	}
-	types, err := s.registered(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	t, known := types[e.Type]
-	if !known {
-		if wanted == standard.Registered {
-			of.checks.AddError(of.prefix+"type", errUnregistered)
-		}
-		return nil
-	}
-	mistakes, err := t.check(ctx, s.schemas.checking.of(tenant), e.Data)
-	for _, m := range mistakes {
-		of.checks.Add(of.prefix+"data"+m.path, "%s", m.message)
-	}
-	return err
-}

@@ -37,12 +37,13 @@ func mustChecking(t testing.TB, checking string) *checkingWorld {
 		t.Fatal(err)
 	}
 	w.Service = webhook.New(webhook.Options{
-		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.tries,
-		Identify: func(context.Context, id.ID, string) (*wire.Identity, error) {
-			return &wire.Identity{Tenant: wire.Tenant{Settings: wire.Settings{standard.Checking.Name: *w.checking.Load()}}}, nil
-		},
+		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.tries, Identify: w.identify,
 	})
 	return w
+}
+
+func (w *checkingWorld) identify(context.Context, id.ID, string) (*wire.Identity, error) {
+	return &wire.Identity{Tenant: wire.Tenant{Settings: wire.Settings{standard.Checking.Name: *w.checking.Load()}}}, nil
 }
 
 func (w *world) mustRegister(n webhook.NewEventType) webhook.EventType {

@@ -62,12 +62,16 @@ func (x *index[T]) entry(ctx context.Context, tenant id.ID, load func(context.Co
 	return e
 }
 
-// changed forgets what the tenant has after a change of it. Who
-// waits for one that is being loaded gets it, and may find it out of date; who
-// comes later does not.
+// changed forgets what the tenant has after a change of it; the zero ID stands
+// for all tenants. Who waits for one that is being loaded gets it, and may find it
+// out of date; who comes later does not.
 func (x *index[T]) changed(tenant id.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if tenant.IsZero() {
+		clear(x.tenants)
+		return
+	}
 	delete(x.tenants, tenant)
 }
 

@@ -34,6 +34,7 @@ type alone struct{}
 func (alone) Membership() node.Membership                           { return node.Membership{} }
 func (alone) Changed(*db.Tx, string, id.ID) error                   { return nil }
 func (alone) Watch(string, func(ctx context.Context, tenant id.ID)) {}
+func (alone) Alive() bool                                           { return true }
 func (alone) Hint(string, string)                                   {}
 func (alone) OnHint(string, func(payload string))                   {}
 func (alone) OnGap(func())                                          {}
@@ -220,7 +221,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 		return nil
 	}
 	s.sweepSoon()
-	s.jobs.Look()
+	s.jobs.Wake()
 	waiting, err := s.Waiting(ctx)
 	if err != nil {
 		return again(err)
@@ -229,24 +230,33 @@ func (s *Service) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// lookAt follows a hint: the ids of a tenant and a subscription, and of an event
-// where a delivery was decided. One that names nothing is passed over.
-func (s *Service) lookAt(ctx context.Context, h hinted) error {
+// ids reads the ids of a hint: of a tenant and a subscription, and of an event where
+// a delivery was decided.
+func (h hinted) ids() ([3]id.ID, bool) {
 	const long = 2 * len(id.ID{})
 	var ids [3]id.ID
+	if n := len(h.payload); n%long != 0 || n < 2*long || n > 3*long {
+		return ids, false
+	}
 	for i := range len(h.payload) / long {
-		if i == len(ids) || ids[i].UnmarshalText([]byte(h.payload[i*long:(i+1)*long])) != nil {
-			return nil
+		if ids[i].UnmarshalText([]byte(h.payload[i*long:(i+1)*long])) != nil {
+			return ids, false
 		}
+	}
+	return ids, true
+}
+
+// lookAt follows a hint. One that names nothing is passed over.
+func (s *Service) lookAt(ctx context.Context, h hinted) error {
+	ids, ok := h.ids()
+	if !ok {
+		return nil
 	}
 	sub, err := s.Subscription(ctx, ids[0], ids[1])
-	if err != nil {
-		if problem.NotFound.Has(err) {
-			err = nil
-		}
-		return err
-	}
 	switch {
+	case problem.NotFound.Has(err):
+	case err != nil:
+		return err
 	case h.topic == topicDue:
 		s.sender.Refilled(sub)
 	case h.topic == topicHealth:

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -54,7 +55,7 @@ func listEventTypeVersions(q db.Queryer, tenant id.ID, name string) ([]EventType
 }
 
 func listEventTypeNames(q db.Queryer, tenant id.ID) ([]string, error) {
-	rows, err := q.Query(`SELECT name FROM event_type WHERE tenant_id = $1 AND archived_at IS NULL ORDER BY name`, tenant[:])
+	rows, err := q.Query(`SELECT name FROM event_type WHERE tenant_id = $1 AND archived_at IS NULL`, tenant[:])
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +68,24 @@ func listEventTypeNames(q db.Queryer, tenant id.ID) ([]string, error) {
 		}
 		names = append(names, name)
 	}
+	slices.Sort(names) // as bytes: databases have orders of their own
 	return names, rows.Err()
 }
 
+// selectEdition returns the edition of what the tenant has registered.
+func selectEdition(q db.Queryer, tenant id.ID) (edition, error) {
+	var e edition
+	err := q.QueryRow(`SELECT CAST(coalesce(sum(version), 0) AS BIGINT), count(archived_at) FROM event_type WHERE tenant_id = $1`,
+		tenant[:]).Scan(&e.versions, &e.archived)
+	return e, err
+}
+
 // loadTypeSet returns the schemas that hold.
-func loadTypeSet(q db.Queryer, tenant id.ID) (typeSet, error) {
+func loadTypeSet(q db.Queryer, tenant id.ID) (*typeSet, error) {
+	now, err := selectEdition(q, tenant)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := q.Query(`SELECT v.name, v.schema FROM event_type t
 		JOIN event_type_version v ON v.tenant_id = t.tenant_id AND v.name = t.name AND v.version = t.version
 		WHERE t.tenant_id = $1 AND t.archived_at IS NULL`, tenant[:])
@@ -79,13 +93,13 @@ func loadTypeSet(q db.Queryer, tenant id.ID) (typeSet, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	set := make(typeSet)
+	set := &typeSet{edition: now, byName: make(map[string]*registeredType)}
 	for rows.Next() {
 		var name, schema string
 		if err := rows.Scan(&name, &schema); err != nil {
 			return nil, err
 		}
-		set[name] = &registeredType{source: []byte(schema)}
+		set.byName[name] = &registeredType{source: []byte(schema)}
 	}
 	return set, rows.Err()
 }
@@ -94,7 +108,7 @@ func loadTypeSet(q db.Queryer, tenant id.ID) (typeSet, error) {
 // the bytes of their schemas.
 func countOtherTypes(q db.Queryer, tenant id.ID, name string) (int, int, error) {
 	var types, bytes int
-	err := q.QueryRow(`SELECT count(*), coalesce(sum(schema_bytes), 0) FROM event_type
+	err := q.QueryRow(`SELECT count(*), CAST(coalesce(sum(schema_bytes), 0) AS BIGINT) FROM event_type
 		WHERE tenant_id = $1 AND archived_at IS NULL AND name <> $2`, tenant[:], name).Scan(&types, &bytes)
 	return types, bytes, err
 }

@@ -71,9 +71,8 @@ const (
 // Node is this process as one of those that share the database. See the package
 // node for what its methods promise.
 type Node interface {
+	db.Feed
 	Membership() node.Membership
-	Changed(tx *db.Tx, topic string, tenant id.ID) error
-	Watch(topic string, fn func(ctx context.Context, tenant id.ID))
 	Hint(topic, payload string)
 	OnHint(topic string, fn func(payload string))
 	OnGap(fn func())
@@ -143,6 +142,7 @@ type Service struct {
 	// The short transactions, a lane for each sort.
 	publishes, claims, records *db.Lane
 
+	feed   db.Feed // nil: nobody else changes the database
 	node   Node
 	others others // what they have changed and this process has not looked at yet
 
@@ -198,8 +198,11 @@ func New(opts Options) *Service {
 	}
 	if s.node == nil {
 		s.node = alone{}
+	} else {
+		s.feed = s.node
 	}
 	s.follow()
+	s.node.Watch(typesTopic, func(_ context.Context, tenant id.ID) { s.types.changed(tenant) })
 	s.metrics = newMetrics(s, opts.Metrics)
 	s.jobs.Register(s.replayKind())
 	s.jobs.Register(s.fanOutKind())
