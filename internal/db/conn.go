@@ -52,8 +52,7 @@ func (c *conn) begin(ctx context.Context, statement string) error {
 		return err
 	}
 	err := c.exec(ctx, statement)
-	if err != nil && used && c.direct && ctx.Err() == nil { // the server may have been started anew since
-		c.drop()
+	if err != nil && used && c.isStale(ctx, err) {
 		if err := c.connect(ctx); err != nil {
 			return err
 		}
@@ -64,6 +63,16 @@ func (c *conn) begin(ctx context.Context, statement string) error {
 		return classify(fmt.Errorf("db: begin: %w", err))
 	}
 	return nil
+}
+
+// isStale reports whether a connection that was open already failed for that: its
+// server may have been started anew since. Then it is dropped.
+func (c *conn) isStale(ctx context.Context, err error) bool {
+	if !c.direct || ctx.Err() != nil || !errors.Is(classify(err), ErrUnavailable) {
+		return false
+	}
+	c.drop()
+	return true
 }
 
 // rollback ends the transaction without a trace. Where the database had ended
@@ -181,6 +190,8 @@ type scope struct {
 	err  error     // not nil: why no statement is run any more
 
 	wrote bool // a statement was run that may have changed something
+
+	shared *sharing // what the closures of one transaction of a server have in common; nil on SQLite
 }
 
 // Query runs a statement that returns rows. They have to be closed before the
@@ -247,6 +258,11 @@ func (s *scope) prepare(query string, args []any) (runnable, error) {
 	}
 	if s.err != nil {
 		return nil, s.err
+	}
+	if s.shared != nil && len(s.shared.first) > 0 {
+		if err := s.runAll(nil); err != nil {
+			return nil, err
+		}
 	}
 	stmt, err := s.conn.prepare(query)
 	if err != nil {

@@ -39,10 +39,17 @@ const (
 // How transactions begin. The server ends one whose process has stopped in the
 // middle, so that nobody waits for long for what it has locked.
 const (
-	beginLane    = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 10000`
 	beginCommand = `BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL idle_in_transaction_session_timeout = 10000`
 	beginRead    = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 60000`
 )
+
+// beginLane is how those of a lane begin. What they run goes by indexes; a plan that
+// was made while the tables were empty must not read them whole.
+var beginLane = []statement{
+	{query: `BEGIN ISOLATION LEVEL READ COMMITTED`},
+	{query: `SET LOCAL idle_in_transaction_session_timeout = 10000`},
+	{query: `SET LOCAL enable_seqscan = off`},
+}
 
 // postgresFlavor is how Postgres spells what the two databases spell differently.
 var postgresFlavor = flavor{
@@ -223,7 +230,7 @@ func (s *server) transact(ctx context.Context, c *conn, fn func(*Tx) error) (*Tx
 	if err := c.begin(ctx, beginCommand); err != nil {
 		return nil, err
 	}
-	tx := &Tx{scope: scope{ctx: ctx, conn: c}, now: time.Now().UTC().Truncate(time.Microsecond), shared: newSharing()}
+	tx := &Tx{scope: scope{ctx: ctx, conn: c, shared: newSharing()}, now: time.Now().UTC().Truncate(time.Microsecond)}
 	committed := false
 	defer func() { // also where the closure panics or ends the goroutine
 		if committed {
@@ -282,50 +289,6 @@ func (s *server) ping(ctx context.Context) error {
 		var number string
 		return tx.QueryRow(`SELECT pg_current_xact_id()::text`).Scan(&number)
 	})
-}
-
-func newSharing() *sharing { return &sharing{known: make(map[any]any), locks: make(map[int64]bool)} }
-
-// runAll sends statements to the server together and then looks at what they did.
-func (s *scope) runAll(statements []statement) error {
-	if len(statements) == 0 {
-		return nil
-	}
-	if s.err == nil && s.close() {
-		_ = s.fail(errOpenRows)
-	}
-	if s.err != nil {
-		return s.err
-	}
-	batch := new(pgx.Batch)
-	for _, st := range statements {
-		batch.Queue(st.query, st.args...)
-	}
-	rows := make([]int64, len(statements))
-	err := s.conn.open.Raw(func(raw any) error {
-		results := raw.(*stdlib.Conn).Conn().SendBatch(s.ctx, batch) //nolint:forcetypeassert // it is this driver's
-		for i := range rows {
-			tag, err := results.Exec()
-			if err != nil {
-				_ = results.Close() // it reports the same
-				return err
-			}
-			rows[i] = tag.RowsAffected()
-		}
-		return results.Close()
-	})
-	if err != nil {
-		return s.fail(err)
-	}
-	for i, st := range statements {
-		if st.check == nil {
-			continue
-		}
-		if err := st.check(rows[i]); err != nil {
-			return s.fail(err)
-		}
-	}
-	return nil
 }
 
 // keys are queues of commands that would be in each other's way.

@@ -12,14 +12,13 @@ type Tx struct {
 	now   time.Time
 	undo  []func()
 	after []func()
-
-	shared *sharing // what the closures of one transaction of a server have in common; nil on SQLite
 }
 
 // sharing is what belongs to a transaction of a server and not to one of its
 // closures.
 type sharing struct {
-	later []statement
+	first []statement // to be sent before anything else is: the beginning, and locks
+	later []statement // to be sent before the end
 	known map[any]any
 	locks map[int64]bool // that the transaction holds, and whether alone
 }
@@ -29,6 +28,7 @@ type statement struct {
 	query string
 	args  []any
 	check func(rows int64) error
+	dest  []any // what its one row is scanned into; nil: it returns none
 }
 
 var _ Queryer = (*Tx)(nil)
@@ -76,7 +76,7 @@ func (tx *Tx) Later(query string, args []any, check func(rows int64) error) erro
 		return tx.fail(err)
 	}
 	tx.wrote = true
-	tx.shared.later = append(tx.shared.later, statement{query, args, check})
+	tx.shared.later = append(tx.shared.later, statement{query: query, args: args, check: check})
 	return nil
 }
 
@@ -88,6 +88,15 @@ func (tx *Tx) Flush() error {
 	later := tx.shared.later
 	tx.shared.later = nil
 	return tx.runAll(later)
+}
+
+// Get runs a statement that returns one row, and scans it into dest. On Postgres it
+// takes one exchange with the server together with what has to be run before it.
+func (tx *Tx) Get(query string, args []any, dest ...any) error {
+	if tx.shared == nil {
+		return tx.QueryRow(query, args...).Scan(dest...)
+	}
+	return tx.runAll([]statement{{query: query, args: args, dest: dest}})
 }
 
 // Once returns what find returned the first time that it was asked for the key in
@@ -130,11 +139,12 @@ func (tx *Tx) lock(key string, alone bool) error {
 	if alone {
 		query = `SELECT pg_advisory_xact_lock($1)`
 	}
-	wrote := tx.wrote
-	if _, err := tx.exec(query, []any{number}); err != nil {
-		return err
+	if tx.err != nil {
+		return tx.err
 	}
-	tx.wrote = wrote
+	// It takes effect before the next statement, which is the first that could see
+	// a difference.
+	tx.shared.first = append(tx.shared.first, statement{query: query, args: []any{number}})
 	tx.shared.locks[number] = alone
 	return nil
 }

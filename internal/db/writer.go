@@ -35,11 +35,13 @@ type writer struct {
 	closed bool
 
 	// Of the loop alone, until it has ended.
-	conn     *conn
-	doubt    error           // not nil: why the connection is given up after this group
-	readOnly bool            // so the file was found by the last group
-	ctx      context.Context //nolint:containedctx // bounds the transaction under way
-	shared   *sharing        // of the transaction under way; nil on SQLite
+	conn      *conn
+	doubt     error           // not nil: why the connection is given up after this group
+	readOnly  bool            // so the file was found by the last group
+	ctx       context.Context //nolint:containedctx // bounds the transaction under way
+	shared    *sharing        // of the transaction under way; nil on SQLite
+	committed bool            // the transaction under way is, with its last statements
+	ends      time.Time       // when its closures had run
 }
 
 // write is one caller's closure and what became of it.
@@ -222,7 +224,7 @@ func (w *writer) transact(group []*write) error {
 	runnable := take(group)
 	kept, err := w.pass(runnable, false)
 	if errors.Is(err, errTangled) {
-		w.conn.rollback()
+		w.rollback()
 		for _, req := range slices.Backward(runnable) {
 			w.takeBack(req)
 			req.tx, req.err, req.panics = nil, nil, nil
@@ -239,18 +241,25 @@ func (w *writer) transact(group []*write) error {
 		return err
 	}
 	if kept == 0 {
-		w.conn.rollback()
+		w.rollback()
 		return nil
 	}
-	start := time.Now()
 	if err := w.commit(); err != nil {
 		return err
 	}
 	if w.delay > 0 {
 		<-time.After(w.delay)
 	}
-	w.metrics.committed(kept, time.Since(start))
+	w.metrics.committed(kept, time.Since(w.ends))
 	return nil
+}
+
+// rollback takes back what the transaction wrote, if it has begun.
+func (w *writer) rollback() {
+	if w.shared != nil && len(w.shared.first) > 0 && w.shared.first[0].query == beginLane[0].query {
+		return // nothing was sent yet
+	}
+	w.conn.rollback()
 }
 
 // begin begins a transaction and returns what ends the time that it has.
@@ -259,12 +268,16 @@ func (w *writer) begin() (context.CancelFunc, error) {
 		return func() {}, w.conn.begin(w.ctx, "BEGIN IMMEDIATE")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
-	w.ctx, w.shared = ctx, newSharing()
-	return cancel, w.conn.begin(ctx, beginLane)
+	w.ctx, w.shared, w.committed = ctx, newSharing(beginLane...), false
+	return cancel, w.conn.connect(ctx)
 }
 
+// commit commits, unless that is done.
 func (w *writer) commit() error {
-	err := w.conn.exec(w.ctx, "COMMIT")
+	if w.committed {
+		return nil
+	}
+	err := w.conn.exec(w.ctx, commit)
 	if err == nil {
 		return nil
 	}
@@ -301,6 +314,7 @@ func (w *writer) pass(runnable []*write, savepoints bool) (int, error) {
 			kept++
 		}
 	}
+	w.ends = time.Now()
 	if w.shared == nil || kept == 0 || savepoints {
 		return kept, nil
 	}
@@ -310,16 +324,25 @@ func (w *writer) pass(runnable []*write, savepoints bool) (int, error) {
 // flushAll runs what the closures of a group left for later. Where that fails and
 // they are several the group is tangled: run again, each in a savepoint, the one
 // at fault fails alone.
+//
+// Where nobody asks what the statements did, the commit goes with them.
 func (w *writer) flushAll(runnable []*write, kept int) (int, error) {
+	commits := !slices.ContainsFunc(w.shared.later, func(st statement) bool { return st.check != nil })
+	if commits {
+		w.shared.later = append(w.shared.later, statement{query: commit})
+	}
 	err := w.flush()
+	if commits && err != nil {
+		w.server.doubt(err)
+	}
+	w.committed = commits && err == nil
 	switch {
 	case err == nil:
 		return kept, nil
+	case errors.Is(err, ErrUnavailable):
+		return 0, err
 	case len(runnable) > 1:
 		return 0, errTangled
-	}
-	if errors.Is(err, ErrUnavailable) {
-		w.doubt = err
 	}
 	runnable[0].err = err
 	w.takeBack(runnable[0])
@@ -333,14 +356,14 @@ func (w *writer) flush() error {
 	}
 	later := w.shared.later
 	w.shared.later = nil
-	return (&scope{ctx: w.ctx, conn: w.conn}).runAll(later)
+	return (&scope{ctx: w.ctx, conn: w.conn, shared: w.shared}).runAll(later)
 }
 
 // runOne runs one closure and returns whether it is to be committed. shared says
 // that others are in the same transaction.
 func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 	if savepoint {
-		if err := w.conn.exec(w.ctx, "SAVEPOINT closure"); err != nil {
+		if err := w.bound("SAVEPOINT closure"); err != nil {
 			return false, lost(err)
 		}
 	}
@@ -351,7 +374,7 @@ func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 	}
 	if req.err == nil && req.panics == nil {
 		if savepoint {
-			if err := w.conn.exec(w.ctx, "RELEASE closure"); err != nil {
+			if err := w.bound("RELEASE closure"); err != nil {
 				return false, lost(err)
 			}
 		}
@@ -369,13 +392,13 @@ func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 	}
 	// If the failure made the database roll back by itself, the savepoint is
 	// gone and so is what the others wrote.
-	if err := w.conn.exec(w.ctx, "ROLLBACK TO closure"); err != nil {
+	if err := w.bound("ROLLBACK TO closure"); err != nil {
 		return false, cmp.Or(w.doubt, lost(err))
 	}
 	if w.shared != nil { // locks that it took are gone, and what it left for later must not be done
 		*w.shared = *newSharing()
 	}
-	if err := w.conn.exec(w.ctx, "RELEASE closure"); err != nil {
+	if err := w.bound("RELEASE closure"); err != nil {
 		return false, lost(err)
 	}
 	return false, nil
@@ -386,9 +409,8 @@ func (w *writer) runOne(req *write, savepoint, shared bool) (bool, error) {
 func (w *writer) call(req *write) error {
 	req.tx = &Tx{
 		// A transaction that many callers share is no caller's to end.
-		scope:  scope{ctx: w.ctx, conn: w.conn},
-		now:    time.Now().UTC().Truncate(time.Microsecond),
-		shared: w.shared,
+		scope: scope{ctx: w.ctx, conn: w.conn, shared: w.shared},
+		now:   time.Now().UTC().Truncate(time.Microsecond),
 	}
 	w.guard(req, func() {
 		defer req.tx.close()
@@ -399,6 +421,16 @@ func (w *writer) call(req *write) error {
 		req.err = failure // part of its work is missing
 	}
 	return failure
+}
+
+// bound runs a statement that bounds a closure, after what has to be run first.
+func (w *writer) bound(statement string) error {
+	if w.shared != nil {
+		if err := (&scope{ctx: w.ctx, conn: w.conn, shared: w.shared}).runAll(nil); err != nil {
+			return err
+		}
+	}
+	return w.conn.exec(w.ctx, statement)
 }
 
 func lost(err error) error {

@@ -389,7 +389,7 @@ func (w *world) wantNotOnDisk(texts ...[]byte) {
 	}
 }
 
-func (r *recorder) Takes(*webhook.Subscription) webhook.Taking { return webhook.Elsewhere }
+func (r *recorder) Takes(*webhook.Subscription) webhook.Taking { return webhook.Taken }
 
 func (r *recorder) Heard(*webhook.Subscription) {}
 

@@ -13,13 +13,22 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
+// The columns of a new event and their values.
+const (
+	newEvent       = `INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body, subject_version) `
+	newEventValues = `$1, $2, $3, $4, $5, $6, $7, $8`
+)
+
 // insertEvent stores an event if the tenant's subscriptions still have the
-// version. If they don't the transaction fails with errStale.
+// version. If they don't the transaction fails with errStale. Where others commit
+// meanwhile the version is held; see holdVersion.
 func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) error {
-	return tx.Later(`INSERT INTO event (tenant_id, id, dialect, type, occurred_at, traceparent, body, subject_version)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8
-		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`,
-		[]any{tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion, version}, notStale)
+	values := []any{tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion}
+	if tx.Shared() {
+		return tx.Later(newEvent+`VALUES (`+newEventValues+`)`, values, nil)
+	}
+	return tx.Later(newEvent+`SELECT `+newEventValues+`
+		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`, append(values, version), notStale)
 }
 
 func notStale(rows int64) error {

@@ -219,9 +219,11 @@ func countSubscriptions(q db.Queryer, tenant id.ID) (int, error) {
 
 func selectVersion(q db.Queryer, tenant id.ID) (int64, error) {
 	var version int64
-	err := q.QueryRow(`SELECT coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0)`, tenant[:]).Scan(&version)
+	err := q.QueryRow(versionOf, tenant[:]).Scan(&version)
 	return version, err
 }
+
+const versionOf = `SELECT coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0)`
 
 // bumpVersion counts a change of the tenant's subscriptions and returns how many
 // there have been. It waits for whoever publishes by the earlier ones.
@@ -247,7 +249,9 @@ func holdVersion(tx *db.Tx, tenant id.ID) (int64, error) {
 		if err := tx.ShareLock(subscriptionsOf(tenant)); err != nil {
 			return 0, err
 		}
-		return selectVersion(tx, tenant)
+		var version int64
+		err := tx.Get(versionOf, []any{tenant[:]}, &version)
+		return version, err
 	})
 }
 
