@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 // that node still records decides nothing.
 func (s *Service) claimDue(ctx context.Context, query DueQuery) (Due, error) {
 	now := s.node.Membership()
+	query.Room = cmp.Or(query.Room, query.Limit)
 	var due Due
 	err := s.claims.Write(ctx, func(tx *db.Tx) error {
 		due = Due{}

@@ -230,7 +230,7 @@ type DueQuery struct {
 	From  id.ID // where it is: the first event whose delivery is read; zero: the first that waits
 	Now   time.Time
 	Limit int                // rows at most, known ones included
-	Room  int                // deliveries at most that are claimed
+	Room  int                // deliveries at most that are claimed; zero: as many as Limit says
 	Known map[id.ID]struct{} // events whose deliveries are passed over
 }
 
