@@ -322,7 +322,7 @@ func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) e
 	if plain(outcomes) {
 		write = s.records.Write
 	}
-	return write(ctx, func(tx *db.Tx) error {
+	err := write(ctx, func(tx *db.Tx) error {
 		if err := recordAttempts(tx, outcomes); err != nil {
 			return err
 		}
@@ -332,6 +332,10 @@ func (s *Service) Record(ctx context.Context, outcomes []Outcome, done func()) e
 		tx.After(done)
 		return nil
 	})
+	for i := range outcomes {
+		outcomes[i].repeated = outcomes[i].repeated || err != nil && s.db.Shared()
+	}
+	return err
 }
 
 // follows does what else the outcomes call for.

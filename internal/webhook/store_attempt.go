@@ -101,7 +101,7 @@ func decideOutcome(tx *db.Tx, o *Outcome) error {
 
 // recordLate counts an attempt whose delivery is not as its job left it.
 func recordLate(tx *db.Tx, o *Outcome) error {
-	if tx.Shared() {
+	if o.repeated {
 		before, err := recordedBefore(tx, o)
 		if o.inRow = before; before || err != nil {
 			return err

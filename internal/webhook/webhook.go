@@ -377,4 +377,5 @@ type Outcome struct {
 	Superseded bool
 
 	decided, inRow bool // of the recording under way
+	repeated       bool // it may be on record: a commit failed of which nobody knows whether it took place
 }
