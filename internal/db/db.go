@@ -246,6 +246,7 @@ func (l *Lane) Write(ctx context.Context, fn func(tx *Tx) error) error {
 		if try == maxTries || !isTransient(err) {
 			return exhausted(err)
 		}
+		l.writer.metrics.retried()
 		if err := pauseBefore(ctx, try); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ const (
 	longestNap  = 15 * time.Minute // the wall clock may be set while a timer runs
 	keep        = 30 * 24 * time.Hour
 	deleteStep  = 500
+	elsewhere   = 20 * time.Millisecond // the rest after a step that another node is making
 )
 
 // Options are what a Runner needs. DB is required.
@@ -159,12 +160,16 @@ func (r *Runner) step(ctx context.Context, of id.ID) (time.Duration, error) {
 	var kind string
 	began, took := time.Now(), time.Duration(0)
 	err := r.try(ctx, func(tx *db.Tx) error {
-		began = time.Now() // it may have waited for others
+		began, kind = time.Now(), "" // it may have waited for others, or have run before
 		j, err := scanJob(tx.QueryRow(selectByID, of[:]))
 		if errors.Is(err, db.ErrNoRows) || err == nil && j.State != Running {
 			return nil // paused or cancelled since it was its turn
 		}
 		if err != nil {
+			return err
+		}
+		if mine, err := tx.TryLock("job " + of.String()); err != nil || !mine {
+			took = elsewhere
 			return err
 		}
 		kind = j.Kind

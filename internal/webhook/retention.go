@@ -333,6 +333,11 @@ func (p pass) remove(ctx context.Context, of span) error {
 			begun := time.Now()
 			defer func() { took = time.Since(begun) }()
 			p.r.removed = before // it may run again
+			// Another node that is at it removes the same.
+			if mine, err := tx.TryLock("retention"); err != nil || !mine {
+				done = true
+				return err
+			}
 			awaited, err := awaitedEvents(tx, of)
 			if err != nil || len(awaited) > 0 {
 				done = true
