@@ -151,7 +151,7 @@ var plants = []plant{
 
 	{name: "bench with the database", file: "internal/bench/a.go", imports: []string{"internal/db"}, want: "depguard"},
 	{name: "bench with app", file: "internal/bench/b.go", imports: []string{"internal/app"}, want: "depguard"},
-	{name: "bench with what a user has", file: "internal/bench/c.go", imports: []string{"client", "verify"}},
+	{name: "bench with what a user has", file: "internal/bench/c.go", imports: []string{"client", "internal/pgcluster", "verify"}},
 
 	{name: "app with cli", file: "internal/app/a.go", imports: []string{"internal/cli"}, want: "depguard"},
 	{name: "app with SQL", file: "internal/app/b.go", imports: []string{"database/sql"}, want: "depguard"},
