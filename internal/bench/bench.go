@@ -11,6 +11,7 @@ package bench
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/pgcluster"
 )
 
 // Options are the settings of a run. No number may be negative.
@@ -27,11 +30,13 @@ type Options struct {
 	Version string   // of the program
 	Stderr  io.Writer
 
-	Dir    string        // where databases are made; "": where temporary files go
-	Keep   bool          // whether they stay
-	Events int           // of the scenario throughput; the others' follow; zero: FullEvents
-	Kills  int           // of the scenario crash; zero: 50
-	For    time.Duration // how long the scenarios soak and crash go on; zero: a minute, and until it has killed Kills times
+	Dir      string        // where databases are made; "": where temporary files go
+	Keep     bool          // whether they stay
+	Postgres bool          // the databases are of a Postgres server that lives as long as the run, instead of SQLite
+	Events   int           // of the scenario throughput; the others' follow; zero: FullEvents
+	Kills    int           // of the scenario crash; zero: 50, on Postgres 20
+	Restarts int           // of Postgres in the scenario crash; zero: 10
+	For      time.Duration // how long the scenarios soak and crash go on; zero: a minute, and until it has killed Kills times
 
 	// Profile gets a CPU profile of the server, in pprof's format, out of the first
 	// seconds of the scenario throughput. Nil: none is made.
@@ -50,10 +55,12 @@ const FullEvents = 100_000
 
 // bench is a run.
 type bench struct {
-	opts     Options
-	load     *load
-	scenario string
-	report   *Report
+	opts      Options
+	load      *load
+	scenario  string
+	report    *Report
+	cluster   *pgcluster.Cluster // nil: the databases are SQLite's
+	databases int                // that were made in it
 }
 
 // scenario is a situation that is measured.
@@ -76,6 +83,7 @@ func scenarios() []scenario {
 		{"idle", (*bench).idle},
 		{"dialects", (*bench).dialects},
 		{soakName, (*bench).soak},
+		{nodesName, (*bench).nodes},
 		{outageName, (*bench).outage},
 		{crashName, (*bench).crash},
 	}
@@ -83,49 +91,71 @@ func scenarios() []scenario {
 
 const (
 	crashName = "crash"
-	// All stands for every scenario but outage and crash, which take long.
+	// All stands for every scenario but outage and crash, which take long, and nodes
+	// where there can be one only.
 	All = "all"
 )
 
-// Known returns an error that says what there is unless name is a scenario's, or
-// All.
-func Known(name string) error {
+// Check returns an error that says what to do instead if the scenarios of these
+// names can't be run.
+func (o Options) Check(names ...string) error {
 	var known []string
 	for _, s := range scenarios() {
 		known = append(known, s.name)
 	}
-	if name != All && !slices.Contains(known, name) {
-		return fmt.Errorf("there is no scenario %q: choose of %s, or %s", name, strings.Join(known, ", "), All)
+	for _, name := range names {
+		if name != All && !slices.Contains(known, name) {
+			return fmt.Errorf("there is no scenario %q: choose of %s, or %s", name, strings.Join(known, ", "), All)
+		}
+	}
+	switch {
+	case slices.Contains(names, nodesName) && !o.Postgres:
+		return errors.New("the scenario nodes needs a database that several servers can share: add --postgres")
+	case o.Keep && o.Postgres:
+		return errors.New("the databases of --postgres go with their server: leave out --keep")
 	}
 	return nil
 }
 
 // chosen returns the scenarios that the names mean, each once.
-func chosen(names []string) ([]scenario, error) {
-	for _, name := range names {
-		if err := Known(name); err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
-		}
+func (o Options) chosen(names []string) ([]scenario, error) {
+	if err := o.Check(names...); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	byName := []string{crashName, outageName}
+	if !o.Postgres {
+		byName = append(byName, nodesName)
 	}
 	return slices.DeleteFunc(scenarios(), func(s scenario) bool {
-		return !slices.Contains(names, s.name) && (s.name == crashName || s.name == outageName || !slices.Contains(names, All))
+		return !slices.Contains(names, s.name) && (slices.Contains(byName, s.name) || !slices.Contains(names, All))
 	}), nil
 }
 
 // Run runs the scenarios of these names, in an order of its own. Where one fails
 // to run, the report has those before it.
 func Run(ctx context.Context, opts Options, names ...string) (*Report, error) {
-	wanted, err := chosen(names)
+	wanted, err := opts.chosen(names)
 	if err != nil {
 		return nil, err
 	}
 	opts.Events = cmp.Or(opts.Events, FullEvents)
+	if opts.Postgres {
+		opts.Kills = cmp.Or(opts.Kills, 20)
+	}
 	opts.Kills = cmp.Or(opts.Kills, 50)
+	opts.Restarts = cmp.Or(opts.Restarts, 10)
 	opts.Dir = cmp.Or(opts.Dir, os.TempDir())
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	b := &bench{opts: opts, load: newLoad(), report: &Report{Started: time.Now().UTC(), Events: opts.Events, Results: []*Result{}}}
 	if b.report.Machine, err = lookAround(opts.Dir, opts.Version); err != nil {
 		return nil, err
+	}
+	if opts.Postgres {
+		stop, err := b.startPostgres(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
 	}
 	if opts.Out == nil {
 		return b.report, b.run(ctx, wanted)

@@ -95,7 +95,7 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, outage, crash, or all`
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, outage, crash, or all`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

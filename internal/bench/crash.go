@@ -22,9 +22,13 @@ const (
 )
 
 // crash kills the server under load again and again, and then waits for all that
-// was accepted.
+// was accepted. On Postgres there are several servers, and the database itself is
+// killed as well: see wreck.
 func (b *bench) crash(ctx context.Context) ([]*Result, error) {
-	r, err := b.newRig()
+	if b.opts.Postgres {
+		return b.wreck(ctx)
+	}
+	r, err := b.newRig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,29 +46,40 @@ func (b *bench) crash(ctx context.Context) ([]*Result, error) {
 	if err := k.run(ctx); err != nil {
 		return nil, err
 	}
-	f, integrity, err := k.settle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	recorded, err := k.recorded(ctx)
-	if err != nil {
-		return nil, err
-	}
-	result := &Result{Name: "crash"}
+	result := &Result{Name: crashName}
 	result.figure("kills", float64(len(k.kills)), "")
-	result.figure("events", float64(len(k.posted)), "")
+	result.figure("ready_after_kill_most", milliseconds(k.slowestStart), "ms")
+	integrity, err := r.concludeKills(ctx, result, k.posted, k.kills)
+	if err != nil {
+		return nil, err
+	}
+	result.figure("answers_lost_but_accepted", float64(integrity.Unanswered), "")
+	return []*Result{result}, nil
+}
+
+// concludeKills waits for all that was accepted, and adds what arrived, what it
+// cost, and how often more than once.
+func (r *rig) concludeKills(ctx context.Context, result *Result, posted []publication, kills []outage) (Integrity, error) {
+	f, integrity, err := r.settle(ctx, posted)
+	if err != nil {
+		return integrity, err
+	}
+	recorded, err := r.recorded(ctx, earliest(posted))
+	if err != nil {
+		return integrity, err
+	}
+	unrecorded := integrity.Arrived - recorded
+	result.figure("events", float64(len(posted)), "")
 	result.figure("accepted", float64(integrity.Accepted), "")
 	result.figure("arrived", float64(integrity.Arrived), "")
 	result.figure("lost", float64(integrity.Lost), "")
 	result.figure("duplicated", float64(integrity.Duplicated), "")
-	result.figure("attempts_unrecorded", float64(integrity.Arrived-recorded), "")
-	result.figure("answers_lost_but_accepted", float64(integrity.Unanswered), "")
-	result.figure("ready_after_kill_most", milliseconds(k.slowestStart), "ms")
-	r.costs(result, f.used, len(k.posted))
+	result.figure("attempts_unrecorded", float64(unrecorded), "")
+	r.costs(result, f.used, len(posted))
 	result.intactAfterKills(integrity)
-	result.atMost("duplicates with no kill in between", float64(unexplained(f.noted.Arrivals, k.kills)), 0)
-	result.atMost("duplicates of attempts on record", float64(integrity.Duplicated-(integrity.Arrived-recorded)), 0)
-	return []*Result{result}, nil
+	result.atMost("duplicates with no kill in between", float64(unexplained(f.noted.Arrivals, kills)), 0)
+	result.atMost("duplicates of attempts on record", float64(integrity.Duplicated-unrecorded), 0)
+	return integrity, nil
 }
 
 // moreKills returns a function that says, given how many there were, whether
@@ -156,38 +171,44 @@ func (k *killing) run(ctx context.Context) error {
 // lull is how long nothing arrives before what is on its way has arrived.
 const lull = time.Second
 
-// settle waits until everything that was accepted has arrived, or has had two
-// minutes to.
-func (k *killing) settle(ctx context.Context) (flow, Integrity, error) {
-	f := flow{posted: k.posted, endpoints: 1}
+// settle waits until everything that was accepted has arrived and nothing is
+// pending, so that what dead nodes held was sent again, or has had two minutes to.
+func (r *rig) settle(ctx context.Context, posted []publication) (flow, Integrity, error) {
+	f := flow{posted: posted, endpoints: 1}
 	for begun := time.Now(); ; {
-		if err := k.receiver.awaitLull(ctx, lull); err != nil {
+		if err := r.receiver.awaitLull(ctx, lull); err != nil {
 			return f, Integrity{}, err
 		}
-		noted, err := k.receiver.noted(ctx)
+		pending, err := r.tenant.Deliveries(ctx, client.DeliveryFilter{Status: client.Pending}, client.Page{Limit: 1})
 		if err != nil {
 			return f, Integrity{}, err
 		}
-		f.noted = noted
-		integrity := compare(k.posted, noted, 1)
-		if integrity.Lost == 0 || time.Since(begun) > patience {
-			now, err := k.used(ctx)
-			f.used = now.since(k.begun)
+		if f.noted, err = r.receiver.noted(ctx); err != nil {
+			return f, Integrity{}, err
+		}
+		integrity := compare(posted, f.noted, 1)
+		if integrity.Lost == 0 && len(pending.Data) == 0 || time.Since(begun) > patience {
+			now, err := r.used(ctx)
+			f.used = now.since(r.begun)
 			return f, integrity, err
 		}
-		k.show("waiting for %d of %d events", integrity.Lost, integrity.Accepted)
+		r.show("waiting for %d of %d events", integrity.Lost, integrity.Accepted)
 	}
 }
 
-// recorded returns how many attempts the server knows of.
-func (k *killing) recorded(ctx context.Context) (int, error) {
+// earliest is when the first of the events was due.
+func earliest(posted []publication) time.Time { return time.Unix(0, flow{posted: posted}.begin()) }
+
+// recorded returns how many attempts the server knows of, for events published
+// since a time.
+func (r *rig) recorded(ctx context.Context, since time.Time) (int, error) {
 	n := 0
-	for d, err := range k.tenant.AllDeliveries(ctx, client.DeliveryFilter{}) {
+	for d, err := range r.tenant.AllDeliveries(ctx, client.DeliveryFilter{Since: since}) {
 		if err != nil {
 			return 0, err
 		}
 		if n += d.AttemptCount; n%1000 == 0 {
-			k.show("%d attempts on record", n)
+			r.show("%d attempts on record", n)
 		}
 	}
 	return n, nil

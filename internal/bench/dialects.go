@@ -48,7 +48,7 @@ var languages = []spoken{
 // signatures, held to how many of those the machine makes when it does nothing
 // else.
 func (b *bench) dialects(ctx context.Context) ([]*Result, error) {
-	r, err := b.newRig()
+	r, err := b.newRig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,9 @@ func (b *bench) dialects(ctx context.Context) ([]*Result, error) {
 	for _, result := range results[1:] {
 		share := result.rate() / rate
 		result.figure("share_of_standard", share, "")
-		result.atLeast("delivered, as a share of the standard dialect", share, 0.75, "")
+		if !b.opts.Postgres {
+			result.atLeast("delivered, as a share of the standard dialect", share, 0.75, "")
+		}
 	}
 	signed, err := r.signed(ctx, max(n/4, 20))
 	return append(results, again, signed), err
@@ -111,7 +113,7 @@ func (r *rig) floodIn(ctx context.Context, in spoken, result *Result, n int) err
 	defer func() { r.events, r.secret = standard, secret }()
 	r.secret, result.unverified = "", true
 	r.events = &target{
-		url: standard.url, header: standard.header, quoted: true,
+		urls: standard.urls, header: standard.header, quoted: true,
 		head: fmt.Appendf(nil, `{"dialect":%q,"type":%q,%s`, in.dialect, in.eventType, in.head), tail: []byte(in.tail),
 	}
 	if _, err := r.flood(ctx, result, n, 1); err != nil {
@@ -164,7 +166,9 @@ func (r *rig) signed(ctx context.Context, n int) (*Result, error) {
 	share := result.rate() / alone
 	result.figure("rs256_alone", alone, "/s")
 	result.figure("share_of_rs256_alone", share, "")
-	result.atLeast("delivered, as a share of what the machine signs", share, 0.6, "")
+	if !r.opts.Postgres {
+		result.atLeast("delivered, as a share of what the machine signs", share, 0.6, "")
+	}
 	return result, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,8 @@ const idHeader = "X-Grapevine-Event-Id"
 
 // target is where the load posts to, and how.
 type target struct {
-	url    string
+	urls   []string // in turn, by the number of the event
+	insist bool     // an event that was not accepted is posted again, with the same key, to the next one
 	header http.Header
 	head   []byte                    // of each body, up to the data
 	tail   []byte                    // of each body, after the data
@@ -69,6 +71,7 @@ type publication struct {
 	ID       string // "": it was not accepted, as far as the load knows
 	Due      int64  // when it was to be posted
 	Answered int64
+	again    int   // how often it was posted once more
 	err      error // why ID is empty
 }
 
@@ -81,18 +84,37 @@ func (r refusal) Error() string { return fmt.Sprintf("an event was answered with
 // post posts the event n, which was due at a time.
 func (l *load) post(ctx context.Context, t *target, n int, due time.Time) publication {
 	p := publication{N: n, Due: due.UnixNano()}
-	p.ID, p.err = l.exchange(ctx, t, n)
-	p.Answered = time.Now().UnixNano()
-	return p
+	for {
+		p.ID, p.err = l.exchange(ctx, t, p)
+		p.Answered = time.Now().UnixNano()
+		if p.err == nil || !t.insist || isFinal(p.err) || time.Since(due) > patience || !sleep(ctx, insistAfter) {
+			return p
+		}
+		p.again++
+	}
+}
+
+// insistAfter is how long the load waits before it posts an event again.
+const insistAfter = 20 * time.Millisecond
+
+// isFinal reports whether an answer says that it will be the same next time.
+func isFinal(err error) bool {
+	refused, ok := errors.AsType[refusal](err)
+	return ok && refused.status < 500 && refused.status != http.StatusTooManyRequests
 }
 
 // exchange makes one request and returns the id of the event.
-func (l *load) exchange(ctx context.Context, t *target, n int) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(t.body(n)))
+func (l *load) exchange(ctx context.Context, t *target, p publication) (string, error) {
+	n := p.N
+	url := t.urls[(n+p.again)%len(t.urls)]
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(t.body(n)))
 	if err != nil {
 		return "", err
 	}
 	req.Header = t.header.Clone()
+	if t.insist {
+		req.Header.Set("Idempotency-Key", "bench-"+strconv.Itoa(n))
+	}
 	if t.id != nil {
 		req.Header.Set(idHeader, t.id(n))
 	}

@@ -19,7 +19,8 @@ type Machine struct {
 	FileSystem string  `json:"file_system"` // that the databases are on
 	Flush      float64 `json:"flush_ms"`    // what writing 4 KiB and flushing them to that disk takes, the median
 	Go         string  `json:"go"`
-	Version    string  `json:"version"` // of Grapevine
+	Version    string  `json:"version"`            // of Grapevine
+	Postgres   string  `json:"postgres,omitempty"` // its version, where that is the database
 }
 
 // lookAround describes this machine and the disk that dir is on.
@@ -53,10 +54,13 @@ func flushTime(dir string) (time.Duration, error) {
 	return took.percentile(50), nil
 }
 
-// writeText describes the machine in two lines.
+// writeText describes the machine in a few lines.
 func (m Machine) writeText(w io.Writer) {
 	known := func(text string) string { return cmp.Or(text, "-") }
 	fmt.Fprintf(w, "grapevine %s, %s, %s\n", m.Version, m.Go, known(m.Kernel))
 	fmt.Fprintf(w, "%d cores of %s, %s GB of memory; databases on %s, where a flush takes %s ms\n",
 		m.Cores, known(m.CPU), number(float64(m.Memory)/1e9), known(m.FileSystem), number(m.Flush))
+	if m.Postgres != "" {
+		fmt.Fprintf(w, "Postgres %s on the same machine, durable as it is by default\n", m.Postgres)
+	}
 }

@@ -22,7 +22,7 @@ const (
 // kept, beside deliveries that wait for an endpoint that never answers.
 func (b *bench) retention(ctx context.Context) ([]*Result, error) {
 	period := max(b.shareTime(keptFor), time.Second)
-	r, err := b.newRig("--retention", period.String(), "--short-retention")
+	r, err := b.newRig(ctx, "--retention", period.String(), "--short-retention")
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +88,10 @@ func (r *rig) retained(ctx context.Context, result *Result, seen retained) error
 	result.spread("publish_before", before)
 	result.spread("publish_while_removing", after)
 	r.conclude(result, seen.flow)
-	result.atMost("most disk in the third period, as a multiple of the second", float64(seen.most[lastPeriod])/float64(seen.most[oldAndFull]), retentionBar)
-	result.below("publish p99 while events are removed", after.inMilliseconds(99), max(10, 2*before.inMilliseconds(99)), "ms")
+	if !r.opts.Postgres {
+		result.atMost("most disk in the third period, as a multiple of the second", float64(seen.most[lastPeriod])/float64(seen.most[oldAndFull]), retentionBar)
+		result.below("publish p99 while events are removed", after.inMilliseconds(99), max(10, 2*before.inMilliseconds(99)), "ms")
+	}
 	result.atLeast("events removed", removed, float64(len(seen.posted))/2, "")
 	result.atLeast("pending for the dead endpoint", float64(pending), float64(seen.waiting), "")
 	return nil
@@ -99,11 +101,17 @@ func (r *rig) retained(ctx context.Context, result *Result, seen retained) error
 // that it returns is called, which says how much it was at most.
 func (r *rig) watchDisk(ctx context.Context) func() int64 {
 	ctx, stop := context.WithCancel(ctx)
+	every := 20 * time.Millisecond
+	if r.opts.Postgres {
+		every = time.Second // each look is a session
+	}
 	most := make(chan int64)
 	go func() {
 		var seen int64
-		for more := true; more; more = sleep(ctx, 20*time.Millisecond) {
-			seen = max(seen, r.server.onDisk())
+		for more := true; more; more = sleep(ctx, every) {
+			if now, err := r.database.onDisk(ctx); err == nil {
+				seen = max(seen, now)
+			}
 		}
 		most <- seen
 	}()

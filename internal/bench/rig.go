@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/client"
 )
 
-// rig is what a scenario runs on: a receiver, and a server with one tenant on a
-// database that was new.
+// rig is what a scenario runs on: a receiver, and a server, or several nodes, with
+// one tenant on a database that was new.
 type rig struct {
 	opts     Options
 	made     time.Time // with the monotonic clock: see checkClock
@@ -23,7 +24,9 @@ type rig struct {
 	load     *load
 	bareFor  time.Duration
 	receiver *remote
-	server   *server
+	database database
+	server   *server   // the first of the nodes
+	nodes    []*server // that share the database
 
 	operator *client.Client
 	tenantID string
@@ -31,10 +34,12 @@ type rig struct {
 	secret   string  // that all subscriptions sign with
 	events   *target // publishes events that the endpoints are subscribed to
 	begun    usage
+	counted  int // events that were published here, and whose cost is known
 }
 
-// newRig starts a receiver and prepares a server, which serve starts.
-func (b *bench) newRig(flags ...string) (*rig, error) {
+// newRig starts a receiver, makes a database and prepares a server, which serve
+// starts.
+func (b *bench) newRig(ctx context.Context, flags ...string) (*rig, error) {
 	dir, err := os.MkdirTemp(b.opts.Dir, "grapevine-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w (choose a folder with --dir)", err)
@@ -49,22 +54,50 @@ func (b *bench) newRig(flags ...string) (*rig, error) {
 		r.close()
 		return nil, err
 	}
-	if r.server, err = newServer(b.opts, dir, flags); err != nil {
+	if r.database, err = b.newDatabase(ctx, dir); err != nil {
 		r.close()
 		return nil, err
 	}
+	if r.server, err = newServer(b.opts, "gv_admin_"+rand.Text()+rand.Text(), r.database.settings(), flags); err != nil {
+		r.close()
+		return nil, err
+	}
+	r.nodes = []*server{r.server}
 	return r, nil
+}
+
+// grow starts another node, with the settings of the first.
+func (r *rig) grow(ctx context.Context) error {
+	s, err := newServer(r.opts, r.server.adminKey, r.server.settings, r.server.flags)
+	if err != nil {
+		return err
+	}
+	s.stderr = r.server.stderr
+	r.nodes = append(r.nodes, s)
+	_, err = s.start(ctx)
+	return err
+}
+
+// publishAtAll has the load publish at all nodes, in turn.
+func (r *rig) publishAtAll() {
+	r.events.urls = nil
+	for _, s := range r.nodes {
+		r.events.urls = append(r.events.urls, s.events())
+	}
 }
 
 // close ends the processes and removes the files.
 func (r *rig) close() {
-	if r.server != nil {
-		r.server.kill()
+	for _, s := range r.nodes {
+		s.kill()
 	}
 	if r.receiver != nil {
 		r.receiver.close()
 	}
 	r.load.client.CloseIdleConnections()
+	if r.database != nil {
+		_ = r.database.remove(context.Background()) // at the latest it goes with its cluster
+	}
 	if !r.opts.Keep {
 		_ = os.RemoveAll(r.dir)
 		return
@@ -93,7 +126,7 @@ func (r *rig) serve(ctx context.Context, endpoints int) error {
 	}
 	r.tenantID = tenant.ID
 	r.events = &target{
-		url: r.server.url() + "/v1/events", head: []byte(`{"type":"` + eventType + `","data":`), tail: []byte{'}'},
+		urls: []string{r.server.events()}, head: []byte(`{"type":"` + eventType + `","data":`), tail: []byte{'}'},
 		header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + tenant.APIKey}},
 	}
 	return r.subscribe(ctx, eventType, 0, endpoints)
@@ -168,6 +201,21 @@ func (r *rig) conclude(result *Result, f flow) {
 	result.intact(compare(f.posted, f.noted, f.endpoints))
 }
 
+// wasKilled reports whether a server was killed, so that what it did until then is
+// not counted.
+func (r *rig) wasKilled() bool {
+	return slices.ContainsFunc(r.nodes, func(s *server) bool { return s.killed })
+}
+
+// memory is the most bytes that one of the servers has had.
+func (r *rig) memory() int64 {
+	var most int64
+	for _, s := range r.nodes {
+		most = max(most, s.memory())
+	}
+	return most
+}
+
 // costs adds what a number of events has used.
 func (r *rig) costs(result *Result, u usage, events int) {
 	per := func(d time.Duration) float64 { return microseconds(d) / float64(events) }
@@ -176,17 +224,24 @@ func (r *rig) costs(result *Result, u usage, events int) {
 	}
 	result.figure("load_cpu_per_event", per(u.load), "µs")
 	result.figure("receiver_cpu_per_event", per(u.receiver), "µs")
-	if !r.server.killed {
+	if r.opts.Postgres {
+		if measured {
+			result.figure("postgres_cpu_per_event", per(u.database.cpu), "µs")
+		}
+		result.figure("wal_per_event", float64(u.database.log)/float64(events), "bytes")
+	}
+	if !r.wasKilled() {
 		result.figure("commits_per_event", u.commits/float64(events), "")
 	}
-	result.figure("disk_per_event", float64(r.server.onDisk())/float64(events), "bytes")
+	r.counted += events
+	result.figure("disk_per_event", float64(u.disk)/float64(r.counted), "bytes")
 	if !measured {
 		return
 	}
-	if !r.server.killed && u.written > 0 {
+	if !r.opts.Postgres && !r.wasKilled() && u.written > 0 {
 		result.figure("written_per_event", float64(u.written)/float64(events), "bytes")
 	}
-	result.figure("server_memory_most", megabytes(r.server.memory()), "MB")
+	result.figure("server_memory_most", megabytes(r.memory()), "MB")
 	result.figure(othersBusy, u.others(), "cores")
 }
 

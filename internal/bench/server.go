@@ -3,15 +3,12 @@ package bench
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,14 +16,15 @@ import (
 	"time"
 )
 
-// server is Grapevine as a process of its own, on one database and one port from
-// start to start.
+// server is Grapevine as a process of its own, on one database and one address
+// from start to start.
 type server struct {
 	opts     Options
 	address  string
-	database string
 	adminKey string
+	settings []string // of its database, as variables
 	flags    []string // besides those that every scenario needs
+	stderr   io.Writer
 
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -46,18 +44,20 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-func newServer(opts Options, dir string, flags []string) (*server, error) {
+// newServer prepares a server. Those that share a database share the operator's
+// key.
+func newServer(opts Options, adminKey string, settings, flags []string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	return &server{
-		opts: opts, address: address, database: filepath.Join(dir, "grapevine.db"),
-		adminKey: "gv_admin_" + rand.Text() + rand.Text(), flags: flags,
-	}, nil
+	return &server{opts: opts, address: address, adminKey: adminKey, settings: settings, flags: flags, stderr: opts.Stderr}, nil
 }
 
 func (s *server) url() string { return "http://" + s.address }
+
+// events is where events are published.
+func (s *server) events() string { return s.url() + "/v1/events" }
 
 // startTimeout is how long a server may take to be ready.
 const startTimeout = time.Minute
@@ -65,12 +65,12 @@ const startTimeout = time.Minute
 // start starts the server and returns how long it took to be ready.
 func (s *server) start(ctx context.Context) (time.Duration, error) {
 	args := append([]string{
-		"serve", "--database", "sqlite:" + s.database, "--listen", s.address,
+		"serve", "--listen", s.address,
 		"--allow-http", "--allow-network", "127.0.0.0/8", "--log-level", "error",
 	}, s.flags...)
 	s.cmd = exec.Command(s.opts.Program, args...) //nolint:gosec,noctx // the program itself; stop and kill end it
-	s.cmd.Env = append(slices.Clip(s.opts.Environ), "GRAPEVINE_ADMIN_KEY="+s.adminKey)
-	s.cmd.Stderr = s.opts.Stderr
+	s.cmd.Env = slices.Concat(s.opts.Environ, s.settings, []string{"GRAPEVINE_ADMIN_KEY=" + s.adminKey})
+	s.cmd.Stderr = s.stderr
 	bindLife(s.cmd)
 	begun := time.Now()
 	if err := s.cmd.Start(); err != nil {
@@ -177,30 +177,48 @@ const commitCounter = "grapevine_db_commit_seconds_count"
 
 // counter reads one number from the server's metrics.
 func (s *server) counter(ctx context.Context, name string) (float64, error) {
-	resp, err := s.get(ctx, "/metrics")
+	values, err := s.metric(ctx, name+" ")
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			return strconv.ParseFloat(value, 64)
-		}
+	if len(values) == 0 {
+		return 0, fmt.Errorf("bench: the server's metrics lack %s", name)
 	}
-	return 0, fmt.Errorf("bench: the server's metrics lack %s", name)
+	return values[0], nil
 }
 
-// onDisk is how many bytes the database and its log have.
-func (s *server) onDisk() int64 {
-	var bytes int64
-	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(s.database + suffix); err == nil {
-			bytes += info.Size()
-		}
+// sum adds up a metric over all its labels. One that was never counted is zero.
+func (s *server) sum(ctx context.Context, name string) (float64, error) {
+	values, err := s.metric(ctx, name+"{")
+	sum := 0.0
+	for _, value := range values {
+		sum += value
 	}
-	return bytes
+	return sum, err
+}
+
+// metric returns the numbers in those lines of the server's metrics that begin like
+// this.
+func (s *server) metric(ctx context.Context, prefix string) ([]float64, error) {
+	resp, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var values []float64
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		line := lines.Text()
+		if !strings.HasPrefix(line, prefix) {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("bench: the server's metrics: %w", err)
+		}
+		values = append(values, value)
+	}
+	return values, lines.Err()
 }
 
 // memory is the most bytes that the server has had, over all its starts. It is

@@ -64,7 +64,7 @@ type soaking struct {
 // the receiver says as well; failed with all its attempts; cancelled or held with
 // a reason; or pending with a time.
 func (b *bench) soak(ctx context.Context) ([]*Result, error) {
-	r, err := b.newRig()
+	r, err := b.newRig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (b *bench) soak(ctx context.Context) ([]*Result, error) {
 	}
 	found.report(result)
 	if measured {
-		result.figure("server_memory_most", megabytes(r.server.memory()), "MB")
+		result.figure("server_memory_most", megabytes(r.memory()), "MB")
 	}
 	return []*Result{result}, nil
 }

@@ -22,7 +22,7 @@ func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
 		flags = []string{"--debug-listen", address}
 		profiling = func(ctx context.Context) error { return profile(ctx, address, b.opts.Profile) }
 	}
-	r, err := b.newRig(flags...)
+	r, err := b.newRig(ctx, flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +37,9 @@ func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
 		f, err := r.flood(ctx, result, b.opts.Events, 1)
 		return f, errors.Join(err, <-profiled)
 	})
+	if b.opts.Postgres {
+		result.atLeast("delivered", result.rate(), 6_000, "/s")
+	}
 	return []*Result{result}, err
 }
 
@@ -86,7 +89,7 @@ func (b *bench) fanout(ctx context.Context) ([]*Result, error) {
 }
 
 func (b *bench) fanoutTo(ctx context.Context, name string, events, subscriptions int) (*Result, error) {
-	r, err := b.newRig()
+	r, err := b.newRig(ctx)
 	if err != nil {
 		return nil, err
 	}

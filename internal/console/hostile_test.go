@@ -34,7 +34,7 @@ var hostile = []string{
 	`{{.FormToken}} {{template "layout"}} ${pwned=1} <%= 1 %>`,
 	`&lt;script&gt;pwned=1&lt;/script&gt;`,
 	"gpj.\u202Eexe\u2066",
-	"\x00\x1b[31m\x7f\u2028",
+	"\x1b[31m\x7f\u2028",
 	"\xff\xfe<b>",
 	strings.Repeat("W", 3000),
 }

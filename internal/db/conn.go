@@ -282,9 +282,16 @@ func checkText(query string, args []any) error {
 		if !strings.HasPrefix(query, "SELECT") {
 			return ErrText
 		}
-		args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
+		args[i] = Storable(text)
 	}
 	return nil
+}
+
+// Storable returns a text as both databases can store it: with U+FFFD for what they
+// can't. It is for texts that nobody is there to be told of, such as what a receiver
+// answered.
+func Storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 }
 
 // fail keeps the first error, which every later statement reports.

@@ -214,7 +214,7 @@ func (r *Runner) failed(ctx context.Context, of id.ID, cause error) error {
 			return err
 		}
 		j.failures++
-		j.problem, j.dueAt = cause.Error(), tx.Now().Add(backOff(j.failures))
+		j.problem, j.dueAt = db.Storable(cause.Error()), tx.Now().Add(backOff(j.failures))
 		if j.failures >= maxFailures && !r.kinds[j.Kind].NeverParked {
 			j.State = Failed
 		}

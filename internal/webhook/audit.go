@@ -58,7 +58,7 @@ func auditReplay(ctx context.Context, tx *db.Tx, j *job.Job, action audit.Action
 }
 
 // bookkeeping are the fields of a subscription that are no news.
-var bookkeeping = []string{"ID", "TenantID", "CreatedAt", "UpdatedAt", "DeletedAt", "Generation", "Health"}
+var bookkeeping = []string{"ID", "TenantID", "CreatedAt", "UpdatedAt", "DeletedAt", "Generation", "Version", "Health"}
 
 // shown are the fields whose values an entry shows. Of the others it has the name
 // alone: they hold secrets, or what only their owner knows to be none.

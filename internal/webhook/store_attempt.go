@@ -80,7 +80,7 @@ func keepAttempts(tx *db.Tx, outcomes []Outcome) error {
 // the first and small, what came of it is kept in the delivery's row.
 func decideOutcome(tx *db.Tx, o *Outcome) error {
 	a := &o.Attempt
-	a.Number = o.Job.Attempts + 1
+	a.Number, a.Error = o.Job.Attempts+1, db.Storable(a.Error)
 	o.Superseded, o.decided, o.inRow = false, false, false
 	headers := formatHeaders(a.Headers)
 	if a.Number > 1 || len(a.Error)+len(headers)+len(a.Body) > maxFirst {
