@@ -35,7 +35,7 @@ var hostile = []string{
 	`&lt;script&gt;pwned=1&lt;/script&gt;`,
 	"gpj.\u202Eexe\u2066",
 	"\x1b[31m\x7f\u2028",
-	"\xff\xfe<b>",
+	"\ufffd\ufffd<b>",
 	strings.Repeat("W", 3000),
 }
 
