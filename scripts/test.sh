@@ -45,7 +45,7 @@ tests() {
 # stands or falls with them.
 on_postgres=(
   ./internal/api ./internal/audit ./internal/db ./internal/dialect/... ./internal/dispatch ./internal/job ./internal/jwks
-  ./internal/node ./internal/secret ./internal/tenant ./internal/webhook
+  ./internal/node ./internal/secret ./internal/session ./internal/tenant ./internal/webhook
 )
 
 postgres() {

@@ -231,11 +231,16 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	signing, err := operator.RotateSigningKey(t.Context())
 	r.same(t, "RotateSigningKey", signing, err)
 	backup, err := operator.Backup(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if testkit.OnPostgres() {
+		wantCode(t, err, problem.Conflict)
+		delete(all, "POST /v1/backup") // there is no answer to read
+	} else {
+		if err == nil {
+			_, err = io.Copy(io.Discard, backup)
+			err = errors.Join(err, backup.Close())
+		}
+		done(t, "Backup", err)
 	}
-	_, err = io.Copy(io.Discard, backup)
-	done(t, "Backup", errors.Join(err, backup.Close()))
 
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(all)), slices.Sorted(maps.Keys(r.called))); diff != "" {
 		t.Errorf("operations (-of the document +called):\n%s", diff)

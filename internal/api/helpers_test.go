@@ -121,9 +121,11 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 		SigningKeys: keys,
 		Audit:       w.audit,
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
-		Backup:      w.db.OpenBackup,
 		Logger:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Version:     "test",
+	}
+	if !w.db.Shared() {
+		opts.Backup = w.db.OpenBackup
 	}
 	if change != nil {
 		change(&opts)
@@ -301,7 +303,7 @@ func (w *world) record(a account, sub string, attempt webhook.Attempt, status we
 		if s.TenantID != a.tenant.ID || !strings.HasSuffix(sub, s.ID.String()) {
 			continue
 		}
-		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000})
+		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000, Room: 1000})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -329,7 +331,7 @@ func (w *world) MustDue(a account) []webhook.Job {
 		if s.TenantID != a.tenant.ID {
 			continue
 		}
-		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000})
+		waiting, err := w.webhooks.Due(w.t.Context(), webhook.DueQuery{Sub: s, Lane: webhook.Pending, Now: time.Now().Add(time.Minute), Limit: 1000, Room: 1000})
 		if err != nil {
 			w.t.Fatal(err)
 		}

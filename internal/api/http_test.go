@@ -19,6 +19,7 @@ import (
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/api"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestARepeatedIdempotencyKeyGivesTheFirstAnswerAndPublishesNothing(t *testing.T) {
@@ -71,6 +72,9 @@ func TestWithoutTheDatabaseEverythingIsUnavailable(t *testing.T) {
 			key = adminKey
 		}
 		if slices.Contains([]string{"/v1/event-types", "/v1/dialects", "/v1/subscriptions/test"}, op.path) { // these need no database
+			continue
+		}
+		if op.path == "/v1/backup" && testkit.OnPostgres() { // nor does the word that there is none
 			continue
 		}
 		path := strings.NewReplacer("{dialect}", "saasquatch", "{key_id}", "key_000000000000000000000000", "{id}", map[string]string{

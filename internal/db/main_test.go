@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -26,13 +27,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// mustOpen opens the database at path and closes it with the test.
+// mustOpen opens the database in the file at path and closes it with the test.
 func mustOpen(t testing.TB, path string, opts db.Options) *db.DB {
+	t.Helper()
+	testkit.NeedsSQLite(t, "it is about a database in a file")
+	return mustOpenURL(t, "sqlite:"+path, opts)
+}
+
+// mustOpenURL opens a database and closes it with the test.
+func mustOpenURL(t testing.TB, url string, opts db.Options) *db.DB {
 	t.Helper()
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	d, err := db.Open(t.Context(), "sqlite:"+path, opts)
+	d, err := db.Open(t.Context(), url, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,8 +133,12 @@ func (s *server) addLane() *writer {
 	w.server = s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lanes = append(s.lanes, w)
 	go w.loop()
+	if s.closed { // what it is asked for is refused
+		w.stop()
+		return w
+	}
+	s.lanes = append(s.lanes, w)
 	return w
 }
 

@@ -168,6 +168,13 @@ func (j *journal) add(format string, args ...any) {
 	j.lines = append(j.lines, fmt.Sprintf(format, args...))
 }
 
+// taken returns what was noted.
+func (j *journal) taken() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lines
+}
+
 func (j *journal) want(t testing.TB, want ...string) {
 	t.Helper()
 	j.mu.Lock()

@@ -204,7 +204,7 @@ func (d *Dispatcher) giveBackLoop() {
 		d.returns = d.returns[len(some):]
 		for i := range some {
 			if q, known := d.queues[some[i].Sub.ID]; known && q.sub.Enabled {
-				d.wake(q)
+				d.gaveBack(q, some[i].EventID)
 			}
 		}
 	}
@@ -212,6 +212,22 @@ func (d *Dispatcher) giveBackLoop() {
 		d.returns = nil
 	}
 	d.returning = false
+}
+
+// gaveBack notes that what this node has held is in the table for anybody, and so for
+// itself once it has room.
+func (d *Dispatcher) gaveBack(q *queue, event id.ID) {
+	if q.blocked {
+		q.failed, q.blocked = false, false
+	}
+	if !q.sub.Policy.Ordered {
+		d.wake(q)
+		return
+	}
+	q.missing(event)
+	if d.short(q) {
+		d.refillSoon(q)
+	}
 }
 
 // settled is how long after a commit was lost the deliveries that it may have stored

@@ -110,7 +110,9 @@ func (d *Dispatcher) tookInOrder(q *queue, due webhook.Due) {
 		}
 		d.pushInOrder(q, job)
 	}
-	if due.Held {
+	// What was let go of during the reading may be what ended it, and nobody tells of
+	// that again.
+	if q.blocked = due.Held && !q.missed[webhook.Pending]; q.blocked {
 		d.readLater(q)
 	}
 }

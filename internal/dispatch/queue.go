@@ -27,6 +27,7 @@ type queue struct {
 	missed    [2]bool            // so it has become since the reading under way began
 	refilling bool               // a reading is under way or waits for its turn
 	failed    bool               // the last reading did, and the next one waits a moment
+	blocked   bool               // the last reading ended before what somebody holds
 	unbooked  map[id.ID]struct{} // since the reading under way began
 	emptied   bool               // since the reading under way began
 	nextDue   [2]time.Time       // when the table's next job of the lane is due; zero: none, or not known

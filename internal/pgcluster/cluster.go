@@ -33,8 +33,8 @@ type Options struct {
 	Folder string
 
 	// Durable clusters write as Postgres does unless told otherwise: what was
-	// committed is on the disk. Others are faster, and lose what they hold when the
-	// machine crashes, but not when the server does.
+	// committed is on the disk. Others are faster; they lose what was committed last
+	// when the server crashes, and what they hold when the machine does.
 	Durable bool
 }
 

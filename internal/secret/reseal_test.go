@@ -33,7 +33,7 @@ func mustDrawer(t *testing.T, n int) *drawer {
 	}
 	r.to = to
 	err = r.d.Write(t.Context(), func(tx *db.Tx) error {
-		if _, err := tx.Exec(`CREATE TABLE drawer (id BLOB PRIMARY KEY, sealed BLOB) STRICT`); err != nil {
+		if _, err := tx.Exec(`CREATE TABLE drawer (id BYTEA PRIMARY KEY, sealed BYTEA)`); err != nil {
 			return err
 		}
 		for i := range n {
@@ -110,7 +110,7 @@ func TestAValueThatDoesNotOpenKeepsAllAsTheyAre(t *testing.T) {
 		if err := tx.QueryRow(`SELECT sealed FROM drawer WHERE id = $1`, damaged).Scan(&was); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE drawer SET sealed = x'010203' WHERE id = $1`, damaged)
+		_, err := tx.Exec(`UPDATE drawer SET sealed = $2 WHERE id = $1`, damaged, []byte{1, 2, 3})
 		return err
 	})
 	if err != nil {

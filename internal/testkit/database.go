@@ -101,6 +101,29 @@ func BlankDatabaseURL(t testing.TB) string {
 	}
 }
 
+// MustCluster returns a Postgres server of the test's own, which may be started anew,
+// whichever database the tests run on. What was committed is not lost with it. Where
+// none is installed the test is skipped, except under CI=true, where it fails unless
+// the tests were given a server that is elsewhere.
+func MustCluster(t testing.TB) *pgcluster.Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cluster, err := pgcluster.Start(ctx, pgcluster.Options{Durable: true})
+	if errors.Is(err, pgcluster.ErrNotInstalled) && (variable("CI") != "true" || variable(serverVariable) != "") {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster
+}
+
 // DatabasePath returns the file of a database of DatabaseURL, and skips the test
 // where it has none.
 func DatabasePath(t testing.TB, url string) string {

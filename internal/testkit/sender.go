@@ -37,6 +37,7 @@ type Sender struct {
 	key  secret.Key
 	link *link
 	idle func()
+	life Sole // how often it was started
 }
 
 // SenderOptions change a sender. The zero value is the program's defaults.
@@ -82,14 +83,19 @@ func (s *Sender) MustStart(t testing.TB, opts SenderOptions) {
 	s.idle = client.CloseIdleConnections
 	s.Attempter = dispatch.NewAttempter(client, s.identify, "test")
 	s.Jobs = job.NewRunner(job.Options{DB: s.DB, Logger: opts.Logger})
-	s.Webhooks = webhook.New(webhook.Options{
+	storing := webhook.Options{
 		DB: s.DB, Box: box, CheckURL: guard.CheckURL, Identify: s.identify, Attempter: s.Attempter, Handshake: s.Attempter.Handshake,
 		Logger: opts.Logger, Jobs: s.Jobs,
-	})
-	dispatching := dispatch.Options{
-		Store: s.Webhooks, Attempter: s.Attempter, Logger: opts.Logger,
-		MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,
 	}
+	dispatching := dispatch.Options{
+		Attempter: s.Attempter, Logger: opts.Logger, MaxInFlight: opts.MaxInFlight, MaxMemoryBytes: opts.MaxMemoryBytes,
+	}
+	if s.DB.Shared() {
+		s.life++
+		storing.Node, dispatching.Node, dispatching.Doubts = s.life, s.life, s.DB.Doubts
+	}
+	s.Webhooks = webhook.New(storing)
+	dispatching.Store = s.Webhooks
 	if opts.Store != nil {
 		dispatching.Store = opts.Store(dispatching.Store)
 	}

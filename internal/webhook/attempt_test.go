@@ -2,7 +2,6 @@ package webhook_test
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +115,7 @@ func TestAttemptsThatWereUnderWayAtOnceAreShownInTheOrderOfTheirRecord(t *testin
 				decides := delivered(w.mustDue(sub, webhook.Pending)[0])
 				decides.Attempt = first.attempt
 				decides.Attempt.Reason = "another"
+				decides.Attempt.StartedAt = micro.Add(time.Microsecond)
 				both := []webhook.Outcome{superseded, decides}
 				got := w.mustRecord(both[order[0]], both[order[1]])
 				w.wantTimeline(event, sub, []webhook.Attempt{got[0].Attempt, got[1].Attempt})
@@ -131,7 +131,11 @@ func TestADeliveryIsShownWithItsLatest100Attempts(t *testing.T) {
 	event := w.mustEvent("a")
 	job := w.sent.take()[0]
 	var made []webhook.Attempt
-	for _, o := range w.mustRecord(slices.Repeat([]webhook.Outcome{failed(job)}, 102)...) {
+	var outcomes []webhook.Outcome
+	for range 102 {
+		outcomes = append(outcomes, failed(job))
+	}
+	for _, o := range w.mustRecord(outcomes...) {
 		made = append(made, o.Attempt)
 	}
 	w.wantTimeline(event, sub, made[2:])

@@ -3,7 +3,6 @@ package webhook
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -50,74 +49,14 @@ func (s *Service) claimDue(ctx context.Context, query DueQuery) (Due, error) {
 	return due, nil
 }
 
-// unheld is the condition that a delivery is held by nobody or by a dead node, and
-// its arguments, which stand from the given place on.
-func unheld(now node.Membership, from int) (string, []any) {
-	text, args := fmt.Sprintf(` AND (owner = 0 OR owner <= $%d`, from), []any{now.Latest}
-	for i, member := range now.Members {
-		text += fmt.Sprintf(` AND owner <> $%d`, from+1+i)
-		args = append(args, member)
-	}
-	return text + `)`, args
-}
-
 // isUnheld is that condition of a delivery that was read.
 func isUnheld(j *Job, now node.Membership) bool {
 	return j.Owner == 0 || j.Owner <= now.Latest && !slices.Contains(now.Members, j.Owner)
 }
 
-// selectUnheld returns what is due and held by nobody, and lets nobody else have it
-// meanwhile.
-func selectUnheld(tx *db.Tx, query DueQuery, now node.Membership) ([]Job, error) {
-	const first = 5
-	condition, args := unheld(now, first)
-	rows, err := tx.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, owner, next_at FROM delivery
-		WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at <= $3`+condition+`
-		ORDER BY next_at, tenant_id, event_id LIMIT $4`+tx.SkipLocked(),
-		append([]any{query.Sub.ID[:], int(query.Lane), db.Micro(query.Now), query.Room}, args...)...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var jobs []Job
-	for rows.Next() {
-		j, err := scanHeld(rows, query.Sub)
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, j)
-	}
-	return jobs, rows.Err()
-}
-
-func scanHeld(row scanner, sub *Subscription) (Job, error) {
-	j := Job{Sub: sub}
-	var due int64
-	err := row.Scan(&j.TenantID, &j.EventID, &j.Status, &j.Attempts, &j.Step, &j.Epoch, &j.Owner, &due)
-	j.DueAt = db.FromMicro(due)
-	return j, err
-}
-
-// claim makes a delivery the node's, if it still is as it was read. lost, unless it
-// is nil, is called if it is not.
-func claim(tx *db.Tx, j *Job, self int64, lost func()) error {
-	was, epoch := j.Owner, j.Epoch
-	if was != 0 && was != self {
-		j.Epoch++
-	}
-	j.Owner = self
-	return tx.Later(`UPDATE delivery SET owner = $4, epoch = $5
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND owner = $6 AND epoch = $7 AND status <= 1`,
-		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], self, j.Epoch, was, epoch}, func(rows int64) error {
-			if rows == 0 && lost != nil {
-				lost()
-			}
-			return nil
-		})
-}
-
 // claimInOrder claims what comes next of an ordered subscription. It ends before the
-// first delivery that another node holds: nothing may overtake it.
+// first delivery that somebody holds: nothing may overtake it. That may be this node,
+// where it is about to give back what it had no room for, or to be told of it.
 func claimInOrder(tx *db.Tx, query DueQuery, now node.Membership, due *Due) error {
 	if behind, err := hasSpool(tx, query.Sub.TenantID, query.Sub.ID); err != nil || behind {
 		return err
@@ -133,7 +72,7 @@ func claimInOrder(tx *db.Tx, query DueQuery, now node.Membership, due *Due) erro
 			due.Last = j.EventID
 			continue
 		}
-		if j.Owner != now.Self && !isUnheld(&j, now) {
+		if !isUnheld(&j, now) {
 			due.More, due.Held = true, true
 			break
 		}
@@ -146,9 +85,6 @@ func claimInOrder(tx *db.Tx, query DueQuery, now node.Membership, due *Due) erro
 	due.More = due.More || len(taken) < whole
 	lost := len(taken) // the first that somebody else was faster with
 	for i := range taken {
-		if taken[i].Owner == now.Self {
-			continue
-		}
 		if err := claim(tx, &taken[i], now.Self, func() { lost = min(lost, i) }); err != nil {
 			return err
 		}
@@ -166,72 +102,12 @@ func claimInOrder(tx *db.Tx, query DueQuery, now node.Membership, due *Due) erro
 	return nil
 }
 
-// messagesAtOnce is how many messages one statement reads.
-const messagesAtOnce = 16
-
-// selectMessages reads what jobs of one tenant send, of the first of them up to a few
-// megabytes together, and returns those.
-func selectMessages(q db.Queryer, jobs []Job) ([]Job, error) {
-	size := 0
-	for from := 0; from < len(jobs); from += messagesAtOnce {
-		if size >= maxDueBytes {
-			return jobs[:from], nil
-		}
-		some := jobs[from:min(from+messagesAtOnce, len(jobs))]
-		if err := selectSome(q, some); err != nil {
-			return nil, err
-		}
-		for i := range some {
-			size += len(some[i].Body)
-		}
-	}
-	return jobs, nil
-}
-
-// selectSome reads what at most messagesAtOnce jobs send.
-func selectSome(q db.Queryer, jobs []Job) error {
-	args := []any{jobs[0].TenantID[:]}
-	byEvent := make(map[id.ID]*Job, len(jobs))
-	for i := range messagesAtOnce { // the last one stands for those that are missing
-		j := &jobs[min(i, len(jobs)-1)]
-		args, byEvent[j.EventID] = append(args, j.EventID[:]), j
-	}
-	rows, err := q.Query(`SELECT id, type, traceparent, subject_version, body FROM event
-		WHERE tenant_id = $1 AND id IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	found := 0
-	for rows.Next() {
-		var event id.ID
-		var read Job
-		if err := rows.Scan(&event, &read.Type, &read.Traceparent, &read.Version, &read.Body); err != nil {
-			return err
-		}
-		j := byEvent[event]
-		j.Type, j.Traceparent, j.Version, j.Body = read.Type, read.Traceparent, read.Version, read.Body
-		found++
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if found < len(byEvent) {
-		return fmt.Errorf("webhook: read %d events: %d are missing", len(byEvent), len(byEvent)-found)
-	}
-	return nil
-}
-
 // Release gives back deliveries that this node holds and will not send, so that
 // others can claim them.
 func (s *Service) Release(ctx context.Context, held []Job) error {
 	return s.claims.Write(ctx, func(tx *db.Tx) error {
 		for i := range held {
-			j := &held[i]
-			err := tx.Later(`UPDATE delivery SET owner = 0
-				WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND owner = $4 AND epoch = $5 AND status <= 1`,
-				[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Owner, j.Epoch}, nil)
-			if err != nil {
+			if err := release(tx, &held[i]); err != nil {
 				return err
 			}
 		}
@@ -254,21 +130,9 @@ func (s *Service) Release(ctx context.Context, held []Job) error {
 func (s *Service) Held(ctx context.Context, sub *Subscription, owner int64, since time.Time) ([]Job, error) {
 	var held []Job
 	err := s.db.Read(ctx, func(q db.Queryer) error {
-		held = nil
-		rows, err := q.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, owner, next_at FROM delivery
-			WHERE subscription_id = $1 AND status IN (0, 1) AND status <= 1 AND owner = $2 AND updated_at < $3`, sub.ID[:], owner, db.Micro(since))
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			j, err := scanHeld(rows, sub)
-			if err != nil {
-				return err
-			}
-			held = append(held, j)
-		}
-		return rows.Err()
+		var err error
+		held, err = selectHeld(q, sub, owner, since)
+		return err
 	})
 	return held, err
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,7 +265,7 @@ func (w *world) wantDelivery(event id.ID, sub *webhook.Subscription, status webh
 // mustDue reads all that is due in a lane.
 func (w *world) mustDue(sub *webhook.Subscription, lane webhook.Lane) []webhook.Job {
 	w.t.Helper()
-	due, err := w.Due(context.Background(), webhook.DueQuery{Sub: sub, Lane: lane, Now: time.Now(), Limit: 10_000})
+	due, err := w.Due(context.Background(), webhook.DueQuery{Sub: sub, Lane: lane, Now: time.Now(), Limit: 10_000, Room: 10_000})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -301,9 +302,13 @@ func gone(j webhook.Job) webhook.Outcome {
 	return webhook.Outcome{Job: j, Status: webhook.Cancelled, Attempt: attempt(410, wire.Gone, wire.ReasonGone)}
 }
 
+// begun counts attempts. No two of a delivery begin in the same microsecond, though
+// virtual time would have it so.
+var begun atomic.Int64
+
 func attempt(status int, verdict wire.Verdict, reason wire.Reason) webhook.Attempt {
 	return webhook.Attempt{
-		StartedAt: time.Now().UTC().Truncate(time.Microsecond), ResponseStatus: status, Verdict: verdict, Reason: reason,
+		StartedAt: time.Now().UTC().Truncate(time.Microsecond).Add(time.Duration(begun.Add(1)) * time.Microsecond), ResponseStatus: status, Verdict: verdict, Reason: reason,
 		Timing:  webhook.Timing{DNS: time.Millisecond, Connect: 2 * time.Millisecond, TLS: 3 * time.Millisecond, FirstByte: 4 * time.Millisecond, Total: 5 * time.Millisecond},
 		Headers: []wire.Header{{Name: "Server", Value: "a receiver"}},
 		Body:    []byte("what the receiver said"),

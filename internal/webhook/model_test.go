@@ -276,7 +276,7 @@ func (m *machine) begin(t *rapid.T) {
 		t.Fatal(err)
 	}
 	lane := rapid.SampledFrom([]webhook.Lane{webhook.Pending, webhook.Pending, webhook.Retrying}).Draw(t, "lane")
-	read, err := m.w.Due(m.w.t.Context(), webhook.DueQuery{Sub: found, Lane: lane, Now: time.Now(), Limit: 100})
+	read, err := m.w.Due(m.w.t.Context(), webhook.DueQuery{Sub: found, Lane: lane, Now: time.Now(), Limit: 100, Room: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

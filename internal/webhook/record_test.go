@@ -322,7 +322,7 @@ func TestDueReadsALaneInTheOrderOfItsTimesUpToALimit(t *testing.T) {
 		w.mustRecord(retried(jobs[i], base.Add(after)))
 	}
 	read := func(lane webhook.Lane, limit int) ([]id.ID, time.Time) {
-		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: lane, Now: base, Limit: limit})
+		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: lane, Now: base, Limit: limit, Room: limit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -466,7 +466,7 @@ func TestDuePassesOverWhatIsKnownAndReadsFewLargeBodiesAtOnce(t *testing.T) {
 	}
 	known := make(map[id.ID]struct{})
 	for rounds := 0; len(known) < 40; rounds++ {
-		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: webhook.Pending, Now: time.Now(), Limit: 40 + len(known), Known: known})
+		due, err := w.Due(t.Context(), webhook.DueQuery{Sub: sub, Lane: webhook.Pending, Now: time.Now(), Limit: 40 + len(known), Room: 40 + len(known), Known: known})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -331,7 +331,7 @@ func TestALargeReplayIsPausedResumedCutOffAndCancelledBetweenSteps(t *testing.T)
 // mustDueAll reads all that waits for a further attempt.
 func (w *world) mustDueAll(sub *webhook.Subscription) []webhook.Job {
 	w.t.Helper()
-	due, err := w.Due(w.t.Context(), webhook.DueQuery{Sub: sub, Lane: webhook.Retrying, Now: time.Now(), Limit: 1 << 20})
+	due, err := w.Due(w.t.Context(), webhook.DueQuery{Sub: sub, Lane: webhook.Retrying, Now: time.Now(), Limit: 1 << 20, Room: 1 << 20})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -367,24 +367,13 @@ func restartDelivery(tx *db.Tx, tenant, event, sub id.ID) error {
 // selectDue reads in the order of the index delivery_due, so that it touches no
 // more rows than it returns. What is to be sent is not read yet.
 func selectDue(q db.Queryer, query DueQuery) ([]Job, error) {
-	rows, err := q.Query(`SELECT tenant_id, event_id, attempts, step, epoch, next_at FROM delivery
+	rows, err := q.Query(`SELECT `+jobColumns+` FROM delivery
 		WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at <= $3
 		ORDER BY next_at, tenant_id, event_id LIMIT $4`, query.Sub.ID[:], int(query.Lane), db.Micro(query.Now), query.Limit)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var jobs []Job
-	for rows.Next() {
-		j := Job{Sub: query.Sub, Status: query.Lane}
-		var due int64
-		if err := rows.Scan(&j.TenantID, &j.EventID, &j.Attempts, &j.Step, &j.Epoch, &due); err != nil {
-			return nil, err
-		}
-		j.DueAt = db.FromMicro(due)
-		jobs = append(jobs, j)
-	}
-	return jobs, rows.Err()
+	return collectJobs(rows, query.Sub)
 }
 
 // selectMessage reads what a job sends.

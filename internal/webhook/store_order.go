@@ -20,22 +20,13 @@ func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
 		}
 		from = *first
 	}
-	rows, err := q.Query(`SELECT tenant_id, event_id, status, attempts, step, epoch, owner, next_at FROM delivery
+	rows, err := q.Query(`SELECT `+jobColumns+` FROM delivery
 		WHERE subscription_id = $1 AND event_id >= $2 AND status <= 1
 		ORDER BY event_id LIMIT $3`, query.Sub.ID[:], from[:], query.Limit)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var jobs []Job
-	for rows.Next() {
-		j, err := scanHeld(rows, query.Sub)
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, j)
-	}
-	return jobs, rows.Err()
+	return collectJobs(rows, query.Sub)
 }
 
 // selectFirstPending returns the first event that is pending for a subscription,

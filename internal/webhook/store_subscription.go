@@ -226,8 +226,12 @@ func selectVersion(q db.Queryer, tenant id.ID) (int64, error) {
 const versionOf = `SELECT coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0)`
 
 // bumpVersion counts a change of the tenant's subscriptions and returns how many
-// there have been. It waits for whoever publishes by the earlier ones.
+// there have been. It waits for whoever publishes by the earlier ones. Events that
+// this transaction has left for later are of the version before, and come first.
 func bumpVersion(tx *db.Tx, tenant id.ID) (int64, error) {
+	if err := tx.Flush(); err != nil {
+		return 0, err
+	}
 	if err := tx.Lock(subscriptionsOf(tenant)); err != nil {
 		return 0, err
 	}
