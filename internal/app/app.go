@@ -111,7 +111,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.listen(ctx, cfg); err != nil {
 		return err
 	}
-	if a.db, err = db.Open(ctx, cfg.Database, db.Options{Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay}); err != nil {
+	if err := a.open(ctx, cfg, registry); err != nil {
 		return err
 	}
 	box, err := a.join(ctx, cfg, registry)
@@ -173,6 +173,18 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.serveAll(cfg, a.mount(cfg, handler, tenants, registry))
 	a.announce(ctx, cfg, opts.Version)
 	return nil
+}
+
+// open opens the database. What this process has locked in a shared one is free half
+// a lease after nothing more is heard of it: others pass over what is locked, and must
+// find it free when they take this node for dead.
+func (a *App) open(ctx context.Context, cfg config.Server, registry *prometheus.Registry) error {
+	var err error
+	a.db, err = db.Open(ctx, cfg.Database, db.Options{
+		Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay,
+		Stall: min(cmp.Or(cfg.Lease, node.DefaultLease)/2, db.DefaultStall),
+	})
+	return err
 }
 
 // join makes this process a node of those that share the database, and then opens the

@@ -63,6 +63,11 @@ func send(ctx context.Context, method, url, key, body string) (int, map[string]a
 	if err != nil {
 		return 0, nil, err
 	}
+	return do(req, key)
+}
+
+// do makes a request with a key and returns the status and the answer.
+func do(req *http.Request, key string) (int, map[string]any, error) {
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)

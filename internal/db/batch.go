@@ -32,7 +32,7 @@ func (s *scope) runAll(statements []statement) error {
 	}
 	begins := false
 	if s.shared != nil {
-		begins = len(s.shared.first) > 0 && s.shared.first[0].query == beginLane[0].query
+		begins = len(s.shared.first) > 0 && s.shared.first[0].query == beginLane
 		statements = append(slices.Clip(s.shared.first), statements...)
 		s.shared.first = nil
 	}

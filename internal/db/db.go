@@ -64,6 +64,9 @@ var ErrNotEmbedded = errors.New("db: the database is not a file of this process"
 // ErrNoRows is what scanning a missing row returns.
 var ErrNoRows = sql.ErrNoRows
 
+// DefaultStall is how long a server keeps the transaction of a process that has stopped.
+const DefaultStall = 10 * time.Second
+
 // Options are the settings of Open. The zero value works.
 type Options struct {
 	Logger  *slog.Logger          // nil: nothing is logged
@@ -72,6 +75,11 @@ type Options struct {
 	// CommitDelay makes every commit take so much longer, as on a slower disk. It
 	// is for measurements.
 	CommitDelay time.Duration
+
+	// Stall is after how long a server ends a transaction that writes and of which it
+	// hears nothing more, so that nobody waits for what it has locked; zero:
+	// DefaultStall.
+	Stall time.Duration
 
 	busyTimeout time.Duration // how long a transaction waits for another process; 0: five seconds
 	migrations  fs.FS         // nil: the program's own
@@ -103,6 +111,9 @@ type DB struct {
 func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Stall == 0 {
+		opts.Stall = DefaultStall
 	}
 	if opts.busyTimeout == 0 {
 		opts.busyTimeout = 5 * time.Second

@@ -36,19 +36,22 @@ const (
 	connectTime = 5 * time.Second
 )
 
-// How transactions begin. The server ends one whose process has stopped in the
-// middle, so that nobody waits for long for what it has locked.
+// How transactions begin.
 const (
-	beginCommand = `BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL idle_in_transaction_session_timeout = 10000`
+	beginCommand = `BEGIN ISOLATION LEVEL SERIALIZABLE; `
+	beginLane    = `BEGIN ISOLATION LEVEL READ COMMITTED`
 	beginRead    = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 60000`
 )
 
-// beginLane is how those of a lane begin. What they run goes by indexes; a plan that
-// was made while the tables were empty must not read them whole.
-var beginLane = []statement{
-	{query: `BEGIN ISOLATION LEVEL READ COMMITTED`},
-	{query: `SET LOCAL idle_in_transaction_session_timeout = 10000`},
-	{query: `SET LOCAL enable_seqscan = off`},
+// stall has the server end a transaction whose process has stopped in the middle.
+func stall(opts Options) string {
+	return fmt.Sprintf(`SET LOCAL idle_in_transaction_session_timeout = %d`, opts.Stall.Milliseconds())
+}
+
+// laneBegins is how transactions of a lane begin. What they run goes by indexes; a
+// plan that was made while the tables were empty must not read them whole.
+func laneBegins(opts Options) []statement {
+	return []statement{{query: beginLane}, {query: stall(opts)}, {query: `SET LOCAL enable_seqscan = off`}}
 }
 
 // postgresFlavor is how Postgres spells what the two databases spell differently.
@@ -74,7 +77,8 @@ type server struct {
 	pool     *sql.DB
 	metrics  *metrics
 	opts     Options
-	commands chan *conn // idle; closed with the database
+	begins   []statement // of a lane's transactions
+	commands chan *conn  // idle; closed with the database
 	keys     keys
 	doubts   atomic.Int64
 
@@ -104,7 +108,7 @@ func openPostgres(ctx context.Context, raw string, opts Options) (*DB, error) {
 		}
 		return conns
 	}
-	s := &server{log: opts.Logger, pool: pool, metrics: m, opts: opts, commands: make(chan *conn, serverCommands)}
+	s := &server{log: opts.Logger, pool: pool, metrics: m, opts: opts, begins: laneBegins(opts), commands: make(chan *conn, serverCommands)}
 	for _, c := range connections(serverCommands) {
 		s.commands <- c
 	}
@@ -231,7 +235,7 @@ func (s *server) try(ctx context.Context, fn func(*Tx) error) error {
 
 // transact commits what a command writes, or nothing of it.
 func (s *server) transact(ctx context.Context, c *conn, fn func(*Tx) error) (*Tx, error) {
-	if err := c.begin(ctx, beginCommand); err != nil {
+	if err := c.begin(ctx, beginCommand+stall(s.opts)); err != nil {
 		return nil, err
 	}
 	tx := &Tx{scope: scope{ctx: ctx, conn: c, shared: newSharing()}, now: time.Now().UTC().Truncate(time.Microsecond)}

@@ -256,7 +256,7 @@ func (w *writer) transact(group []*write) error {
 
 // rollback takes back what the transaction wrote, if it has begun.
 func (w *writer) rollback() {
-	if w.shared != nil && len(w.shared.first) > 0 && w.shared.first[0].query == beginLane[0].query {
+	if w.shared != nil && len(w.shared.first) > 0 && w.shared.first[0].query == beginLane {
 		return // nothing was sent yet
 	}
 	w.conn.rollback()
@@ -268,7 +268,7 @@ func (w *writer) begin() (context.CancelFunc, error) {
 		return func() {}, w.conn.begin(w.ctx, "BEGIN IMMEDIATE")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
-	w.ctx, w.shared, w.committed = ctx, newSharing(beginLane...), false
+	w.ctx, w.shared, w.committed = ctx, newSharing(w.server.begins...), false
 	return cancel, w.conn.connect(ctx)
 }
 

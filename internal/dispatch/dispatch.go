@@ -101,7 +101,7 @@ type Dispatcher struct {
 	cancel   context.CancelFunc
 
 	mu        sync.Mutex
-	stopping  bool
+	stopping  bool // nothing is taken: before Start, which reads what there is, and after Stop
 	queues    map[id.ID]*queue
 	rings     [2]line[*queue] // queues with something to send now, by class
 	turn      class
@@ -167,6 +167,7 @@ func New(opts Options) *Dispatcher {
 		queues:    make(map[id.ID]*queue),
 		bodies:    make(map[eventKey]*body),
 		tenants:   make(map[id.ID]*load),
+		stopping:  true,
 	}
 	d.metrics = newMetrics(d, opts.Metrics)
 	return d
@@ -179,6 +180,9 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	if d.node != nil {
 		d.node.OnMembership(d.joined)
 	}
+	d.mu.Lock()
+	d.stopping = false
+	d.mu.Unlock()
 	waiting, err := d.store.Waiting(ctx)
 	if err != nil {
 		return err
@@ -232,7 +236,7 @@ func (d *Dispatcher) Accepted(jobs []webhook.Job) {
 		switch {
 		case q.sub.Policy.Ordered:
 			d.acceptInOrder(q, job)
-		case q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
+		case job.Owner == 0 && q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
 			q.more[webhook.Pending], q.missed[webhook.Pending] = true, true
 			d.giveBack(job)
 			continue
@@ -255,7 +259,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	case !known:
 		q = d.queue(sub)
 	}
-	enabled := sub.Enabled && (!known || !q.sub.Enabled)
+	enabled, undivided := sub.Enabled && (!known || !q.sub.Enabled), d.undivided(q)
 	if sub.Generation != q.sub.Generation { // another endpoint, or a new chance for this one
 		q.health, q.limit, q.class = webhook.Health{}, newLimit(sub.Policy.MaxInFlight), prompt
 	}
@@ -268,7 +272,7 @@ func (d *Dispatcher) Changed(sub *webhook.Subscription) {
 	switch {
 	case !sub.Enabled:
 		d.drop(q)
-	case enabled, reordered:
+	case enabled, reordered, d.undivided(q) != undivided: // what is due later others may know of alone
 		d.wake(q)
 	}
 	d.ready(q)
@@ -306,9 +310,16 @@ func (d *Dispatcher) Intervened(sub *webhook.Subscription, event id.ID) {
 func (d *Dispatcher) Refilled(sub *webhook.Subscription) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.stopping {
-		d.wake(d.queue(sub))
+	if d.stopping {
+		return
 	}
+	q, known := d.queues[sub.ID]
+	if !known {
+		q = d.queue(sub)
+		q.health = sub.Health
+		d.allot(q)
+	}
+	d.wake(q)
 }
 
 // queue returns the subscription's queue and makes it where it is missing.

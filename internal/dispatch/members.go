@@ -67,7 +67,9 @@ func (d *Dispatcher) Takes(sub *webhook.Subscription) webhook.Taking {
 	switch {
 	case !d.sendsTo(q):
 		return webhook.Elsewhere
-	case q.more[webhook.Pending] || d.room(q, webhook.Pending) == 0:
+	case sub.Policy.Ordered: // another node may have stored one before it, and the hint of that is on its way
+		return webhook.Waits
+	case q.behind() || d.room(q, webhook.Pending) == 0:
 		return webhook.Waits
 	default:
 		return webhook.Taken
@@ -80,6 +82,7 @@ func (d *Dispatcher) joined(now node.Membership) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopping {
+		d.members = now
 		return
 	}
 	reborn := now.Self != d.members.Self
@@ -105,17 +108,22 @@ func (d *Dispatcher) joined(now node.Membership) {
 func (d *Dispatcher) Heard(sub *webhook.Subscription) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if q, known := d.queues[sub.ID]; known && !d.stopping {
-		d.heard(q, sub)
-		d.start()
+	if _, known := d.queues[sub.ID]; d.stopping || !known && sub.Health == (webhook.Health{}) {
+		return
 	}
+	d.heard(d.queue(sub), sub)
+	d.start()
 }
 
 // heard follows what is stored of an endpoint's health, unless this node is the one
-// that stores it.
+// that stores it. Another one does too as long as its last attempts are under way, and
+// leaves the retries of those to this one.
 func (d *Dispatcher) heard(q *queue, sub *webhook.Subscription) {
 	probes := d.undivided(q) && d.members.Owns(sub.ID)
 	worse := sub.Health.Pause.Probing() && !q.health.Pause.Probing()
+	if probes {
+		d.wake(q)
+	}
 	if sub.Generation != q.sub.Generation || probes || !worse && d.sendsTo(q) {
 		return
 	}

@@ -24,6 +24,7 @@ type queue struct {
 	booked map[id.ID]struct{}
 
 	more      [2]bool            // the table has, or may have, more of the lane that is due
+	left      [2]bool            // the last reading found more of the lane than there was room for
 	missed    [2]bool            // so it has become since the reading under way began
 	refilling bool               // a reading is under way or waits for its turn
 	failed    bool               // the last reading did, and the next one waits a moment

@@ -42,6 +42,13 @@ func (d *Dispatcher) short(q *queue) bool {
 		q.more[webhook.Retrying] && q.lanes[webhook.Retrying].len() <= few
 }
 
+// behind reports whether the table has first attempts for which there was no room:
+// new ones go behind these. Where it is only being looked whether it has any they
+// need not, or every one that comes meanwhile would be a reason to look again.
+func (q *queue) behind() bool {
+	return q.more[webhook.Pending] && (q.left[webhook.Pending] || !q.refilling)
+}
+
 // push books a job and puts it at the end of its lane, unless it is booked
 // already.
 func (d *Dispatcher) push(q *queue, job webhook.Job) {
@@ -157,13 +164,14 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		return !due.Held
 	}
 	q.more[lane] = due.More || q.missed[lane]
+	q.left[lane] = due.More
 	for i, job := range due.Jobs {
 		if _, passed := q.unbooked[job.EventID]; passed {
 			d.giveBack(job)
 			continue
 		}
 		if d.room(q, lane) == 0 {
-			q.more[lane] = true
+			q.more[lane], q.left[lane] = true, true
 			d.giveBack(due.Jobs[i:]...)
 			break
 		}

@@ -77,6 +77,14 @@ func DatabaseURL(t testing.TB) string {
 	if !OnPostgres() {
 		return BlankDatabaseURL(t)
 	}
+	return PostgresURL(t)
+}
+
+// PostgresURL is DatabaseURL for tests of what only Postgres does, whatever the
+// others run on. Without a server the test is skipped, except under CI=true, where
+// it fails.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
 	host := mustHost(t)
 	return host.mustMake(t, func(ctx context.Context, name string) error {
 		if host.template == "" {
@@ -84,6 +92,26 @@ func DatabaseURL(t testing.TB) string {
 		}
 		return host.Copy(ctx, name, host.template)
 	})
+}
+
+// PostgresCluster returns a server that is the test's own, which it may restart: what
+// was committed is on the disk. Without the server's programs the test is skipped,
+// except under CI=true, where it fails.
+func PostgresCluster(t testing.TB) *pgcluster.Cluster {
+	t.Helper()
+	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{Durable: true})
+	if errors.Is(err, pgcluster.ErrNotInstalled) && variable("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster
 }
 
 // BlankDatabaseURL is DatabaseURL for a database that has no tables.

@@ -194,7 +194,8 @@ func (s *Service) matchInside(ctx context.Context, tx *db.Tx, tenant id.ID, even
 func (s *Service) tryStore(ctx context.Context, tenant id.ID, what storing, match func(tx *db.Tx) (matched, error)) ([]Published, bool, error) {
 	var answers []Published
 	var replayed bool
-	err := s.publishes.Write(ctx, func(tx *db.Tx) error {
+	lane := s.publishes[s.published.Add(1)%uint64(len(s.publishes))]
+	err := lane.Write(ctx, func(tx *db.Tx) error {
 		var err error
 		if what.idempotencyKey != "" {
 			if err := lockIdempotencyKey(tx, tenant, what.idempotencyKey); err != nil {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -139,8 +140,11 @@ type Service struct {
 	schemas schemas
 	ids     id.Sequence // of events: they rise in the order in which events are published
 
-	// The short transactions, a lane for each sort.
-	publishes, claims, records *db.Lane
+	// The short transactions. Publishes have two lanes, so that one group is made ready
+	// while the other is committed; the order of others matters.
+	publishes       [2]*db.Lane
+	published       atomic.Uint64 // counts them, to take the lanes in turn
+	claims, records *db.Lane
 
 	feed   db.Feed // nil: nobody else changes the database
 	node   Node
@@ -189,7 +193,7 @@ func New(opts Options) *Service {
 		sweeps:    make(chan struct{}, 1),
 		scrubs:    make(chan struct{}, 1),
 		searches:  make(chan struct{}, maxSearches),
-		publishes: opts.DB.Lane(),
+		publishes: [2]*db.Lane{opts.DB.Lane(), opts.DB.Lane()},
 		claims:    opts.DB.Lane(),
 		records:   opts.DB.Lane(),
 		node:      opts.Node,
