@@ -129,7 +129,7 @@ func TestNothingIsLostWhereTheNetworkToTheDatabaseIsBad(t *testing.T) {
 
 func TestTwoNodesGoOnAfterTheDatabaseWasRestarted(t *testing.T) {
 	t.Parallel()
-	cluster := testkit.PostgresCluster(t)
+	cluster := testkit.MustCluster(t)
 	f := mustFleetAt(t, cluster.URL("postgres"))
 	a, b := f.mustStart("a"), f.mustStart("b")
 	r := mustReceive(t)

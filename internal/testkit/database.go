@@ -94,26 +94,6 @@ func PostgresURL(t testing.TB) string {
 	})
 }
 
-// PostgresCluster returns a server that is the test's own, which it may restart: what
-// was committed is on the disk. Without the server's programs the test is skipped,
-// except under CI=true, where it fails.
-func PostgresCluster(t testing.TB) *pgcluster.Cluster {
-	t.Helper()
-	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{Durable: true})
-	if errors.Is(err, pgcluster.ErrNotInstalled) && variable("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cluster
-}
-
 // BlankDatabaseURL is DatabaseURL for a database that has no tables.
 func BlankDatabaseURL(t testing.TB) string {
 	t.Helper()
