@@ -79,3 +79,51 @@ func TestOneNodeAloneSendsWhereALimitCanNotBeDivided(t *testing.T) {
 		})
 	}
 }
+
+func TestANodeThatComesToSendAloneLearnsOfTheRetriesOfOthers(t *testing.T) {
+	t.Parallel()
+	f, a, b := mustPair(t)
+	r := mustReceive(t)
+	r.answers(failing(1))
+	var events []string
+	for i := range 6 { // with a third node neither of the first two can divide a limit of two
+		eventType := fmt.Sprintf("invoice.paid%d", i)
+		a.mustSubscribe(r, eventType, `{"schedule":[4],"max_in_flight":2}`)
+		events = append(events, alternately(2, eventType, a, b)...)
+	}
+	eventually(t, "all have failed once", func() bool { return len(r.all()) == len(events) })
+	f.mustStart("c")
+	f.wantOnce(r, events)
+}
+
+func TestANodeThatSendsAloneLearnsOfAReplayThatAnotherMakes(t *testing.T) {
+	t.Parallel()
+	f, a, _ := mustPair(t)
+	r := mustReceive(t)
+	var events []string
+	for i := range 6 { // either node is to send to some of them
+		eventType := fmt.Sprintf("invoice.paid%d", i)
+		a.mustSubscribe(r, eventType, `{"max_in_flight":1}`)
+		events = append(events, alternately(1, eventType, a)...)
+	}
+	f.wantOnce(r, events)
+	r.forget()
+	a.mustDo(http.MethodPost, "/v1/replays", `{"status":["delivered"],"since":"`+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)+`"}`)
+	eventually(t, "all are sent again", func() bool { return len(r.all()) == len(events) })
+	f.mustSettle()
+}
+
+func TestABatchForSeveralNodesKeepsNoneOfThemWaiting(t *testing.T) {
+	t.Parallel()
+	f, a, _ := mustPair(t)
+	r := mustReceive(t)
+	for range 6 { // ordered, so that one node sends, and either to some of them
+		a.mustSubscribe(r, "invoice.paid", `{"ordered":true}`)
+	}
+	const events = 5
+	for n := range events {
+		a.mustPublish("invoice.paid")
+		eventually(t, "it has gone to all", func() bool { return len(r.all()) == 6*(n+1) })
+	}
+	f.mustSettle()
+}

@@ -86,9 +86,10 @@ func (d *Dispatcher) joined(now node.Membership) {
 		return
 	}
 	reborn := now.Self != d.members.Self
-	sent := make(map[*queue]bool, len(d.queues))
+	type standing struct{ sends, undivided bool }
+	before := make(map[*queue]standing, len(d.queues))
 	for _, q := range d.queues {
-		sent[q] = d.sendsTo(q)
+		before[q] = standing{d.sendsTo(q), d.undivided(q)}
 	}
 	d.members = now
 	for _, q := range d.queues {
@@ -96,7 +97,8 @@ func (d *Dispatcher) joined(now node.Membership) {
 			d.empty(q)
 		}
 		d.allot(q)
-		if q.sub.Enabled && (reborn || !sent[q]) {
+		// What is due later others may know of alone who don't send to it any more.
+		if q.sub.Enabled && (reborn || before[q] != standing{d.sendsTo(q), d.undivided(q)}) {
 			d.wake(q)
 		}
 		d.ready(q)

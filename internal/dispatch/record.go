@@ -135,6 +135,8 @@ func (d *Dispatcher) recorded(batch []webhook.Outcome) {
 			}
 			d.ready(q)
 			start = true
+		case o.Status == webhook.Retrying && !d.sendsTo(q):
+			d.giveBack(o.Job) // it is given back already; whoever sends to it now hears of it
 		case o.Superseded: // somebody made it due while the attempt was under way
 			d.wake(q)
 		case o.Status == webhook.Retrying:

@@ -43,9 +43,14 @@ func (alone) OnGap(func())                                          {}
 type handing struct {
 	s    *Service
 	tx   *db.Tx
-	jobs []Job           // for this process's sender
-	left []*Subscription // what has deliveries for whoever claims them
-	full bool            // this node may send to one of these, but has no room
+	jobs []Job   // for this process's sender
+	left []unset // what has deliveries for whoever claims them
+}
+
+// unset is a subscription with deliveries that nobody holds.
+type unset struct {
+	sub *Subscription
+	own bool // this node sends to it as well, once it has room
 }
 
 func (s *Service) handOver(tx *db.Tx) *handing { return &handing{s: s, tx: tx} }
@@ -76,9 +81,8 @@ func (h *handing) hold(job *Job) bool {
 		job.Owner = h.s.node.Membership().Self
 		return true
 	}
-	h.full = h.full || taking == Waits
-	if n := len(h.left); n == 0 || h.left[n-1].ID != job.Sub.ID {
-		h.left = append(h.left, job.Sub)
+	if n := len(h.left); n == 0 || h.left[n-1].sub.ID != job.Sub.ID {
+		h.left = append(h.left, unset{job.Sub, taking == Waits})
 	}
 	return false
 }
@@ -95,10 +99,10 @@ func (h *handing) end() {
 		return
 	}
 	h.tx.After(func() {
-		for _, sub := range h.left {
-			h.s.sender.Refilled(sub)
-			if !h.full || h.s.others.mayTell(sub.ID, time.Now()) {
-				h.s.hint(topicDue, sub)
+		for _, left := range h.left {
+			h.s.sender.Refilled(left.sub)
+			if !left.own || h.s.others.mayTell(left.sub.ID, time.Now()) {
+				h.s.hint(topicDue, left.sub)
 			}
 		}
 	})

@@ -190,7 +190,7 @@ func (s *Service) replay(tx *db.Tx, j *job.Job) error {
 }
 
 // refilled tells, once tx is committed, that there is more to send to
-// subscriptions.
+// subscriptions, here and on the other nodes.
 func (s *Service) refilled(tx *db.Tx, tenant id.ID, subs []id.ID) error {
 	if s.sender == nil {
 		return nil
@@ -201,7 +201,10 @@ func (s *Service) refilled(tx *db.Tx, tenant id.ID, subs []id.ID) error {
 		if err != nil {
 			return err
 		}
-		tx.After(func() { s.sender.Refilled(to) })
+		tx.After(func() {
+			s.sender.Refilled(to)
+			s.hint(topicDue, to)
+		})
 	}
 	return nil
 }
