@@ -20,7 +20,7 @@ help: ## List the targets
 run: ## Build, then start the demonstration; ARGS="…" are its options, DATABASE=postgres://… its database
 	@echo "Building grapevine (a first build takes about half a minute) …"
 	@$(MAKE) --no-print-directory build
-	@exec bin/grapevine demo $(if $(DATABASE),--database '$(DATABASE)') $(ARGS)
+	@exec env $(if $(filter command line,$(origin DATABASE)),GRAPEVINE_DEMO_DATABASE="$$DATABASE") bin/grapevine demo $(ARGS)
 
 .PHONY: build
 build: ## Build bin/grapevine

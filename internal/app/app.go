@@ -195,7 +195,26 @@ func (a *App) join(ctx context.Context, cfg config.Server, registry *prometheus.
 	if err != nil {
 		return nil, err
 	}
+	first := a.node.Membership().Self
+	a.node.OnMembership(func(now node.Membership) {
+		if now.Self != first {
+			go a.checkBox(context.WithoutCancel(ctx), cfg)
+		}
+	})
 	return openBox(ctx, a.db, cfg)
+}
+
+// checkBox ends the server if it has another master key than the database by now: it
+// was taken for dead, and the key was changed meanwhile.
+func (a *App) checkBox(ctx context.Context, cfg config.Server) {
+	_, err := openBox(ctx, a.db, cfg)
+	if err == nil || errors.Is(err, db.ErrUnavailable) {
+		return
+	}
+	select {
+	case a.failed <- err:
+	default: // something else has failed already
+	}
 }
 
 // feed, sharing and sending are this process as a node, for those who ask for one if
@@ -368,7 +387,10 @@ func (a *App) Stop(ctx context.Context) {
 			a.audit.Stop()
 		}
 		if a.node != nil {
-			if err := a.node.Stop(ctx); err != nil {
+			// Also where ctx has ended: the others would have to wait for the lease.
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			if err := a.node.Stop(leaving); err != nil {
 				a.log.ErrorContext(ctx, "node_not_left", slog.String("error", err.Error()))
 			}
 		}

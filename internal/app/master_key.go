@@ -182,8 +182,11 @@ func (r KeyRotation) reseal(ctx context.Context, d *db.DB, next secret.Key) erro
 // would go on to seal with the old key.
 func refuseLiving(tx *db.Tx) error {
 	living, err := node.Living(tx)
-	if err != nil || len(living) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(living) == 0 {
+		return node.BuryAll(tx) // one that comes back looks at the key anew
 	}
 	return fmt.Errorf("app: servers run on this database (%s): stop them first; one that was killed counts until its lease has run out",
 		strings.Join(living, ", "))

@@ -16,7 +16,7 @@ import (
 )
 
 type demoCommand struct {
-	Database string `env:"-" placeholder:"URL" help:"Run it in a Postgres database, postgres://…: in a schema of its own, which is removed at the end, so that nothing else in there is touched. Without it: SQLite, in a temporary folder."`
+	Database string `env:"GRAPEVINE_DEMO_DATABASE" placeholder:"URL" help:"Run it in a Postgres database, postgres://…: in a schema of its own, which is removed at the end, so that nothing else in there is touched. Without it: SQLite, in a temporary folder."`
 	KeysFile string `default:"demo.env" env:"-" placeholder:"FILE" help:"Where to write the URL and the keys, for a shell to read."`
 	Exit     bool   `env:"-" help:"Stop after the story."`
 }

@@ -25,12 +25,14 @@ const (
 )
 
 var unavailableClasses = []string{
-	"08",  // connection
-	"53",  // resources: disk, memory, connections
-	"57P", // shut down, crashed, starting
-	"58",  // the server's system
-	"25P", // the transaction was ended because it had been idle
-	"XX",  // damaged
+	"08",    // connection
+	"53",    // resources: disk, memory, connections
+	"57014", // broken off, by a limit of the server's or by hand
+	"55P03", // a lock was waited for too long
+	"57P",   // shut down, crashed, starting
+	"58",    // the server's system
+	"25P",   // the transaction was ended because it had been idle
+	"XX",    // damaged
 }
 
 // classify marks the errors that mean that the database can't be used now.

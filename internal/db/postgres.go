@@ -94,6 +94,9 @@ func openPostgres(ctx context.Context, raw string, opts Options) (*DB, error) {
 	}
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxIdleConns(serverReaders + serverCommands)
+	if err := checkServer(ctx, pool); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
 	if err := migrate(ctx, pool, postgresFlavor, opts); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -115,6 +118,26 @@ func openPostgres(ctx context.Context, raw string, opts Options) (*DB, error) {
 	d := &DB{server: s, metrics: m, readers: newReaders(beginRead, connections(serverReaders)), pools: []*sql.DB{pool}}
 	d.readers.limit = mostTime
 	return d, nil
+}
+
+// oldestServer is the first version of Postgres that is tried.
+const oldestServer = 150000
+
+// checkServer refuses a server that is too old, and a database that can't store every
+// text, before anything is made in it.
+func checkServer(ctx context.Context, pool *sql.DB) error {
+	var version int
+	var encoding string
+	err := pool.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::bigint, current_setting('server_encoding')`).Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		return classify(fmt.Errorf("db: connect: %w", err))
+	case version < oldestServer:
+		return fmt.Errorf("db: the server is Postgres %d: it must be %d or later", version/10000, oldestServer/10000)
+	case encoding != "UTF8":
+		return fmt.Errorf("db: the database's encoding is %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	return nil
 }
 
 // parsePostgres reads a URL. Its error shows nothing of it.

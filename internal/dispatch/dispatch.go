@@ -42,7 +42,7 @@ type Store interface {
 
 	// Where several nodes share the database.
 	Release(ctx context.Context, held []webhook.Job) error
-	Held(ctx context.Context, sub *webhook.Subscription, owner int64, since time.Time) ([]webhook.Job, error)
+	Held(ctx context.Context, sub *webhook.Subscription, owner int64) ([]webhook.Job, error)
 }
 
 // Node is this process as one of those that share the database. See the package
@@ -118,6 +118,7 @@ type Dispatcher struct {
 	returning bool          // they are being given back
 	halted    bool          // this node may start nothing, and looks again soon whether it may
 	doubted   int64         // how many doubts have been looked into
+	seeking   bool          // what they may have left is being looked for
 }
 
 // class tells queues whose endpoint times out, or takes long, from the others.
@@ -197,8 +198,8 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop starts nothing more, waits for the attempts under way and stores their
-// outcomes. When ctx ends it gives up those that are still under way: they stay
+// Stop starts nothing more, gives back to other nodes what it has not begun, waits for
+// the attempts under way and stores their outcomes. When ctx ends it gives up those that are still under way: they stay
 // pending and are made again by the next Start. It may be called more than once.
 func (d *Dispatcher) Stop(ctx context.Context) {
 	d.mu.Lock()
@@ -206,10 +207,13 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 		d.mu.Unlock()
 		return
 	}
-	d.stopping = true
 	for _, q := range d.queues {
 		q.timer.Stop()
+		if d.node != nil {
+			d.empty(q)
+		}
 	}
+	d.stopping = true
 	close(d.work)
 	d.mu.Unlock()
 

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -158,18 +157,15 @@ func (d *Dispatcher) Resume(waiting []*webhook.Subscription) {
 		d.ready(q)
 	}
 	d.start()
-	if d.doubts == nil || d.doubts() == d.doubted {
-		return
-	}
-	d.doubted = d.doubts()
-	for _, sub := range waiting {
-		go d.lookForLost(sub, time.Now())
+	if d.doubts != nil && d.doubts() != d.doubted && !d.seeking {
+		d.seeking = true
+		go d.seekLost()
 	}
 }
 
 // giveBack lets go of deliveries that this node holds and does not send.
 func (d *Dispatcher) giveBack(held ...webhook.Job) {
-	if d.node == nil || d.stopping {
+	if d.node == nil {
 		return
 	}
 	for i := range held {
@@ -179,7 +175,7 @@ func (d *Dispatcher) giveBack(held ...webhook.Job) {
 		held[i].Body = nil
 		d.returns = append(d.returns, held[i])
 	}
-	if len(d.returns) > 0 && !d.returning {
+	if len(d.returns) > 0 && !d.returning && !d.stopping { // else it is free once the node has left
 		d.returning = true
 		d.workers.Go(d.giveBackLoop)
 	}
@@ -196,21 +192,25 @@ func (d *Dispatcher) yield(q *queue) {
 func (d *Dispatcher) giveBackLoop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.returns) > 0 && d.ctx.Err() == nil && !d.stopping {
+	for len(d.returns) > 0 && d.ctx.Err() == nil {
 		some := d.returns[:min(len(d.returns), maxRecorded)]
 		d.mu.Unlock()
 		err := d.store.Release(d.ctx, some)
 		if err != nil {
 			d.log.Error("deliveries_not_released", slog.Int("deliveries", len(some)), slog.String("error", err.Error()))
+			d.mu.Lock()
+			if d.stopping { // they are free once the node has left
+				break
+			}
+			d.mu.Unlock()
 			select {
 			case <-time.After(time.Second):
 			case <-d.ctx.Done():
 			}
-		}
-		d.mu.Lock()
-		if err != nil {
+			d.mu.Lock()
 			continue
 		}
+		d.mu.Lock()
 		d.returns = d.returns[len(some):]
 		for i := range some {
 			if q, known := d.queues[some[i].Sub.ID]; known && q.sub.Enabled {
@@ -240,40 +240,81 @@ func (d *Dispatcher) gaveBack(q *queue, event id.ID) {
 	}
 }
 
-// settled is how long after a commit was lost the deliveries that it may have stored
-// are looked for: those of other commits are in the books by then.
+// settled is how long it takes at most until what a commit has made this node's is in
+// its books.
 const settled = 2 * time.Second
 
-// lookForLost gives back what a commit has made this node's of which it was never
-// told. It takes d.mu itself.
-func (d *Dispatcher) lookForLost(sub *webhook.Subscription, since time.Time) {
-	ctx := context.WithoutCancel(d.ctx)
+// seekLost gives back what commits have made this node's of which it was never told,
+// since their answers were lost: what is in the table as its own and not in its books,
+// twice, some time apart. It takes d.mu itself.
+func (d *Dispatcher) seekLost() {
 	for {
-		select {
-		case <-time.After(settled):
-		case <-d.ctx.Done():
+		doubts := d.doubts()
+		lost, err := d.unbooked(nil)
+		if err == nil {
+			lost, err = d.unbooked(lost)
+		}
+		if d.ctx.Err() != nil {
 			return
 		}
-		d.mu.Lock()
-		q, known := d.queues[sub.ID]
-		if !known || d.stopping {
-			d.mu.Unlock()
-			return
-		}
-		before, self := q.readings, d.members.Self
-		d.mu.Unlock()
-		held, err := d.store.Held(ctx, sub, self, since)
-		d.mu.Lock()
-		if err != nil || q.refilling || q.readings != before { // what was read meanwhile may not be booked yet
-			d.mu.Unlock()
+		if err != nil {
+			d.log.Error("queue_not_read", slog.String("error", err.Error()))
 			continue
 		}
-		for _, job := range held {
-			if _, booked := q.booked[job.EventID]; !booked {
-				d.giveBack(job)
-			}
+		d.mu.Lock()
+		for _, job := range lost {
+			d.giveBack(job)
+		}
+		d.doubted = doubts
+		if d.seeking = d.doubts() != doubts; !d.seeking {
+			d.mu.Unlock()
+			return
 		}
 		d.mu.Unlock()
-		return
 	}
+}
+
+// unbooked waits until what was under way has settled, and returns what is this node's
+// in the table and not in its books; of candidates alone, unless they are nil.
+func (d *Dispatcher) unbooked(candidates map[heldKey]webhook.Job) (map[heldKey]webhook.Job, error) {
+	select {
+	case <-time.After(settled):
+	case <-d.ctx.Done():
+		return nil, d.ctx.Err()
+	}
+	waiting, err := d.store.Waiting(d.ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[heldKey]webhook.Job)
+	for _, sub := range waiting {
+		d.mu.Lock()
+		self := d.members.Self
+		d.mu.Unlock()
+		held, err := d.store.Held(d.ctx, sub, self)
+		if err != nil {
+			return nil, err
+		}
+		d.mu.Lock()
+		for _, job := range held {
+			key := heldKey{job.EventID, sub.ID, job.Epoch}
+			if _, candidate := candidates[key]; candidates != nil && !candidate {
+				continue
+			}
+			if q, known := d.queues[sub.ID]; known {
+				if _, booked := q.booked[job.EventID]; booked {
+					continue
+				}
+			}
+			found[key] = job
+		}
+		d.mu.Unlock()
+	}
+	return found, nil
+}
+
+// heldKey names a delivery as it is held.
+type heldKey struct {
+	event, sub id.ID
+	epoch      int
 }

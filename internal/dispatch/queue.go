@@ -33,8 +33,6 @@ type queue struct {
 	emptied   bool               // since the reading under way began
 	nextDue   [2]time.Time       // when the table's next job of the lane is due; zero: none, or not known
 
-	readings int // of the table that have begun
-
 	inFlight int
 	limit    limit
 	rate     *rate.Limiter // nil: no limit

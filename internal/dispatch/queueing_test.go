@@ -471,6 +471,6 @@ func (s *table) Split(outcomes []webhook.Outcome) [][]webhook.Outcome {
 
 func (s *table) Release(context.Context, []webhook.Job) error { return nil }
 
-func (s *table) Held(context.Context, *webhook.Subscription, int64, time.Time) ([]webhook.Job, error) {
+func (s *table) Held(context.Context, *webhook.Subscription, int64) ([]webhook.Job, error) {
 	return nil, nil
 }

@@ -143,7 +143,6 @@ func (d *Dispatcher) read(q *queue, lane webhook.Lane) bool {
 		Limit: max(d.room(q, lane), 1) + len(q.booked), // what is booked may be among the rows that come first
 	}
 	self := d.members.Self
-	q.readings++
 	q.unbooked, q.emptied, q.missed[lane] = make(map[id.ID]struct{}), false, false
 	d.mu.Unlock()
 	due, err := d.store.Due(d.ctx, query)

@@ -222,8 +222,8 @@ func (v *witness) Release(ctx context.Context, held []webhook.Job) error {
 	return v.store.Release(ctx, held)
 }
 
-func (v *witness) Held(ctx context.Context, sub *webhook.Subscription, owner int64, since time.Time) ([]webhook.Job, error) {
-	return v.store.Held(ctx, sub, owner, since)
+func (v *witness) Held(ctx context.Context, sub *webhook.Subscription, owner int64) ([]webhook.Job, error) {
+	return v.store.Held(ctx, sub, owner)
 }
 
 func (v *witness) LoadBody(ctx context.Context, job *webhook.Job) error {

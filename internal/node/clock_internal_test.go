@@ -51,24 +51,31 @@ func TestChangesAreReadFromBeforeTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-func TestAHintAndTheReadingAfterItAreOneChange(t *testing.T) {
+func TestNoHintKeepsAChangeFromBeingRead(t *testing.T) {
 	f := newFeed()
 	f.watchers["keys"] = []func(context.Context, id.ID){func(context.Context, id.ID) {}}
 	f.read(nil, time.Now(), time.Now())
 	of := subject{"keys", id.ID{1}}
-	f.hear("keys " + of.tenant.String() + " 3")
-	if len(f.waiting) != 1 {
-		t.Fatalf("%d wait", len(f.waiting))
+	for _, hint := range []string{" 3", " 9223372036854775807"} {
+		f.hear("keys " + of.tenant.String() + hint)
+		if len(f.waiting) != 1 {
+			t.Fatalf("%d wait", len(f.waiting))
+		}
+		clear(f.waiting)
 	}
-	clear(f.waiting)
-	f.read([]revision{{of, 3}}, time.Now(), time.Now())
-	f.hear("keys " + of.tenant.String() + " 2") // late
 	f.hear("keys and something else")
 	if len(f.waiting) != 0 {
 		t.Errorf("%d wait", len(f.waiting))
 	}
-	f.read([]revision{{of, 4}}, time.Now(), time.Now())
-	if len(f.waiting) != 1 {
-		t.Errorf("%d wait", len(f.waiting))
+	for _, number := range []int64{3, 4, 1} { // a server that was put back counts anew
+		f.read([]revision{{of, number}}, time.Now(), time.Now())
+		if len(f.waiting) != 1 {
+			t.Errorf("%d wait after %d", len(f.waiting), number)
+		}
+		clear(f.waiting)
+		f.read([]revision{{of, number}}, time.Now(), time.Now())
+		if len(f.waiting) != 0 {
+			t.Errorf("%d wait after %d was read again", len(f.waiting), number)
+		}
 	}
 }

@@ -96,15 +96,17 @@ func (f *feed) read(changed []revision, now, here time.Time) {
 	f.last, f.lastHere = now, here
 	seen := make(map[subject]int64, len(changed))
 	for _, r := range changed {
-		seen[r.of] = max(r.number, f.seen[r.of])
-		if !first && f.seen[r.of] < r.number {
+		seen[r.of] = r.number
+		if !first && f.seen[r.of] != r.number {
 			f.note(r.of)
 		}
 	}
 	f.seen = seen
 }
 
-// hear takes note of a change that another node hints at.
+// hear takes note of a change that another node hints at. Hints can come from
+// anybody who may connect to the database: they have something looked at, and never
+// keep anything from being looked at.
 func (f *feed) hear(payload string) {
 	var of subject
 	var tenant string
@@ -117,10 +119,7 @@ func (f *feed) hear(payload string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.seen[of] < number {
-		f.seen[of] = number
-		f.note(of)
-	}
+	f.note(of)
 }
 
 // forget has all watchers told that anything may have changed.

@@ -32,7 +32,8 @@ type hint struct{ topic, payload string }
 // message is what a notification carries. It is read by other versions too: what
 // they don't know they leave out.
 type message struct {
-	Node  int64             `json:"node"` // who sends it
+	Node  int64             `json:"node"`            // who sends it
+	Token string            `json:"token,omitempty"` // of its process, by which it knows what it has sent itself
 	Hints []json.RawMessage `json:"hints,omitempty"`
 }
 
@@ -142,7 +143,7 @@ func (n *Node) flush(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.lease/2)
 	defer cancel()
-	messages := pack(m.Self, waiting)
+	messages := pack(message{Node: m.Self, Token: n.token}, waiting)
 	err := n.db.Write(ctx, func(tx *db.Tx) error {
 		for _, text := range messages {
 			// Nothing is to be flushed to disk for a hint.
@@ -165,13 +166,13 @@ func (n *Node) flush(ctx context.Context) bool {
 }
 
 // pack puts hints into as few messages as they fit into, one at least.
-func pack(self int64, waiting []hint) []string {
+func pack(from message, waiting []hint) []string {
 	var messages []string
-	m, size := message{Node: self}, 0
+	m, size := from, 0
 	seal := func() {
 		text, _ := json.Marshal(m) // what was encoded already
 		messages = append(messages, string(text))
-		m, size = message{Node: self}, 0
+		m, size = from, 0
 	}
 	for _, one := range waiting {
 		text, _ := json.Marshal([2]string{one.topic, one.payload}) // strings can be encoded
@@ -188,12 +189,15 @@ func pack(self int64, waiting []hint) []string {
 	return messages
 }
 
-// receive passes on what another node has sent. What can't be read was meant for
-// somebody else.
-func (n *Node) receive(text string) {
+// receive passes on what another node has sent, and reports whether it was this one.
+// What can't be read was meant for somebody else.
+func (n *Node) receive(text string) bool {
 	var m message
-	if json.Unmarshal([]byte(text), &m) != nil || m.Node == n.life.Load().number {
-		return
+	if json.Unmarshal([]byte(text), &m) != nil {
+		return false
+	}
+	if m.Token == n.token {
+		return true
 	}
 	for _, raw := range m.Hints {
 		var pair []string
@@ -208,4 +212,5 @@ func (n *Node) receive(text string) {
 			fn(pair[1])
 		}
 	}
+	return false
 }

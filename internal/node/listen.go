@@ -67,16 +67,19 @@ func (l *listener) listen(ctx context.Context) error {
 		_ = conn.Close(ctx) // it is given up in any case
 	}()
 	l.node.hints.ping()
-	for {
-		text, err := hear(ctx, conn, silence)
+	for until := time.Now().Add(silence); ; {
+		text, err := hear(ctx, conn, time.Until(until))
 		if err != nil {
 			return err
 		}
+		if !l.node.receive(text) { // others may be heard where this node is not
+			continue
+		}
+		until = time.Now().Add(silence)
 		if !l.works.Swap(true) {
 			l.node.log.InfoContext(ctx, "hints_connected")
 			l.node.missed()
 		}
-		l.node.receive(text)
 	}
 }
 

@@ -44,6 +44,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -87,6 +88,7 @@ type Node struct {
 	db      *db.DB
 	log     *slog.Logger
 	name    string
+	token   string // of the process, by which it knows its own messages
 	lease   time.Duration
 	alone   bool // the database is this process's own
 	metrics *metrics
@@ -123,7 +125,7 @@ func Join(ctx context.Context, opts Options) (*Node, error) {
 	n := &Node{
 		db: opts.DB, log: opts.Logger, lease: cmp.Or(opts.Lease, DefaultLease), name: opts.Name,
 		alone: !opts.DB.Shared() && !opts.Force,
-		looks: make(chan struct{}, 1),
+		looks: make(chan struct{}, 1), token: rand.Text(),
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)

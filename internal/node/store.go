@@ -98,6 +98,16 @@ func Living(tx *db.Tx) ([]string, error) {
 	return names, err
 }
 
+// BuryAll ends the lives of all nodes, whatever their leases say.
+func BuryAll(tx *db.Tx) error {
+	now, err := tx.ServerTime()
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE node SET left_at = $1 WHERE left_at IS NULL`, db.Micro(now))
+	return err
+}
+
 // selectLatest returns the highest number that was given.
 func selectLatest(q db.Queryer) (int64, error) {
 	var highest int64

@@ -190,7 +190,15 @@ func (s *Service) NewLink(ctx context.Context) (string, error) {
 // bits, so guesses need no limit.
 func (s *Service) Redeem(ctx context.Context, token string) (bool, error) {
 	good := false
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.Read(ctx, func(q db.Queryer) error { // anybody may ask, and writing is dear
+		var err error
+		good, err = hasLink(q, hashOf(token))
+		return err
+	})
+	if err != nil || !good {
+		return false, err
+	}
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
 		var err error
 		good, err = removeLink(tx, hashOf(token))
 		return err

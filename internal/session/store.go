@@ -91,6 +91,13 @@ func endLinks(tx *db.Tx, keep int) error {
 	return wrapped("end links", err)
 }
 
+// hasLink reports whether there is such a link, good or not any more.
+func hasLink(q db.Queryer, of hashed) (bool, error) {
+	has := false
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM console_link WHERE hash = $1)`, of[:]).Scan(&has)
+	return has, wrapped("look for a link", err)
+}
+
 // removeLink reports whether there was such a link, and it was still good.
 func removeLink(tx *db.Tx, of hashed) (bool, error) {
 	n, err := tx.Exec(`DELETE FROM console_link WHERE hash = $1 AND good_until > $2`, of[:], db.Micro(tx.Now()))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -27,8 +26,11 @@ func (s *Service) claimDue(ctx context.Context, query DueQuery) (Due, error) {
 		if err != nil {
 			return err
 		}
-		due.More = len(jobs) == query.Room
+		due.More = len(jobs) == query.Limit
 		jobs = slices.DeleteFunc(jobs, func(j Job) bool { _, known := query.Known[j.EventID]; return known })
+		if len(jobs) > query.Room {
+			jobs, due.More = jobs[:query.Room], true
+		}
 		if due.Jobs, err = selectMessages(tx, jobs); err != nil {
 			return err
 		}
@@ -66,38 +68,50 @@ func claimInOrder(tx *db.Tx, query DueQuery, now node.Membership, due *Due) erro
 		return err
 	}
 	due.More = len(jobs) == query.Limit
-	taken := jobs[:0]
-	for _, j := range jobs {
+	free := make([]Job, 0, len(jobs))
+	end := len(jobs) // of those that were looked at: where the reading ends
+	for i, j := range jobs {
 		if _, known := query.Known[j.EventID]; known {
-			due.Last = j.EventID
 			continue
 		}
 		if !isUnheld(&j, now) {
-			due.More, due.Held = true, true
+			end, due.More, due.Held = i, true, true
 			break
 		}
-		taken = append(taken, j)
+		free = append(free, j)
 	}
-	whole := len(taken)
-	if taken, err = selectMessages(tx, taken); err != nil {
+	ends := func(at *Job) {
+		end = slices.IndexFunc(jobs, func(j Job) bool { return j.EventID == at.EventID })
+		due.More = true
+	}
+	taken, err := selectMessages(tx, free)
+	if err != nil {
 		return err
 	}
-	due.More = due.More || len(taken) < whole
-	lost := len(taken) // the first that somebody else was faster with
+	if len(taken) < len(free) {
+		ends(&free[len(taken)])
+	}
+	lost := make([]bool, len(taken)) // to somebody who was faster
 	for i := range taken {
-		if err := claim(tx, &taken[i], now.Self, func() { lost = min(lost, i) }); err != nil {
+		if err := claim(tx, &taken[i], now.Self, func() { lost[i] = true }); err != nil {
 			return err
 		}
 	}
 	if err := tx.Flush(); err != nil {
 		return err
 	}
-	if lost < len(taken) {
-		due.More, due.Held = true, true
+	due.Jobs = taken
+	if first := slices.Index(lost, true); first >= 0 {
+		for i := first + 1; i < len(taken); i++ { // nothing overtakes it
+			if err := release(tx, &taken[i]); err != nil {
+				return err
+			}
+		}
+		ends(&taken[first])
+		due.Jobs, due.Held = taken[:first], true
 	}
-	due.Jobs = taken[:lost]
-	if lost > 0 {
-		due.Last = taken[lost-1].EventID
+	if end > 0 {
+		due.Last = jobs[end-1].EventID
 	}
 	return nil
 }
@@ -124,14 +138,13 @@ func (s *Service) Release(ctx context.Context, held []Job) error {
 	})
 }
 
-// Held returns what a node holds of a subscription's deliveries and has held
-// unchanged since a time, without what it sends. It reads everything that is
-// pending for the subscription.
-func (s *Service) Held(ctx context.Context, sub *Subscription, owner int64, since time.Time) ([]Job, error) {
+// Held returns what a node holds of a subscription's deliveries, without what it sends.
+// It reads everything that is pending for the subscription.
+func (s *Service) Held(ctx context.Context, sub *Subscription, owner int64) ([]Job, error) {
 	var held []Job
 	err := s.db.Read(ctx, func(q db.Queryer) error {
 		var err error
-		held, err = selectHeld(q, sub, owner, since)
+		held, err = selectHeld(q, sub, owner)
 		return err
 	})
 	return held, err

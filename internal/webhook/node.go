@@ -205,7 +205,10 @@ func (s *Service) catchUp(ctx context.Context) error {
 	again := func(err error) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.gap = true // which looks at what was hinted as well
+		o.gap = true
+		for _, h := range hints {
+			o.hints[h] = true
+		}
 		for _, tenant := range tenants {
 			o.tenants[tenant] = true
 		}

@@ -103,7 +103,8 @@ func decideOutcome(tx *db.Tx, o *Outcome) error {
 func recordLate(tx *db.Tx, o *Outcome) error {
 	if o.repeated {
 		before, err := recordedBefore(tx, o)
-		if o.inRow = before; before || err != nil {
+		if before || err != nil {
+			o.inRow, o.Superseded = before, before // what followed from it has followed
 			return err
 		}
 	}

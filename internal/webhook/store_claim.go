@@ -3,7 +3,6 @@ package webhook
 import (
 	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -29,7 +28,7 @@ func selectUnheld(tx *db.Tx, query DueQuery, now node.Membership) ([]Job, error)
 	rows, err := tx.Query(`SELECT `+jobColumns+` FROM delivery
 		WHERE subscription_id = $1 AND status = $2 AND status <= 1 AND next_at <= $3`+condition+`
 		ORDER BY next_at, tenant_id, event_id LIMIT $4`+tx.SkipLocked(),
-		append([]any{query.Sub.ID[:], int(query.Lane), db.Micro(query.Now), query.Room}, args...)...)
+		append([]any{query.Sub.ID[:], int(query.Lane), db.Micro(query.Now), query.Limit}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +79,10 @@ func release(tx *db.Tx, j *Job) error {
 		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], j.Owner, j.Epoch}, nil)
 }
 
-// selectHeld returns what a node has held of a subscription's deliveries, unchanged
-// since a time.
-func selectHeld(q db.Queryer, sub *Subscription, owner int64, since time.Time) ([]Job, error) {
+// selectHeld returns what a node holds of a subscription's deliveries.
+func selectHeld(q db.Queryer, sub *Subscription, owner int64) ([]Job, error) {
 	rows, err := q.Query(`SELECT `+jobColumns+` FROM delivery
-		WHERE subscription_id = $1 AND status IN (0, 1) AND status <= 1 AND owner = $2 AND updated_at < $3`, sub.ID[:], owner, db.Micro(since))
+		WHERE subscription_id = $1 AND status IN (0, 1) AND status <= 1 AND owner = $2`, sub.ID[:], owner)
 	if err != nil {
 		return nil, err
 	}

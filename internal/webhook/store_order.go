@@ -8,7 +8,7 @@ import (
 )
 
 // selectInOrder reads what is pending in the order of the events, due or not, from
-// the first one that is asked for. It reads the index that has the subscription's
+// the first one that is asked for, unless fan-outs have left some to be made. It reads the index that has the subscription's
 // deliveries in that order, and passes over those that have ended. These are few
 // after the first one that is pending, and so that is where it begins.
 func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
@@ -22,7 +22,8 @@ func selectInOrder(q db.Queryer, query DueQuery) ([]Job, error) {
 	}
 	rows, err := q.Query(`SELECT `+jobColumns+` FROM delivery
 		WHERE subscription_id = $1 AND event_id >= $2 AND status <= 1
-		ORDER BY event_id LIMIT $3`, query.Sub.ID[:], from[:], query.Limit)
+		AND NOT EXISTS (SELECT 1 FROM spool p WHERE p.tenant_id = $4 AND p.subscription_id = $1)
+		ORDER BY event_id LIMIT $3`, query.Sub.ID[:], from[:], query.Limit, query.Sub.TenantID[:])
 	if err != nil {
 		return nil, err
 	}
