@@ -49,7 +49,8 @@ on_postgres=(
 )
 
 postgres() {
-  GRAPEVINE_TEST_DATABASE=postgres go test "${race[@]}" -shuffle=on -timeout=15m "${on_postgres[@]}"
+  GRAPEVINE_TEST_DATABASE=postgres go test "${race[@]}" -shuffle=on -timeout=15m "${on_postgres[@]}" &&
+    GRAPEVINE_TEST_DATABASE=postgres go test "${race[@]}" -timeout=5m -run 'OnPostgres|TestCommands/demo_postgres' ./internal/app ./internal/cli
 }
 
 race=(-race)

@@ -30,7 +30,18 @@ func TestMain(m *testing.M) {
 
 func TestCommands(t *testing.T) {
 	certificate, key := testkit.MustAuthority(t).MustIssue(t, "grapevine test", time.Now().Add(time.Hour))
-	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update, Cmds: scriptCommands, Setup: func(env *testscript.Env) error {
+	postgres := ""
+	if testkit.OnPostgres() {
+		postgres = testkit.BlankDatabaseURL(t)
+	}
+	onPostgres := func(condition string) (bool, error) {
+		if condition != "postgres" {
+			return false, fmt.Errorf("there is no condition %q", condition)
+		}
+		return postgres != "", nil
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata", UpdateScripts: *update, Cmds: scriptCommands, Condition: onPostgres, Setup: func(env *testscript.Env) error {
+		env.Setenv("POSTGRES", postgres)
 		return errors.Join(
 			os.WriteFile(filepath.Join(env.WorkDir, "cert.pem"), []byte(certificate), 0o600),
 			os.WriteFile(filepath.Join(env.WorkDir, "key.pem"), []byte(key), 0o600),
