@@ -117,8 +117,8 @@ func Once[T any](tx *Tx, key any, find func() (T, error)) (T, error) {
 	return found, err
 }
 
-// Lock has the transaction wait until no other one holds the key, and holds it
-// alone until the end. What was committed by those that held it before is seen by
+// Lock has the transaction wait, with its next statement, until no other one holds
+// the key, and holds it alone until the end. What was committed by those that held it before is seen by
 // the statements that follow in a lane; a transaction of DB.Write sees what was
 // there when it began, and is run again if it would have to see more. On SQLite
 // nobody else is under way.

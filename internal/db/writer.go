@@ -327,6 +327,9 @@ func (w *writer) pass(runnable []*write, savepoints bool) (int, error) {
 //
 // Where nobody asks what the statements did, the commit goes with them.
 func (w *writer) flushAll(runnable []*write, kept int) (int, error) {
+	if len(w.shared.later)+len(w.shared.first) == 0 {
+		return kept, nil // there is nothing that the commit could go with
+	}
 	commits := !slices.ContainsFunc(w.shared.later, func(st statement) bool { return st.check != nil })
 	if commits {
 		w.shared.later = append(w.shared.later, statement{query: commit})
