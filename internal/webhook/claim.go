@@ -51,7 +51,8 @@ func (s *Service) claimDue(ctx context.Context, query DueQuery) (Due, error) {
 	return due, nil
 }
 
-// isUnheld is that condition of a delivery that was read.
+// isUnheld reports whether a delivery that was read is held by nobody or by a dead
+// node; see unheld.
 func isUnheld(j *Job, now node.Membership) bool {
 	return j.Owner == 0 || j.Owner <= now.Latest && !slices.Contains(now.Members, j.Owner)
 }
