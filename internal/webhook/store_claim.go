@@ -62,14 +62,18 @@ func claim(tx *db.Tx, j *Job, self int64, lost func()) error {
 		j.Epoch++
 	}
 	j.Owner = self
-	return tx.Later(`UPDATE delivery SET owner = $4, epoch = $5
-		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND owner = $6 AND epoch = $7 AND status <= 1`,
-		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], self, j.Epoch, was, epoch}, func(rows int64) error {
-			if rows == 0 && lost != nil {
+	var check func(rows int64) error
+	if lost != nil {
+		check = func(rows int64) error {
+			if rows == 0 {
 				lost()
 			}
 			return nil
-		})
+		}
+	}
+	return tx.Later(`UPDATE delivery SET owner = $4, epoch = $5
+		WHERE tenant_id = $1 AND event_id = $2 AND subscription_id = $3 AND owner = $6 AND epoch = $7 AND status <= 1`,
+		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], self, j.Epoch, was, epoch}, check)
 }
 
 // release gives a delivery back, if it still is as its job says.
