@@ -251,7 +251,7 @@ func (d *Dispatcher) seekLost() {
 	for {
 		doubts := d.doubts()
 		lost, err := d.unbooked(nil)
-		if err == nil {
+		if err == nil && len(lost) > 0 {
 			lost, err = d.unbooked(lost)
 		}
 		if d.ctx.Err() != nil {
