@@ -69,6 +69,10 @@ const (
 	SigningKeyCreated Action = "jwks.created"
 	SigningKeyRotated Action = "jwks.rotated"
 
+	ProgramCreated      Action = "program.created"
+	ProgramUpdated      Action = "program.updated"
+	ProgramRulesChanged Action = "program.rules_changed"
+
 	BackupMade Action = "backup.made" // the object is the SHA-256 of the copy
 )
 
@@ -83,6 +87,7 @@ func Actions() []Action {
 		EventTypeRegistered, EventTypeArchived,
 		ReplayCreated, ReplayPaused, ReplayResumed, ReplayCancelled,
 		SigningKeyCreated, SigningKeyRotated,
+		ProgramCreated, ProgramUpdated, ProgramRulesChanged,
 		BackupMade,
 	}
 }

@@ -313,3 +313,40 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestTwoValuesCompareAsAPathAndAValueDo(t *testing.T) {
+	for _, test := range []struct {
+		operator    string
+		left, right any
+		want        bool
+	}{
+		{"eq", "A1", "A1", true},
+		{"eq", json.Number("7"), json.Number("7.0"), true},
+		{"eq", json.Number("7"), "7", false},
+		{"ne", json.Number("7"), "7", true},
+		{"eq", []any{"a"}, []any{"a"}, false}, // lists equal nothing
+		{"gt", json.Number("9007199254740993"), json.Number("9007199254740992"), true},
+		{"lte", "2026-01-01", "2026-01-02", true},
+		{"contains", []any{"a", "b"}, "b", true},
+		{"starts", "abc", "ab", true},
+		{"between", json.Number("1"), json.Number("1"), false},
+		{"exists", "a", "a", false},
+		{"all", "a", "a", false},
+		{"like", "a", "a", false},
+	} {
+		if got, _ := condition.Compare(test.operator, test.left, test.right); got != test.want {
+			t.Errorf("%v %s %v: %t", test.left, test.operator, test.right, got)
+		}
+	}
+}
+
+func TestOfEveryComparisonThereIsACondition(t *testing.T) {
+	operands := map[string]string{"in": `,["a"]`, "between": `,1,2`, "exists": ``}
+	for _, name := range condition.Comparisons() {
+		rest, ok := operands[name]
+		if !ok {
+			rest = `,"a"`
+		}
+		mustParse(t, fmt.Sprintf(`{"%s":["data.a"%s]}`, name, rest))
+	}
+}

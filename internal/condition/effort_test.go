@@ -33,6 +33,14 @@ func TestAnEffortCostsWhatIsLookedAt(t *testing.T) {
 		if effort.Exhausted() != test.exhausted {
 			t.Errorf("%.60s with %.20s within %d: exhausted %t", test.condition, test.document, test.within, effort.Exhausted())
 		}
+		effort = condition.NewEffort(test.within)
+		outcome := c.ExplainWithin(source, effort)
+		if test.exhausted && !effort.Exhausted() {
+			t.Errorf("%.60s with %.20s is explained within %d", test.condition, test.document, test.within)
+		}
+		if !effort.Exhausted() && outcome.Holds != holds {
+			t.Errorf("%.60s with %.20s: %t when explained within an effort", test.condition, test.document, outcome.Holds)
+		}
 		if !test.exhausted && holds != c.Holds(source) {
 			t.Errorf("%.60s with %.20s: %t within an effort", test.condition, test.document, holds)
 		}

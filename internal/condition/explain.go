@@ -19,19 +19,28 @@ type Outcome struct {
 
 // Explain returns what came of each condition, also of those that Holds does not
 // look at.
-func (c *Condition) Explain(of SourceFunc) Outcome { return c.root.explain(of) }
+func (c *Condition) Explain(of SourceFunc) Outcome { return c.root.explain(of, nil) }
 
-func (n *node) explain(of SourceFunc) Outcome {
+// ExplainWithin is Explain for no more than an effort. Once that is exhausted, what
+// it returns means nothing.
+func (c *Condition) ExplainWithin(of SourceFunc, effort *Effort) Outcome {
+	return c.root.explain(of, effort)
+}
+
+func (n *node) explain(of SourceFunc, effort *Effort) Outcome {
 	o := Outcome{Operator: n.operator.name}
 	if n.operator.compare == nil {
 		for i := range n.parts {
-			o.Parts = append(o.Parts, n.parts[i].explain(of))
+			o.Parts = append(o.Parts, n.parts[i].explain(of, effort))
 		}
 		o.Holds = n.combined(o.Parts)
 		return o
 	}
 	found := valueOf(n.path.find(of))
-	o.Holds, o.Note = n.operator.compare(found, n.wanted, nil)
+	if !effort.spend(n.cost(found)) {
+		return o
+	}
+	o.Holds, o.Note = n.operator.compare(found, n.wanted, effort)
 	o.Path, o.Wanted, o.Kind = n.path.text, n.wantedJSON(), found.kind
 	if o.Found = found.json(); len(o.Found) > MaxText {
 		o.Found = nil

@@ -66,6 +66,30 @@ func operatorNames() string {
 	return strings.Join(names, ", ")
 }
 
+// Comparisons returns the names of the operators that compare what stands at a
+// path, which are all but all, any and not.
+func Comparisons() []string {
+	var names []string
+	for _, o := range operators {
+		if o.compare != nil {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// Compare compares two values that encoding/json has read, as a comparison does
+// with what stands at its path and the one value that it has beside. The note says
+// why it can't hold, where that is not plain. An operator that takes more or less
+// than one value, and one that there is not, holds for nothing.
+func Compare(operator string, left, right any) (bool, string) {
+	op := named(operator)
+	if op == nil || op.operands != 1 {
+		return false, "the operator does not compare two values"
+	}
+	return op.compare(valueOf(left, true), []value{valueOf(right, true)}, nil)
+}
+
 // equals holds where the value is one of those that are wanted.
 func equals(found value, wanted []value, _ *Effort) (bool, string) {
 	if slices.ContainsFunc(wanted, found.equal) {

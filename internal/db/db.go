@@ -83,12 +83,14 @@ type Options struct {
 
 	busyTimeout time.Duration // how long a transaction waits for another process; 0: five seconds
 	migrations  fs.FS         // nil: the program's own
+	board       *board        // of the database that is opened
 }
 
 // DB is an open, migrated database. All methods may be called concurrently.
 type DB struct {
 	readers *readers
 	metrics *metrics
+	board   *board
 	pools   []*sql.DB // in the order in which they are closed
 	closing sync.Once
 
@@ -121,6 +123,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	if opts.migrations == nil {
 		opts.migrations = embedded
 	}
+	opts.board = new(board)
 	if isPostgres(url) {
 		return openPostgres(ctx, url, opts)
 	}

@@ -115,7 +115,7 @@ func openPostgres(ctx context.Context, raw string, opts Options) (*DB, error) {
 	for _, c := range connections(serverCommands) {
 		s.commands <- c
 	}
-	d := &DB{server: s, metrics: m, readers: newReaders(beginRead, connections(serverReaders)), pools: []*sql.DB{pool}}
+	d := &DB{server: s, metrics: m, board: opts.board, readers: newReaders(beginRead, connections(serverReaders)), pools: []*sql.DB{pool}}
 	d.readers.limit = mostTime
 	return d, nil
 }
@@ -261,7 +261,7 @@ func (s *server) transact(ctx context.Context, c *conn, fn func(*Tx) error) (*Tx
 	if err := c.begin(ctx, beginCommand+stall(s.opts)); err != nil {
 		return nil, err
 	}
-	tx := &Tx{scope: scope{ctx: ctx, conn: c, shared: newSharing()}, now: time.Now().UTC().Truncate(time.Microsecond)}
+	tx := &Tx{scope: scope{ctx: ctx, conn: c, shared: newSharing()}, now: time.Now().UTC().Truncate(time.Microsecond), board: s.opts.board}
 	committed := false
 	defer func() { // also where the closure panics or ends the goroutine
 		if committed {

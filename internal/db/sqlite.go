@@ -103,7 +103,7 @@ func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, read.Close(), write.Close())
 	}
-	d := &DB{path: path, metrics: m, readers: readersOf(read), writer: newWriter(&conn{pool: write}, m, opts), pools: []*sql.DB{read, write}}
+	d := &DB{path: path, metrics: m, board: opts.board, readers: readersOf(read), writer: newWriter(&conn{pool: write}, m, opts), pools: []*sql.DB{read, write}}
 	d.writer.readers = d.readers
 	go d.writer.loop()
 	return d, nil

@@ -12,6 +12,8 @@ type Tx struct {
 	now   time.Time
 	undo  []func()
 	after []func()
+	board *board      // of the database
+	kept  map[any]any // see Keep
 }
 
 // sharing is what belongs to a transaction of a server and not to one of its

@@ -28,6 +28,7 @@ type writer struct {
 	readers *readers      // of the same file; nil: it is a lane
 	server  *server       // whose lane it is; nil: it writes to a file
 	delay   time.Duration // after each commit
+	board   *board
 
 	returning *returning
 
@@ -64,6 +65,7 @@ func newWriter(c *conn, m *metrics, opts Options) *writer {
 		done:    make(chan struct{}),
 		metrics: m,
 		delay:   opts.CommitDelay,
+		board:   opts.board,
 
 		returning: newReturning(),
 		conn:      c,
@@ -414,6 +416,7 @@ func (w *writer) call(req *write) error {
 		// A transaction that many callers share is no caller's to end.
 		scope: scope{ctx: w.ctx, conn: w.conn, shared: w.shared},
 		now:   time.Now().UTC().Truncate(time.Microsecond),
+		board: w.board,
 	}
 	w.guard(req, func() {
 		defer req.tx.close()

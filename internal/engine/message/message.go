@@ -1,0 +1,130 @@
+// Package message makes the e-mails of the programs, and keeps them.
+//
+// What they say is a tenant's theme: for each locale variables, such as the name
+// of a product, and a template for each [Type] of message. The draft of a theme
+// may be edited at any time. Publishing freezes the draft under a new version, and
+// a job renders all of it with sample values; only if that succeeds does the
+// version come into use. A version never changes, so its templates are parsed once
+// and kept.
+//
+// A message is rendered with what it is about, and nothing else: see [Request].
+// What neither the person's locale nor the tenant's own texts say is said by a
+// built-in theme. So a theme can make a message look odd, but a program never fails
+// because of it.
+//
+// Messages go out as events, and the tenant's mailer sends them. This package
+// sends nothing.
+package message
+
+import (
+	"errors"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+// Type is what a message is about.
+type Type string
+
+// The types of messages.
+const (
+	ReferralStarted      Type = "referral_started"       // to the referrer: somebody came by the referral
+	ReferralPaid         Type = "referral_paid"          // to the referrer: the referral has converted
+	ReferredRewardEarned Type = "referred_reward_earned" // to the referred: a reward was earned
+	RewardLimitReached   Type = "reward_limit_reached"   // to the referrer: there are no more rewards for referring
+)
+
+// Types lists the types of messages.
+var Types = []Type{ReferralStarted, ReferralPaid, ReferredRewardEarned, RewardLimitReached}
+
+// ParseType reads a type. The error names those that there are.
+func ParseType(text string) (Type, error) {
+	for _, t := range Types {
+		if string(t) == text {
+			return t, nil
+		}
+	}
+	return "", problem.InvalidField("type", "must be one of %s, %s, %s and %s", Types[0], Types[1], Types[2], Types[3])
+}
+
+// Options are what a Service needs. Jobs is required.
+type Options struct {
+	Jobs *job.Runner // not yet started
+
+	// Published runs in the transaction in which a version comes into use. nil:
+	// nobody is told.
+	Published func(tx *db.Tx, tenant id.ID, version string) error
+}
+
+// Service is the themes and messages of all tenants. All methods may be called
+// concurrently.
+type Service struct {
+	jobs      *job.Runner
+	published func(tx *db.Tx, tenant id.ID, version string) error
+	themes    *cache
+}
+
+// New returns a service, and registers its job.
+func New(opts Options) (*Service, error) {
+	if opts.Jobs == nil {
+		return nil, errors.New("message: there is no runner of jobs")
+	}
+	if opts.Published == nil {
+		opts.Published = func(*db.Tx, id.ID, string) error { return nil }
+	}
+	s := &Service{jobs: opts.Jobs, published: opts.Published, themes: newCache(maxCached)}
+	opts.Jobs.Register(job.Kind{Name: publishJob, Step: s.publishStep, NeverParked: true, Ended: endPublishing})
+	return s, nil
+}
+
+// Message is a message that somebody was written.
+type Message struct {
+	ID        id.ID
+	TenantID  id.ID
+	PersonID  id.ID
+	Type      Type
+	Subject   string
+	Message   string
+	CreatedAt time.Time
+	Cause     id.ID // the fact that led to it; zero: none
+}
+
+// Record keeps a message. It sets the ID, and CreatedAt where that is zero.
+func Record(tx *db.Tx, m *Message) error {
+	if m.CreatedAt.IsZero() {
+		m.CreatedAt = tx.Now()
+	}
+	m.ID = id.New(tx.Now())
+	return insertMessage(tx, m)
+}
+
+// Get returns one of the tenant's messages.
+func Get(q db.Queryer, tenant, message id.ID) (Message, error) {
+	m, err := selectMessage(q, tenant, message)
+	if errors.Is(err, db.ErrNoRows) {
+		return Message{}, problem.NotFound.New("there is no such message")
+	}
+	return m, err
+}
+
+// Page is a part of a list: up to Limit messages before one.
+type Page struct {
+	Before id.ID // the last message of the page before; zero: the newest come first
+	Limit  int
+}
+
+// List returns what a person was written, the newest first.
+func List(q db.Queryer, tenant, person id.ID, page Page) ([]Message, error) {
+	if page.Before.IsZero() {
+		for i := range page.Before {
+			page.Before[i] = 0xff
+		}
+	}
+	return selectMessages(q, tenant, person, page)
+}
+
+// Forget deletes what a person was written.
+func Forget(tx *db.Tx, tenant, person id.ID) error { return deleteMessages(tx, tenant, person) }

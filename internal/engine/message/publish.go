@@ -1,0 +1,217 @@
+package message
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+const (
+	publishJob   = "theme.publish"
+	keptVersions = 10 // of a tenant, the one in use among them
+)
+
+// The first and the last words of a publication. One that has failed ends with an
+// entry that begins with PublishFailed.
+const (
+	PublishStarted   = "PUBLISH STARTED"
+	PublishCompleted = "PUBLISH COMPLETED"
+	PublishFailed    = "ERROR"
+)
+
+// LogEntry is one thing that a publication has to say.
+type LogEntry struct {
+	At      time.Time
+	Message string
+}
+
+// publishSpec is what the job has to know.
+type publishSpec struct {
+	Version string `json:"version"`
+}
+
+// Publish begins to publish the draft as it is now, and returns the version that it
+// will be. It comes into use once a job has rendered every template of every locale
+// with sample values; if one of them fails the version in use stays. A tenant's
+// theme is published once at a time.
+func (s *Service) Publish(tx *db.Tx, tenant id.ID) (string, error) {
+	row, err := selectTheme(tx, tenant)
+	if err != nil {
+		return "", err
+	}
+	if row.publishing != "" {
+		return "", problem.Conflict.New("the theme is being published: wait until its status says how that ended")
+	}
+	draft, err := selectDraft(tx, tenant)
+	if err != nil {
+		return "", err
+	}
+	version := newVersion()
+	if err := insertVersion(tx, tenant, version, draft); err != nil {
+		return "", err
+	}
+	if _, err := s.jobs.Add(tx, job.New{
+		TenantID: tenant, Kind: publishJob, Spec: publishSpec{version}, Total: int64(len(draft.tried())),
+	}); err != nil {
+		return "", err
+	}
+	row.publishing, row.log = version, nil
+	row.say(tx, PublishStarted)
+	return version, upsertTheme(tx, tenant, row)
+}
+
+// newVersion returns eight random letters and digits, some 47 bits.
+func newVersion() string {
+	const signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	made := make([]byte, 0, 8)
+	var b [64]byte
+	for len(made) < 8 {
+		_, _ = rand.Read(b[:]) // never fails: the runtime ends the process first
+		for _, n := range b {
+			if n < 248 && len(made) < 8 { // the largest multiple of 62
+				made = append(made, signs[n%62])
+			}
+		}
+	}
+	return string(made)
+}
+
+// PublishStatus returns what the tenant's latest publication has said so far, the
+// first entry first. Where nothing was published yet it is empty.
+func PublishStatus(q db.Queryer, tenant id.ID) ([]LogEntry, error) {
+	row, err := selectTheme(q, tenant)
+	return row.log, err
+}
+
+// Version returns the version of the tenant's theme that is in use; empty: the
+// built-in theme is.
+func Version(q db.Queryer, tenant id.ID) (string, error) {
+	row, err := selectTheme(q, tenant)
+	return row.version, err
+}
+
+// tried lists the locales whose messages are tried, in their order: one step each.
+func (c *content) tried() []string {
+	locales := slices.Sorted(maps.Keys(c.Locale))
+	if !slices.Contains(locales, "") {
+		locales = slices.Insert(locales, 0, "")
+	}
+	return locales
+}
+
+// publishStep tries the messages of one locale. After the last one it brings the
+// version into use. Its cursor is how many locales have been tried, and how many
+// templates have failed.
+func (s *Service) publishStep(tx *db.Tx, j *job.Job) error {
+	var spec publishSpec
+	if err := json.Unmarshal(j.Spec, &spec); err != nil {
+		return err
+	}
+	row, err := selectTheme(tx, j.TenantID)
+	if err != nil {
+		return err
+	}
+	whole, _, err := selectVersion(tx, j.TenantID, spec.Version)
+	if err != nil {
+		return err
+	}
+	at, failed := unpackProgress(j.Cursor)
+	if locales := whole.tried(); at < len(locales) {
+		wrong := whole.try(locales[at])
+		row.say(tx, "Rendered the messages %s", inWords(locales[at]))
+		for _, sentence := range wrong {
+			row.say(tx, "Failed %s: %s", inWords(locales[at]), sentence)
+		}
+		j.Cursor = packProgress(at+1, failed+len(wrong))
+		j.Done++
+		return upsertTheme(tx, j.TenantID, row)
+	}
+	j.Complete()
+	row.publishing = ""
+	if failed > 0 {
+		row.say(tx, "%s: %d failed; nothing was published", PublishFailed, failed)
+		if err := deleteVersion(tx, j.TenantID, spec.Version); err != nil {
+			return err
+		}
+		return upsertTheme(tx, j.TenantID, row)
+	}
+	row.version = spec.Version
+	row.say(tx, PublishCompleted)
+	if err := upsertTheme(tx, j.TenantID, row); err != nil {
+		return err
+	}
+	if err := deleteOldVersions(tx, j.TenantID, keptVersions, spec.Version); err != nil {
+		return err
+	}
+	return s.published(tx, j.TenantID, spec.Version)
+}
+
+// endPublishing lets the theme be published again if the job was cancelled.
+func endPublishing(tx *db.Tx, j *job.Job) error {
+	if j.State != job.Cancelled {
+		return nil
+	}
+	row, err := selectTheme(tx, j.TenantID)
+	if err != nil {
+		return err
+	}
+	row.publishing = ""
+	row.say(tx, "%s: the publication was cancelled", PublishFailed)
+	return upsertTheme(tx, j.TenantID, row)
+}
+
+// try renders all messages of a locale with sample values, and returns a sentence
+// for each thing that is wrong.
+func (c *content) try(locale string) []string {
+	tried, err := newTheme(*c, "")
+	if err != nil {
+		return []string{"the schema is not valid: " + err.Error()}
+	}
+	tried.manner = strict
+	merged := maps.Clone(c.Locale[""].Variables)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	maps.Copy(merged, c.Locale[locale].Variables)
+	wrong := tried.described.validate("variables", merged)
+	for _, of := range Types {
+		if _, err := tried.render(Request{Locale: locale, Type: of}, sampleOf(of)); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	return wrong
+}
+
+func inWords(locale string) string {
+	if locale == "" {
+		return "for everybody"
+	}
+	return "in " + locale
+}
+
+// say adds to what the publication says.
+func (row *themeRow) say(tx *db.Tx, format string, args ...any) {
+	row.log = append(row.log, LogEntry{tx.Now(), db.Storable(fmt.Sprintf(format, args...))})
+}
+
+func packProgress(tried, failed int) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(tried)), uint64(failed)) //nolint:gosec // neither is negative
+}
+
+func unpackProgress(cursor []byte) (int, int) {
+	tried, n := binary.Uvarint(cursor)
+	if n <= 0 {
+		return 0, 0
+	}
+	failed, _ := binary.Uvarint(cursor[n:])
+	return int(tried), int(failed) //nolint:gosec // they were small
+}

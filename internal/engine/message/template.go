@@ -1,0 +1,362 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"io"
+	"maps"
+	"strings"
+	"sync"
+	texttemplate "text/template"
+	"text/template/parse"
+	"unicode"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+)
+
+// Format says what a message is written in.
+type Format string
+
+// The formats of messages.
+const (
+	HTML Format = "html" // what is put in is escaped as its place demands
+	Text Format = "text" // nothing is escaped: it is not to be shown as HTML
+)
+
+// Template is how messages of one type are made.
+//
+// Both texts are in the language of Go's package html/template, of which they have
+//
+//	{{.user.firstName}}                        a value
+//	{{if …}} {{else if …}} {{else}} {{end}}    what depends on one
+//	{{range .list}} {{else}} {{end}}           something for each, with break and continue
+//	{{with …}} {{end}}, {{$name := …}}         names for values
+//	and or not eq ne lt le gt ge len index     functions
+//	default "there" .user.firstName            the value, or the first where that is empty
+//	index .user.customFields "tier"            a field that may or may not be there
+//
+// and nothing else. Actions stand in each other at most eight deep, what follows an
+// else not counted. The loops of a text come by at most 50,000 actions, and it makes
+// at most 256 KiB; of a subject the first 1000 characters are kept. In HTML, comments
+// are left out, and so is a link that is not to http, https or mailto.
+type Template struct {
+	Subject string `json:"subject"` // plain text; line breaks become spaces
+	Message string `json:"message"`
+	Format  Format `json:"format"` // of the message; empty: HTML
+}
+
+// The bounds of a template.
+const (
+	maxSubjectSource = 2 << 10
+	maxMessageSource = 128 << 10
+	maxMade          = 256 << 10 // bytes
+	maxSubject       = 1000      // characters
+	maxNesting       = 8         // html/template takes twice as long for each loop around another
+	// maxSteps is how many actions and texts the loops of one rendering may come
+	// by. It takes some 20 ms.
+	maxSteps = 50_000
+)
+
+// errEndless and errTooLong are why a rendering was broken off.
+var (
+	errEndless = errors.New("its loops take too many steps")
+	errTooLong = errors.New("it makes too much text")
+)
+
+// functions are what a template may call.
+var functions = map[string]any{"default": orDefault}
+
+// builtIn are the functions of Go's templates that a template may call too.
+// printf, among others, is not: it can be made to fill the memory.
+var builtIn = map[string]any{
+	"and": true, "or": true, "not": true, "eq": true, "ne": true, "lt": true, "le": true, "gt": true, "ge": true,
+	"len": true, "index": true,
+}
+
+// orDefault returns the value, or the other one where it is empty.
+func orDefault(instead, value any) any {
+	if truth, ok := texttemplate.IsTrue(value); ok && truth {
+		return value
+	}
+	return instead
+}
+
+// text is one parsed text of a template. It may be used concurrently.
+type text struct {
+	source
+	tree *parse.Tree
+
+	// Each rendering has a copy, since the functions of a copy count its steps.
+	copies sync.Pool
+}
+
+// source is a text to be parsed.
+type source struct {
+	name   string // for errors
+	text   string
+	format Format
+	most   int // bytes that it may make
+	manner manner
+}
+
+// manner is what becomes of a rendering that names a value which there is not, as an
+// option of Go's templates.
+type manner string
+
+const (
+	lenient manner = "missingkey=zero" // the place stays empty
+	strict  manner = "missingkey=error"
+)
+
+// parseText reads a text and refuses what it may not have.
+func parseText(s source) (*text, error) {
+	trees, err := parse.Parse(s.name, s.text, "", "", builtIn, functions)
+	if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+	}
+	tree := trees[s.name]
+	if len(trees) > 1 || tree == nil {
+		return nil, fmt.Errorf("%s: define and block can't be used here", s.name)
+	}
+	if _, err := inspect(tree, tree.Root, 0); err != nil {
+		return nil, err
+	}
+	return &text{source: s, tree: tree}, nil
+}
+
+// inspect looks at what a list holds, has each loop in it count its steps, and
+// returns how many one pass through the list takes.
+func inspect(tree *parse.Tree, list *parse.ListNode, depth int) (int, error) {
+	if list == nil {
+		return 0, nil
+	}
+	if depth > maxNesting {
+		return 0, fmt.Errorf("%s: actions stand in each other more than %d deep", tree.Name, maxNesting)
+	}
+	steps := 1
+	for _, node := range list.Nodes {
+		n, err := inspectNode(tree, node, depth)
+		if err != nil {
+			return 0, err
+		}
+		steps += n
+	}
+	return steps, nil
+}
+
+func inspectNode(tree *parse.Tree, node parse.Node, depth int) (int, error) {
+	switch node := node.(type) {
+	case *parse.IfNode:
+		return inspectBranch(tree, &node.BranchNode, depth)
+	case *parse.WithNode:
+		return inspectBranch(tree, &node.BranchNode, depth)
+	case *parse.RangeNode:
+		steps, err := inspect(tree, node.List, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		tick, err := tickNode(steps)
+		if err != nil {
+			return 0, err
+		}
+		node.List.Nodes = append([]parse.Node{tick}, node.List.Nodes...)
+		// What the passes take is counted as they are made.
+		otherwise, err := inspect(tree, node.ElseList, depth)
+		return otherwise + len(node.Pipe.Cmds), err
+	case *parse.ActionNode:
+		return len(node.Pipe.Cmds), nil
+	case *parse.TextNode, *parse.BreakNode, *parse.ContinueNode, *parse.CommentNode:
+		return 1, nil
+	default:
+		return 0, fmt.Errorf("%s: %.40s can't be used here", tree.Name, node)
+	}
+}
+
+func inspectBranch(tree *parse.Tree, node *parse.BranchNode, depth int) (int, error) {
+	steps, err := inspect(tree, node.List, depth+1)
+	if err != nil {
+		return 0, err
+	}
+	otherwise, err := inspect(tree, node.ElseList, depth) // else if stands in the else of the if
+	return steps + otherwise + len(node.Pipe.Cmds), err
+}
+
+// The functions that are put into templates; a text that names one is refused.
+const (
+	tickName  = "tick"
+	plainName = "plain"
+)
+
+// tickNode returns an action that counts steps. It assigns, and so leaves no
+// trace in what is made.
+func tickNode(steps int) (parse.Node, error) {
+	trees, err := parse.Parse(tickName, fmt.Sprintf("{{$tick := %s %d}}", tickName, steps), "", "", map[string]any{tickName: true})
+	if err != nil {
+		return nil, err
+	}
+	action := trees[tickName].Root.Nodes[0].(*parse.ActionNode) //nolint:forcetypeassert // it is what was written
+	action.Pipe.Decl[0].Ident[0] = "$ "                         // no variable of the text is hidden by it
+	return action, nil
+}
+
+// executable is what both kinds of templates are.
+type executable interface {
+	Execute(w io.Writer, values any) error
+}
+
+// instance is one copy of a text, for one rendering at a time.
+type instance struct {
+	executable
+	steps int // that are left
+}
+
+func (t *text) newInstance() (*instance, error) {
+	in := &instance{}
+	funcs := maps.Clone(functions)
+	funcs[tickName] = func(n int) (bool, error) {
+		if in.steps -= n; in.steps < 0 {
+			return false, errEndless
+		}
+		return true, nil
+	}
+	funcs[plainName] = func(value any) any {
+		if value == nil {
+			return ""
+		}
+		return value
+	}
+	tree := t.tree.Copy()
+	if t.format == Text {
+		emptyNil(tree.Root)
+		made, err := texttemplate.New(tree.Name).Option(string(t.manner)).Funcs(funcs).AddParseTree(tree.Name, tree)
+		in.executable = made
+		return in, err
+	}
+	made, err := htmltemplate.New(tree.Name).Option(string(t.manner)).Funcs(funcs).AddParseTree(tree.Name, tree)
+	in.executable = made
+	return in, err
+}
+
+// render makes what the text says of the values.
+func (t *text) render(values map[string]any) (string, error) {
+	in, ok := t.copies.Get().(*instance)
+	if !ok {
+		var err error
+		if in, err = t.newInstance(); err != nil {
+			return "", err
+		}
+	}
+	in.steps = maxSteps
+	out := &limited{left: t.most}
+	if err := in.Execute(out, values); err != nil {
+		switch {
+		case errors.Is(err, errEndless):
+			return "", fmt.Errorf("%s: %w", t.tree.Name, errEndless)
+		case errors.Is(err, errTooLong):
+			return "", fmt.Errorf("%s: %w", t.tree.Name, errTooLong)
+		}
+		return "", errors.New(brief(err))
+	}
+	t.copies.Put(in)
+	return out.text.String(), nil
+}
+
+// brief is the error of a template without the prefixes that packages give it.
+func brief(err error) string {
+	said := err.Error()
+	for _, prefix := range []string{"html/template:", "template:", " "} {
+		said = strings.TrimPrefix(said, prefix)
+	}
+	return cut(said, 300)
+}
+
+// limited keeps what is written to it, and refuses more than it may hold.
+type limited struct {
+	text bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left -= len(p); l.left < 0 {
+		return 0, errTooLong
+	}
+	return l.text.Write(p)
+}
+
+// emptyNil has each value of a plain text that is nil shown as nothing, as HTML
+// has it.
+func emptyNil(list *parse.ListNode) {
+	if list == nil {
+		return
+	}
+	for _, node := range list.Nodes {
+		switch node := node.(type) {
+		case *parse.IfNode:
+			emptyNil(node.List)
+			emptyNil(node.ElseList)
+		case *parse.WithNode:
+			emptyNil(node.List)
+			emptyNil(node.ElseList)
+		case *parse.RangeNode:
+			emptyNil(node.List)
+			emptyNil(node.ElseList)
+		case *parse.ActionNode:
+			if len(node.Pipe.Decl) == 0 {
+				plain := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: node.Pos, Args: []parse.Node{
+					parse.NewIdentifier(plainName).SetPos(node.Pos),
+				}}
+				node.Pipe.Cmds = append(node.Pipe.Cmds, plain)
+			}
+		}
+	}
+}
+
+// letter is a template that was parsed.
+type letter struct {
+	subject, message *text
+	format           Format
+}
+
+// parseLetter reads a template. The error collects what is wrong with either text.
+func parseLetter(kind Type, t Template, m manner) (*letter, error) {
+	format := t.Format
+	if format == "" {
+		format = HTML
+	}
+	subject, err1 := parseText(source{string(kind) + " subject", t.Subject, Text, maxMade, m})
+	message, err2 := parseText(source{string(kind) + " message", t.Message, format, maxMade, m})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &letter{subject, message, format}, nil
+}
+
+// render makes a message. The error collects what is wrong with either text.
+func (l *letter) render(values map[string]any) (Rendered, error) {
+	subject, err1 := l.subject.render(values)
+	message, err2 := l.message.render(values)
+	if err := errors.Join(err1, err2); err != nil {
+		return Rendered{}, err
+	}
+	return Rendered{Subject: db.Storable(oneLine(subject)), Message: db.Storable(message), Format: l.format}, nil
+}
+
+// oneLine makes a subject of a text: a name in it must not begin another header of
+// the e-mail.
+func oneLine(s string) string {
+	words := strings.FieldsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
+	return cut(strings.Join(words, " "), maxSubject)
+}
+
+// cut returns the first characters of a text, at most so many.
+func cut(s string, most int) string {
+	n := 0
+	for i := range s {
+		if n++; n > most {
+			return s[:i]
+		}
+	}
+	return s
+}

@@ -1,0 +1,78 @@
+// Package fact is the log of what happens in programs, and how anything happens
+// there at all: by a command.
+//
+// A command ([Log.Do]) is one transaction of state, effects, facts and events.
+// What it changes it notes as a [Fact]; programs, which are [Reactor]s, get each
+// fact in its order and turn it into effects, which are facts again, with the one
+// that led to them as their cause. In the end the [Sink] is told of all of them in
+// the same transaction, and has the dialects render them as events. So there is no
+// event without a change, and no change whose event is missing.
+//
+// Each fact has one cause at most, which is older than it: so the facts are trees,
+// and what an activity led to is everything below it. [Command.Undo] takes that
+// back, each fact once, and is a fact itself, which can be undone in turn.
+//
+// Something that happens later is a timer (package timer); its handler runs as a
+// command too, at the time when it was due, whenever that comes to pass.
+package fact
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/id"
+)
+
+// Ref is what a fact is about.
+type Ref struct {
+	Kind string // "person", "referral", "reward" …
+	ID   id.ID
+}
+
+// Fact is something that changed. It is never changed itself, except that it may
+// be undone, and that its data may be removed with the person it is about.
+type Fact struct {
+	ID       id.ID
+	TenantID id.ID
+	Type     string // "referral.converted"
+	Subject  Ref
+	Version  int64 // of the subject, after the change; zero: it has none
+	// Cause is the fact that led to this one; zero: somebody outside did.
+	Cause id.ID
+	Actor Actor
+	// Data is the subject as it was then: a struct of the package that owns it, or
+	// json.RawMessage where the fact was read from the table.
+	Data       any
+	At         time.Time // when it took effect
+	RecordedAt time.Time // when it was written down
+	UndoneBy   id.ID     // the fact that took it back; zero: it holds
+}
+
+// Actor is who brought a fact about.
+type Actor string
+
+// The actors. Whoever calls an API is a key, or the person that a token names.
+const (
+	ByKey    Actor = "key"
+	ByPerson Actor = "person"
+	ByRule   Actor = "rule"
+	ByTimer  Actor = "timer"
+	ByJob    Actor = "job"
+)
+
+// Undone is the type of the fact that takes others back.
+const Undone = "fact.undone"
+
+// UndoneData is the data of such a fact.
+type UndoneData struct {
+	Type   string `json:"type"` // of the fact that was taken back first
+	Reason string `json:"reason,omitempty"`
+}
+
+// Raw returns the data as JSON.
+func (f *Fact) Raw() (json.RawMessage, error) {
+	if raw, ok := f.Data.(json.RawMessage); ok {
+		return raw, nil
+	}
+	return json.Marshal(f.Data)
+}

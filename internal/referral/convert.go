@@ -1,0 +1,181 @@
+package referral
+
+import (
+	"context"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
+	"github.com/grapevine-hq/grapevine/internal/fact"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+// convert notes that the referred person did what the program asks for. by is what
+// that was.
+func (s *Service) convert(c *fact.Command, r *Referral, by id.ID) error {
+	if r.State != IsStarted {
+		return nil
+	}
+	r.State, r.ConvertedAt, r.convertedBy = IsConverted, c.Now(), by
+	r.Version++
+	if err := update(c.Tx(), r); err != nil {
+		return err
+	}
+	return s.tell(c, r, Converted)
+}
+
+// convertAll converts what a person was referred by, because we are told so.
+func (s *Service) convertAll(c *fact.Command, p *person.Person) error {
+	referrals, err := OfReferred(c.Tx(), c.Tenant(), p.ID)
+	if err != nil {
+		return err
+	}
+	for _, r := range referrals {
+		if err := s.convert(c, r, p.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Convert converts a referral by hand. It returns problem.Conflict for one that has
+// ended; converting it again changes nothing.
+func (s *Service) Convert(ctx context.Context, tenant, of id.ID) (*Referral, error) {
+	return s.onReferral(ctx, tenant, of, func(c *fact.Command, r *Referral) error {
+		if r.State == IsEnded {
+			return problem.Conflict.New("the referral has ended")
+		}
+		return s.convert(c, r, r.ID)
+	})
+}
+
+// End ends a referral by hand: what it was to lead to is not given any more. It can
+// be undone by its fact. Ending it again changes nothing.
+func (s *Service) End(ctx context.Context, tenant, of id.ID) (*Referral, error) {
+	return s.onReferral(ctx, tenant, of, func(c *fact.Command, r *Referral) error { return s.end(c, r, EndedByHand) })
+}
+
+func (s *Service) onReferral(ctx context.Context, tenant, of id.ID, fn func(c *fact.Command, r *Referral) error) (*Referral, error) {
+	var r *Referral
+	err := s.do(ctx, tenant, "referral/"+of.String(), func(c *fact.Command) error {
+		var err error
+		if r, err = selectReferral(c.Tx(), tenant, of); err != nil {
+			return err
+		}
+		return fn(c, r)
+	})
+	return r, err
+}
+
+// end ends a referral. What is pending of its rewards is cancelled with it; what was
+// given stays.
+func (s *Service) end(c *fact.Command, r *Referral, reason string) error {
+	if r.State == IsEnded {
+		return nil
+	}
+	r.State, r.EndedAt, r.EndReason = IsEnded, c.Now(), reason
+	r.Version++
+	if err := update(c.Tx(), r); err != nil {
+		return err
+	}
+	now := *r
+	f, err := c.Append(fact.Fact{Type: Ended, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: r.Version, Data: &now})
+	if err != nil {
+		return err
+	}
+	return c.Because(f.ID, func() error {
+		rewards, err := reward.OfReferral(c.Tx(), c.Tenant(), r.ID)
+		if err != nil {
+			return err
+		}
+		for _, given := range rewards {
+			if given.State == reward.IsPending {
+				if err := s.rewards.End(c, given); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// endAll ends what a person is in on either side.
+func (s *Service) endAll(c *fact.Command, of id.ID, reason string) error {
+	referrals, err := OfReferred(c.Tx(), c.Tenant(), of)
+	if err != nil {
+		return err
+	}
+	for _, r := range referrals {
+		if err := s.end(c, r, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retract takes back that a referral was converted, and whatever may convert it now
+// does so after all: see evaluateAgain.
+func (s *Service) retract(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil || r.ConvertedAt.IsZero() {
+		return err
+	}
+	if r.State == IsConverted {
+		r.State = IsStarted
+	}
+	r.ConvertedAt, r.convertedBy = time.Time{}, id.ID{}
+	r.Version++
+	if err := update(c.Tx(), r); err != nil {
+		return err
+	}
+	return s.tell(c, r, Retracted)
+}
+
+// reconvert brings back what retract has taken back.
+func (s *Service) reconvert(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil || r.State != IsStarted {
+		return err
+	}
+	return s.convert(c, r, f.Cause)
+}
+
+// resume takes back that a referral has ended.
+func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil || r.State != IsEnded {
+		return err
+	}
+	r.State, r.EndedAt, r.EndReason = IsStarted, time.Time{}, ""
+	if !r.ConvertedAt.IsZero() {
+		r.State = IsConverted
+	}
+	r.Version++
+	if err := update(c.Tx(), r); err != nil {
+		return err
+	}
+	if err := s.tell(c, r, Resumed); err != nil {
+		return err
+	}
+	rewards, err := reward.OfReferral(c.Tx(), c.Tenant(), r.ID)
+	if err != nil {
+		return err
+	}
+	for _, given := range rewards {
+		if given.State == reward.IsCancelled && given.CancelReason == reward.ReasonEnded {
+			if err := s.rewards.Reinstate(c, given); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) endAgain(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	return s.end(c, r, EndedByHand)
+}

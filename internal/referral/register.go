@@ -1,0 +1,392 @@
+package referral
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
+	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
+	"github.com/grapevine-hq/grapevine/internal/fact"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+)
+
+// Registration is what is said about a person, and how it came.
+type Registration struct {
+	Identity person.Identity
+	Patch    person.Patch
+	// Codes are the codes that the person is to have, by the program's key; "" is
+	// the tenant's first program.
+	Codes map[string]string
+	// ReferredBy are the codes by which the person came. One that is not there, or
+	// is the person's own, is refused.
+	ReferredBy []string
+	// Cookies name the codes of links that the person's browser came by, the latest
+	// first. What is not there is ignored.
+	Cookies []string
+	// Device is the browser's cookie, by which touches are found.
+	Device string
+	IP     netip.Addr
+	// Converted says that what the program asks for was done already.
+	Converted bool
+	// MustCreate refuses somebody who is known with problem.Conflict.
+	MustCreate bool
+}
+
+// Registered is what became of it.
+type Registered struct {
+	Person    *person.Person
+	Created   bool
+	Codes     []Code // of the person, one for each program, the earliest program first
+	Referrals []*Referral
+}
+
+// Register stores what is said about a person, has somebody who is new be in every
+// program that runs, with a code, and starts the referrals that the codes and
+// cookies call for. All of it or nothing. Repeating it changes nothing.
+func (s *Service) Register(ctx context.Context, tenant id.ID, r Registration) (Registered, error) {
+	var done Registered
+	err := s.do(ctx, tenant, r.Identity.Scheme+"/"+r.Identity.Key, func(c *fact.Command) error {
+		done = Registered{}
+		r.Patch.Device = r.Device
+		if r.IP.IsValid() {
+			r.Patch.IP = r.IP.String()
+		}
+		saved, err := person.Save(c, r.Identity, r.Patch)
+		if err != nil {
+			return err
+		}
+		if r.MustCreate && !saved.Created {
+			return problem.Conflict.New("there is somebody of this identity already")
+		}
+		done.Person, done.Created = saved.Person, saved.Created
+		if err := c.Settle(); err != nil {
+			return err
+		}
+		programs, err := s.running(c)
+		if err != nil {
+			return err
+		}
+		if err := s.claim(c, programs, saved.Person, r.Codes); err != nil {
+			return err
+		}
+		if err := s.referAll(c, programs, saved.Person, r); err != nil {
+			return err
+		}
+		if err := c.Settle(); err != nil {
+			return err
+		}
+		done.Codes, err = s.CodesOf(c.Tx(), tenant, saved.Person.ID)
+		if err != nil {
+			return err
+		}
+		done.Referrals, err = OfReferred(c.Tx(), tenant, saved.Person.ID)
+		return err
+	})
+	return done, err
+}
+
+// claim gives the person the codes that were asked for.
+func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, codes map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(codes)) {
+		i := slices.IndexFunc(programs, func(r Running) bool { return key == "" || r.Key == key })
+		if i < 0 {
+			return problem.InvalidField("codes", "names a program that does not run")
+		}
+		of := programs[i].Program
+		m, err := program.MembershipOf(c.Tx(), c.Tenant(), of.ID, p.ID)
+		if err != nil {
+			return err
+		}
+		made, isNew, err := code.Claim(c.Tx(), newCode(c, of, m, p), "code", codes[key])
+		if err != nil {
+			return err
+		}
+		if isNew {
+			if err := tellCode(c, of, made); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func newCode(c *fact.Command, of *program.Program, m program.Membership, p *person.Person) code.New {
+	return code.New{
+		TenantID: c.Tenant(), Kind: code.Referral, ProgramID: of.ID, MembershipID: m.ID, PersonID: p.ID,
+		First: p.FirstName, Last: p.LastName, At: c.Now(),
+	}
+}
+
+func tellCode(c *fact.Command, of *program.Program, made code.Code) error {
+	_, err := c.Append(fact.Fact{
+		Type: CodeIssued, Subject: fact.Ref{Kind: CodeSubject, ID: made.MembershipID}, Version: 1,
+		Data: &Code{Text: made.Text, Short: made.Short, ProgramID: of.ID, ProgramKey: of.Key, PersonID: made.PersonID, CreatedAt: made.CreatedAt},
+	})
+	return err
+}
+
+// join has a person be in a program, with a code. Somebody who takes part in
+// nothing is in none.
+func (s *Service) join(c *fact.Command, of *program.Program, p *person.Person) error {
+	if p.Unreferable || p.IsDeleted() {
+		return nil
+	}
+	m, joined, err := program.Join(c.Tx(), of, p.ID, c.Now())
+	if err != nil || !joined {
+		return err
+	}
+	if err := c.Tx().Flush(); err != nil {
+		return err
+	}
+	made, isNew, err := code.Mint(c.Tx(), newCode(c, of, m, p))
+	if err != nil || !isNew {
+		return err
+	}
+	return tellCode(c, of, made)
+}
+
+// CodesOf returns a person's codes, the one of each program that is shown, the
+// earliest program first.
+func (s *Service) CodesOf(q db.Queryer, tenant, of id.ID) ([]Code, error) {
+	all, err := code.ByPerson(q, tenant, of)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	programs, err := s.programs.List(q, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var shown []Code
+	for _, p := range programs {
+		for _, made := range all {
+			if made.ProgramID == p.ID && made.Primary && made.Kind == code.Referral {
+				shown = append(shown, Code{made.Text, made.Short, p.ID, p.Key, of, made.CreatedAt})
+			}
+		}
+	}
+	return shown, nil
+}
+
+// Visit is somebody who came by a share link.
+type Visit struct {
+	Short     string
+	Link      code.Link
+	To        string // where the link asks to lead; "": nowhere special
+	Cookie    string // of the browser; "": it had none
+	IP        netip.Addr
+	UserAgent string
+	URL       string
+}
+
+// Landing is where a visitor is sent.
+type Landing struct {
+	TenantID id.ID
+	Code     string
+	Program  Running
+	URL      string // "": to the program's own page
+}
+
+// Visit records a touch and says where the visitor is to be sent. It returns
+// problem.NotFound for a code that is not there, or is not active any more.
+func (s *Service) Visit(ctx context.Context, v Visit) (Landing, error) {
+	var found code.Code
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		found, err = code.LookupShort(q, v.Short)
+		return err
+	})
+	if err != nil {
+		return Landing{}, err
+	}
+	if !found.Active || found.Kind != code.Referral {
+		return Landing{}, problem.NotFound.New("there is no such link")
+	}
+	landing := Landing{TenantID: found.TenantID, Code: found.Text}
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		var err error
+		if landing.Program, err = s.ProgramOf(tx, found.TenantID, found.ProgramID); err != nil {
+			return err
+		}
+		_, err = attribution.Record(tx, attribution.Touch{
+			TenantID: found.TenantID, Code: found.Folded, ProgramID: found.ProgramID, MembershipID: found.MembershipID,
+			Method: attribution.ByLink, Link: v.Link, CookieID: v.Cookie, IP: v.IP, UserAgent: v.UserAgent, URL: v.URL, At: tx.Now(),
+		})
+		return err
+	})
+	if err != nil {
+		return Landing{}, err
+	}
+	landing.URL, _ = landing.Program.Settings.Landing(v.To, found.Text)
+	return landing, nil
+}
+
+// Report is an activity of a person who is known.
+type Report struct {
+	Person     id.ID
+	Activities []activity.New
+}
+
+// Track stores activities of a person, and does what follows from them by the
+// rules: all of them or none. It returns what became of each, in their order.
+func (s *Service) Track(ctx context.Context, tenant id.ID, r Report) ([]activity.Result, error) {
+	if n := len(r.Activities); n < 1 || n > maxActivities {
+		return nil, problem.InvalidField("activities", "must be 1 to %d", maxActivities)
+	}
+	var done []activity.Result
+	err := s.do(ctx, tenant, "person/"+r.Person.String(), func(c *fact.Command) error {
+		done = nil
+		p, err := person.Get(c.Tx(), tenant, r.Person)
+		if err != nil {
+			return err
+		}
+		if p.IsDeleted() {
+			return problem.NotFound.New("there is no such person")
+		}
+		for _, n := range r.Activities {
+			result, err := activity.Track(c, p.ID, n)
+			if err != nil {
+				return err
+			}
+			if err := c.Settle(); err != nil {
+				return err
+			}
+			done = append(done, result)
+		}
+		return nil
+	})
+	return done, err
+}
+
+const maxActivities = 100
+
+// AccountState says where an account stands.
+type AccountState struct {
+	Key      string
+	State    person.State
+	Currency string
+	Details  json.RawMessage
+	// ReferredBy is a code by which the people of the account came; "": none.
+	ReferredBy string
+}
+
+// SetAccount stores the state of an account, and does what follows from it.
+func (s *Service) SetAccount(ctx context.Context, tenant id.ID, a AccountState) (*person.Account, error) {
+	var account *person.Account
+	err := s.do(ctx, tenant, "account/"+a.Key, func(c *fact.Command) error {
+		if a.ReferredBy != "" {
+			people, err := person.OfAccount(c.Tx(), tenant, a.Key, id.ID{}, maxPeople)
+			if err != nil {
+				return err
+			}
+			programs, err := s.running(c)
+			if err != nil {
+				return err
+			}
+			for _, p := range people {
+				if err := s.referAll(c, programs, p, Registration{ReferredBy: []string{a.ReferredBy}}); err != nil {
+					return err
+				}
+			}
+		}
+		var err error
+		account, err = person.SetAccount(c, a.Key, a.State, a.Currency, a.Details)
+		return err
+	})
+	return account, err
+}
+
+// maxPeople is how many people of an account its state concerns.
+const maxPeople = 1000
+
+// Forget forgets a person. Referrals of that person end.
+func (s *Service) Forget(ctx context.Context, tenant, of id.ID, how person.Deletion) error {
+	return s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
+		return person.Delete(c, of, how)
+	})
+}
+
+// ForgetAccount forgets an account with all its people, and returns how many they
+// were. It returns problem.NotFound where there is nothing to forget.
+func (s *Service) ForgetAccount(ctx context.Context, tenant id.ID, key string, how person.Deletion) (int, error) {
+	n := 0
+	err := s.do(ctx, tenant, "account/"+key, func(c *fact.Command) error {
+		people, err := person.OfAccount(c.Tx(), tenant, key, id.ID{}, maxPeople)
+		if err != nil {
+			return err
+		}
+		had, err := person.DeleteAccount(c, key)
+		if err != nil {
+			return err
+		}
+		if n = len(people); n == 0 && !had {
+			return problem.NotFound.New("there is no such account")
+		}
+		for _, p := range people {
+			if err := person.Delete(c, p.ID, how); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Block has a person take part in nothing: what they were referred by ends, and what
+// they would be given waits. Unblock takes it back.
+func (s *Service) Block(ctx context.Context, tenant, of id.ID) (*person.Person, error) {
+	return s.change(ctx, tenant, of, person.Block)
+}
+
+// Unblock takes Block back.
+func (s *Service) Unblock(ctx context.Context, tenant, of id.ID) (*person.Person, error) {
+	return s.change(ctx, tenant, of, person.Unblock)
+}
+
+func (s *Service) change(ctx context.Context, tenant, of id.ID, fn func(c *fact.Command, of id.ID) (*person.Person, error)) (*person.Person, error) {
+	var p *person.Person
+	err := s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
+		var err error
+		p, err = fn(c, of)
+		return err
+	})
+	return p, err
+}
+
+// Undo takes a fact back with all that it led to, or, where it is such an undoing,
+// brings that about again.
+func (s *Service) Undo(ctx context.Context, tenant id.ID, u fact.Undoing) (*fact.Fact, error) {
+	var undone *fact.Fact
+	err := s.do(ctx, tenant, "fact/"+u.Fact.String(), func(c *fact.Command) error {
+		var err error
+		undone, err = c.Undo(u)
+		return err
+	})
+	return undone, err
+}
+
+// Refer has a person be referred by a code, as if the person had come by it just
+// now. Repeating it changes nothing.
+func (s *Service) Refer(ctx context.Context, tenant, of id.ID, text string) (*Referral, error) {
+	var r *Referral
+	err := s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
+		p, err := person.Get(c.Tx(), tenant, of)
+		if err != nil {
+			return err
+		}
+		programs, err := s.running(c)
+		if err != nil {
+			return err
+		}
+		r, err = s.referByCode(c, programs, p, text, Registration{})
+		return err
+	})
+	return r, err
+}
