@@ -73,6 +73,10 @@ func (s *server) listEventTypes(ctx context.Context, r request[eventTypeList, no
 		if err != nil {
 			return page[eventTypeJSON]{}, err
 		}
+		// A type that the tenant has registered under a name of ours stands for both.
+		types = slices.DeleteFunc(types, func(t eventTypeJSON) bool {
+			return slices.ContainsFunc(own, func(o eventTypeJSON) bool { return o.Name == t.Name && o.Dialect == t.Dialect })
+		})
 		types = append(types, own...)
 	}
 	list, err := pageOfTypes(types, r.params.Paging)

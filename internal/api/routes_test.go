@@ -284,12 +284,32 @@ func TestEventTypesAreListedByDialect(t *testing.T) {
 		t.Fatalf("%+v, %v", everything, err)
 	}
 	standard, err := a.EventTypes(t.Context(), "standard")
-	if err != nil || len(standard) != 9 || standard[0].Name != "webhook.test" || !json.Valid(standard[0].Schema) || !json.Valid(standard[0].Sample) {
+	if err != nil || len(standard) != 34 || standard[0].Name != "webhook.test" || !json.Valid(standard[0].Schema) || !json.Valid(standard[0].Sample) {
 		t.Errorf("%+v, %v", standard, err)
 	}
 	_, err = a.EventTypes(t.Context(), "klingon")
 	if fields := wantCode(t, err, problem.Invalid); fields[0].Name != "query.dialect" {
 		t.Errorf("fields %v", fields)
+	}
+}
+
+func TestATypeThatTheTenantRegistersUnderANativeNameIsListedInItsPlace(t *testing.T) {
+	w := MustWorld(t, nil)
+	a := w.MustAccount("acme")
+	before, err := a.EventTypes(t.Context(), "standard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.RegisterEventType(t.Context(), client.NewEventType{Name: "person.created", Description: "Our own."}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := a.EventTypes(t.Context(), "standard")
+	if err != nil || len(after) != len(before) {
+		t.Fatalf("%d types instead of %d: %v", len(after), len(before), err)
+	}
+	i := slices.IndexFunc(after, func(e client.EventType) bool { return e.Name == "person.created" })
+	if i < 0 || after[i].Description != "Our own." {
+		t.Errorf("it is listed as %+v", after[max(i, 0)])
 	}
 }
 

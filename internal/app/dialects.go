@@ -25,7 +25,9 @@ var dialectAPIs = map[string]func(*tenant.Service, *webhook.Service) dialect.API
 	"partnerstack": partnerstack.New,
 	"referralloop": referralloop.New,
 	"rehook":       rehook.New,
-	"saasquatch":   saasquatch.New,
+	"saasquatch": func(tenants *tenant.Service, webhooks *webhook.Service) dialect.API {
+		return saasquatch.New(saasquatch.Services{Tenants: tenants, Webhooks: webhooks})
+	},
 }
 
 // checkDialects refuses settings that name a dialect which has no API.

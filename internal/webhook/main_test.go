@@ -82,6 +82,16 @@ func (w *world) mustOpen() {
 	})
 }
 
+// mustBox opens what a service of the same database needs.
+func (w *world) mustBox() *secret.Box {
+	w.t.Helper()
+	box, err := secret.Open(context.Background(), w.db, w.key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return box
+}
+
 func (w *world) close() {
 	w.jobs.Stop()
 	w.Stop()

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// AllTypes stands for every event type that the tenant publishes, if it is the
-	// only one of a subscription; not for Grapevine's own.
+	// AllTypes stands for every event type that the tenant publishes, and for those
+	// that tell of its programs, if it is the only one of a subscription; not for
+	// those that tell of the webhooks themselves.
 	AllTypes = "*"
 
 	// family ends a pattern: "invoice.*" stands for every type that begins with
@@ -26,6 +27,7 @@ const (
 // at one version. It does not change.
 type matcher struct {
 	version  int64
+	dialects []string                     // that a subscription is for
 	filters  bool                         // whether a subscription has one
 	byType   map[matchKey][]*Subscription // AllTypes under that name
 	byFamily map[matchKey][]*Subscription // by how the types begin, with the full stop
@@ -37,6 +39,9 @@ func newMatcher(version int64, subs []*Subscription) *matcher {
 	m := &matcher{version: version, byType: make(map[matchKey][]*Subscription), byFamily: make(map[matchKey][]*Subscription)}
 	for _, sub := range subs {
 		m.filters = m.filters || sub.Filter != nil
+		if !slices.Contains(m.dialects, sub.Dialect.Name()) {
+			m.dialects = append(m.dialects, sub.Dialect.Name())
+		}
 		for _, pattern := range sub.EventTypes {
 			if covered(pattern, sub.EventTypes) { // so that no event finds the subscription twice
 				continue
@@ -101,6 +106,25 @@ func (m *matcher) match(dialect, eventType string) []*Subscription {
 	return found
 }
 
+// wants reports whether match would return a subscription.
+func (m *matcher) wants(dialect, eventType string) bool {
+	if len(m.byType[matchKey{dialect, eventType}]) > 0 {
+		return true
+	}
+	if !standard.IsOperational(eventType) && len(m.byType[matchKey{dialect, AllTypes}]) > 0 {
+		return true
+	}
+	if len(m.byFamily) == 0 {
+		return false
+	}
+	for i := range len(eventType) {
+		if eventType[i] == '.' && len(m.byFamily[matchKey{dialect, eventType[:i+1]}]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // joined returns what both lists have, and one of them where the other is empty.
 func joined(a, b []*Subscription) []*Subscription {
 	switch {
@@ -120,13 +144,13 @@ const matchEffort = 3_000_000
 // errMatchEffort says that the filters would take longer than that.
 var errMatchEffort = errors.New("webhook: the filters take too long")
 
-// wanting returns the subscriptions that get the event, or errMatchEffort.
+// wanting returns the subscriptions that get the event, or errMatchEffort where their
+// filters would take more than the event's effort.
 func (m *matcher) wanting(ctx context.Context, dialect string, of *subject) ([]*Subscription, error) {
 	subs := m.match(dialect, of.eventType)
 	if !m.filters || !slices.ContainsFunc(subs, func(sub *Subscription) bool { return sub.Filter != nil }) {
 		return subs, nil
 	}
-	of.effort = condition.NewEffort(matchEffort)
 	var wanting []*Subscription
 	for _, sub := range subs {
 		if err := ctx.Err(); err != nil {
@@ -152,9 +176,12 @@ type matched struct {
 
 // matchEvents matches events. The error is a refusal where filters would take too
 // long for one, since then nobody knows who would miss it.
-func matchEvents(ctx context.Context, m *matcher, events []prepared) (matched, error) {
+func matchEvents(ctx context.Context, m *matcher, events []encoded) (matched, error) {
 	found := matched{version: m.version, subs: make([][]*Subscription, len(events))}
 	for i := range events {
+		if m.filters {
+			events[i].subject.effort = condition.NewEffort(matchEffort)
+		}
 		subs, err := m.wanting(ctx, events[i].event.Dialect, &events[i].subject)
 		events[i].subject.decoded = nil // a batch would take a lot of memory
 		if errors.Is(err, errMatchEffort) {

@@ -44,6 +44,14 @@ func newMetrics(s *Service, registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// accepted counts events that are stored.
+func (m *metrics) accepted(events []Published) {
+	m.events.Add(float64(len(events)))
+	for _, e := range events {
+		m.deliveries.Add(float64(e.Deliveries))
+	}
+}
+
 // depth is how much waits in one lane.
 type depth struct {
 	status Status

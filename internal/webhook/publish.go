@@ -62,8 +62,8 @@ type Published struct {
 	Deliveries int // to how many subscriptions it goes
 }
 
-// prepared is a publication that was checked and encoded.
-type prepared struct {
+// encoded is a publication that was checked and encoded.
+type encoded struct {
 	event   Event
 	dialect wire.Dialect
 	subject subject // with its data, compact
@@ -95,18 +95,15 @@ func (s *Service) Publish(ctx context.Context, tenant id.ID, p Publishing) ([]Pu
 		return nil, false, err
 	}
 	if !replayed {
-		s.metrics.events.Add(float64(len(answers)))
-		for _, a := range answers {
-			s.metrics.deliveries.Add(float64(a.Deliveries))
-		}
+		s.metrics.accepted(answers)
 	}
 	return answers, replayed, nil
 }
 
 // readable reports whether it is known of all events what they mean, right or
 // wrong.
-func readable(events []prepared) bool {
-	return len(events) > 0 && !slices.ContainsFunc(events, func(e prepared) bool { return e.subject.data == nil })
+func readable(events []encoded) bool {
+	return len(events) > 0 && !slices.ContainsFunc(events, func(e encoded) bool { return e.subject.data == nil })
 }
 
 // acceptedBefore returns the answers that were given to the same request before, or
@@ -130,7 +127,7 @@ func (s *Service) acceptedBefore(ctx context.Context, tenant id.ID, what storing
 
 // storing is what a request to publish stores.
 type storing struct {
-	events         []prepared
+	events         []encoded
 	traceparent    string
 	idempotencyKey string
 	fingerprint    []byte
@@ -180,7 +177,7 @@ func (s *Service) store(ctx context.Context, tenant id.ID, what storing) ([]Publ
 }
 
 // matchInside matches in a transaction. It returns errStale if there are filters.
-func (s *Service) matchInside(ctx context.Context, tx *db.Tx, tenant id.ID, events []prepared) (matched, error) {
+func (s *Service) matchInside(ctx context.Context, tx *db.Tx, tenant id.ID, events []encoded) (matched, error) {
 	current, err := s.loadMatcher(tx, tenant)
 	switch {
 	case err != nil:
@@ -261,9 +258,9 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 
 // prepareEvents checks the publications and encodes them, with ids in their
 // order. What it returns together with a refusal is not encoded.
-func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing, now time.Time) ([]prepared, error) {
+func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing, now time.Time) ([]encoded, error) {
 	var checks problem.Checks
-	events := make([]prepared, len(p.Publications))
+	events := make([]encoded, len(p.Publications))
 	ids := make([]id.ID, len(events))
 	for i := range ids {
 		ids[i] = s.ids.New(now)
@@ -280,11 +277,11 @@ func (s *Service) prepareEvents(ctx context.Context, tenant id.ID, p Publishing,
 		if len(pub.Data) > s.maxBytes {
 			return nil, dataTooLarge(of.prefix+"data", s.maxBytes)
 		}
-		prepared, err := s.prepareEvent(ctx, tenant, pub, of)
+		e, err := s.prepareEvent(ctx, tenant, pub, of)
 		if err != nil {
 			return nil, err
 		}
-		events[i] = prepared
+		events[i] = e
 	}
 	return events, checks.Err()
 }
@@ -305,22 +302,22 @@ type publishing struct {
 
 // prepareEvent checks a publication and encodes it. What is wrong with it goes to
 // the checks; the error is of everything else.
-func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publication, of publishing) (prepared, error) {
+func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publication, of publishing) (encoded, error) {
 	dialect, known := dialects.All[0], true
 	if pub.Dialect != "" {
 		dialect, known = dialects.Get(pub.Dialect)
 	}
 	if !known {
 		of.checks.Add(of.prefix+"dialect", "must be one of %s", dialects.Names())
-		return prepared{}, nil
+		return encoded{}, nil
 	}
 	as, err := s.identify(ctx, tenant, dialect.Name())
 	if refusal, ok := errors.AsType[*problem.Error](err); ok && refusal.Code == problem.Invalid {
 		of.checks.Add(of.prefix+"dialect", "is not a dialect that the tenant speaks")
-		return prepared{}, nil
+		return encoded{}, nil
 	}
 	if err != nil {
-		return prepared{}, err
+		return encoded{}, err
 	}
 	eventType, err := dialect.Resolve(pub.Type)
 	of.checks.AddError(of.prefix+"type", err)
@@ -337,19 +334,19 @@ func (s *Service) prepareEvent(ctx context.Context, tenant id.ID, pub Publicatio
 	checkFields(of, dialect, pub.Fields)
 	data, fits, err := s.checkData(ctx, of, dialect, wire.Event{Type: eventType, Data: pub.Data, Tenant: as.Tenant})
 	if data == nil || err != nil {
-		return prepared{}, err
+		return encoded{}, err
 	}
 	about := subject{eventType: eventType, fields: pub.Fields, data: data}
 	if !fits {
-		return prepared{dialect: dialect, subject: about}, nil
+		return encoded{dialect: dialect, subject: about}, nil
 	}
 	e := wire.Event{ID: of.id, Type: eventType, OccurredAt: pub.OccurredAt, Data: data, Fields: pub.Fields, Tenant: as.Tenant}
 	if dialect == dialects.All[0] {
 		if err := s.checkRegistered(ctx, tenant, e, of); err != nil {
-			return prepared{}, err
+			return encoded{}, err
 		}
 	}
-	return prepared{dialect: dialect, subject: about, prefix: of.prefix, event: Event{
+	return encoded{dialect: dialect, subject: about, prefix: of.prefix, event: Event{
 		ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, SubjectVersion: pub.SubjectVersion,
 		Body: dialect.Encode(e),
 	}}, nil
@@ -418,7 +415,7 @@ func firstAnswers(q db.Queryer, tenant id.ID, key string, print []byte) ([]Publi
 }
 
 // fingerprint tells requests apart by what they mean, not by white space.
-func fingerprint(p Publishing, events []prepared) []byte {
+func fingerprint(p Publishing, events []encoded) []byte {
 	h := sha256.New()
 	part := func(b []byte) {
 		var n [8]byte

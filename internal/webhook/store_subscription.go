@@ -259,6 +259,33 @@ func holdVersion(tx *db.Tx, tenant id.ID) (int64, error) {
 	})
 }
 
+// confirmVersion calls check, at once or before tx ends, with 1 if the tenant's
+// subscriptions have the version in what tx sees, and with 0 if they do not.
+func confirmVersion(tx *db.Tx, tenant id.ID, version int64, check func(rows int64) error) error {
+	if tx.Shared() {
+		return tx.Later(`SELECT 1 WHERE (`+versionOf+`) = $2`, []any{tenant[:], version}, check)
+	}
+	current, err := selectVersion(tx, tenant)
+	if err != nil {
+		return err
+	}
+	if current != version {
+		return check(0)
+	}
+	return check(1)
+}
+
+// keepVersion is confirmVersion, and nobody changes the subscriptions until tx, of
+// DB.Write, has ended. What such a transaction sees was committed before it began,
+// and the subscriptions may have changed since; the lock that holdVersion takes would
+// not show that. One on the row does: then the transaction has to run again.
+func keepVersion(tx *db.Tx, tenant id.ID, version int64, check func(rows int64) error) error {
+	if !tx.Shared() {
+		return confirmVersion(tx, tenant, version, check)
+	}
+	return tx.Later(`SELECT 1 FROM subscription_version WHERE tenant_id = $1 AND version = $2 FOR SHARE`, []any{tenant[:], version}, check)
+}
+
 // subscriptionsOf is what is locked by those who change a tenant's subscriptions,
 // and shared by those who publish by them.
 func subscriptionsOf(tenant id.ID) string { return "subscriptions " + tenant.String() }

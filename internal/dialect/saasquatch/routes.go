@@ -19,15 +19,30 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
 const name = "saasquatch"
 
+// Services are what the API asks. Tenants and Webhooks are required; without the
+// others only subscriptions are served.
+type Services struct {
+	Tenants   *tenant.Service
+	Webhooks  *webhook.Service
+	Programs  *program.Service
+	Referrals *referral.Service
+	Messages  *message.Service
+}
+
 // api is SaaSquatch's API.
 type api struct {
+	Services
+
 	tenants *tenant.Service
 	subs    dialect.Subscriptions
 }
@@ -35,8 +50,8 @@ type api struct {
 var _ dialect.API = (*api)(nil)
 
 // New returns the API over the services.
-func New(tenants *tenant.Service, webhooks *webhook.Service) dialect.API {
-	return &api{tenants, dialect.Subscriptions{Service: webhooks, Dialect: name}}
+func New(s Services) dialect.API {
+	return &api{s, s.Tenants, dialect.Subscriptions{Service: s.Webhooks, Dialect: name}}
 }
 
 // Name returns "saasquatch".

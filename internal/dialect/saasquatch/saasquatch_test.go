@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dialect/dialecttest"
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
@@ -25,11 +26,16 @@ const (
 	created    = `{"endpointUrl":"` + endpoint + `","name":"Hook"}`
 )
 
+// newAPI makes the API without programs.
+func newAPI(tenants *tenant.Service, webhooks *webhook.Service) dialect.API {
+	return saasquatch.New(saasquatch.Services{Tenants: tenants, Webhooks: webhooks})
+}
+
 func password(key string) dialecttest.Auth { return dialecttest.Basic("", key) }
 
 func TestTheAPIConforms(t *testing.T) {
 	dialecttest.Run(t, dialecttest.Suite{
-		New: saasquatch.New, Auth: password, Refusal: wantError,
+		New: newAPI, Auth: password, Refusal: wantError,
 		List:   dialecttest.Request{Method: http.MethodGet, Path: collection},
 		Create: dialecttest.Request{Method: http.MethodPost, Path: collection, Body: created},
 		One: []dialecttest.Request{
@@ -56,7 +62,7 @@ func wantError(t *testing.T, a dialecttest.Answer) {
 
 func mustWorld(t *testing.T) (*dialecttest.World, tenant.Tenant, dialecttest.Auth) {
 	t.Helper()
-	w := dialecttest.NewWorld(t, saasquatch.New, nil)
+	w := dialecttest.NewWorld(t, newAPI, nil)
 	acme := w.MustTenant("acme")
 	return w, acme, password(w.MustKey(acme))
 }
@@ -70,7 +76,7 @@ func want(t *testing.T, got dialecttest.Answer, status int, body string) {
 }
 
 func TestAnEndpointIsSubscribedUntilItIsDeleted(t *testing.T) {
-	w := dialecttest.NewWorld(t, saasquatch.New, nil)
+	w := dialecttest.NewWorld(t, newAPI, nil)
 	acme := w.MustTenant("acme")
 	_, key := w.MustNewKey(acme, tenant.NewKey{Dialect: "saasquatch", Value: "LIVE_moved_here_with_its_key"})
 	auth := password(key)
@@ -241,7 +247,7 @@ func TestWhatIsWrongIsSaidInTheVendorsWords(t *testing.T) {
 }
 
 func TestEachAttemptIsSignedWithTheKeyThatIsCurrentThen(t *testing.T) {
-	w := dialecttest.NewWorld(t, saasquatch.New, nil)
+	w := dialecttest.NewWorld(t, newAPI, nil)
 	acme := w.MustTenant("acme")
 	first, firstKey := w.MustNewKey(acme, tenant.NewKey{Dialect: "saasquatch"})
 	sub := w.MustSubscribe(acme, webhook.Draft{Dialect: "saasquatch", URL: endpoint, EventTypes: []string{webhook.AllTypes}})

@@ -25,7 +25,7 @@ func TestAURLIsFoundHoweverItArrives(t *testing.T) {
 		double  = "https://c.example.com/a//b"
 		port    = "https://c.example.com:8443/é"
 	)
-	w, tenants := dialecttest.NewWorld(t, saasquatch.New, nil), 0
+	w, tenants := dialecttest.NewWorld(t, newAPI, nil), 0
 	all := []string{plain, slashed, tested, query, escaped, deep, double, port, "https://d.example.com/x//y", "https://d.example.com/x/y"}
 	for name, c := range map[string]struct{ path, want string }{
 		"encoded":                        {url.QueryEscape(plain), plain},

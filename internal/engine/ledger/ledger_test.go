@@ -164,6 +164,25 @@ func TestDebtIsPaidByWhateverIsCreditedNext(t *testing.T) {
 	}
 }
 
+func TestDebtIsPaidBeforeWhatIsOwedIsKeptBack(t *testing.T) {
+	b := openBook(t)
+	first, second := b.award(10), b.award(10)
+	b.must(spend(b.wallet, 20))
+	b.must(revoke(first, ledger.OffsetNext))
+	b.must(revoke(second, ledger.Negative))
+	b.isRight(-10, 0, 10, 10)
+	b.award(12)
+	b.isRight(0, 0, 0, 8)
+	if c := b.must(award(b.grant(id.New(start), 5, time.Time{}))).Change; c.Before != 0 || c.After != 0 {
+		t.Errorf("an award that was kept back whole: %+v", c)
+	}
+	b.isRight(0, 0, 0, 3)
+	b.must(reinstate(second)) // the 10 that were paid since come back, what is owed stays
+	b.isRight(10, 0, 0, 3)
+	b.must(reinstate(first)) // of 10 that were to be kept back, 7 were
+	b.isRight(17, 0, 0, 0)
+}
+
 func TestARevokedPromiseComesBackAsAPromise(t *testing.T) {
 	b := openBook(t)
 	lot := id.New(start)

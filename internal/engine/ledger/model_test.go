@@ -189,6 +189,19 @@ func (m *model) spend(t *rapid.T) {
 	m.debit(t, func(amount int64) operation { return spend(m.wallet, amount) })
 }
 
+// spendAll leaves nothing that could be taken back.
+func (m *model) spendAll(t *rapid.T) {
+	amount := int64(0)
+	for _, l := range m.live() {
+		amount += l.left
+	}
+	if amount == 0 {
+		t.Skip("there is nothing")
+	}
+	m.take(amount, m.live(), nil)
+	m.run(t, spend(m.wallet, amount), nil)
+}
+
 func (m *model) reduce(t *rapid.T) {
 	m.debit(t, func(amount int64) operation { return adjust(m.wallet, -amount) })
 }
@@ -222,7 +235,7 @@ func (m *model) revoke(t *rapid.T) {
 		m.run(t, revoke(l.id, policy), problem.Conflict)
 		return
 	}
-	spent := l.amount - l.left - l.expired
+	spent := max(l.amount-l.left-l.expired, 0)
 	l.took = &modelTaken{from: map[*modelLot]int64{l: l.left}}
 	l.left = 0
 	if l.order > 0 {
@@ -324,7 +337,7 @@ func TestAnyHistoryLeavesWhatItsTransactionsSay(t *testing.T) {
 			m.award(t)
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"award": m.award, "promise": m.promise, "activate": m.activate, "spend": m.spend, "spend more": m.spend,
+			"award": m.award, "promise": m.promise, "activate": m.activate, "spend": m.spend, "spend all": m.spendAll,
 			"reduce": m.reduce, "redeem": m.redeem, "expire": m.expire, "wait": m.wait,
 			"revoke": m.revoke, "revoke another": m.revoke, "reinstate": m.reinstate, "revoke and reinstate": m.revokeAndReinstate,
 			"": m.agree,

@@ -65,7 +65,10 @@ func Revoke(tx *db.Tx, e Entry, of id.ID, policy Policy) (*Txn, error) {
 		return b.store()
 	}
 	b.fill(l, -left)
-	taken, err := b.takeSpent(l.Amount-left-l.expired, policy)
+	// A lot can have come by more than was given, where what paid for its revocation
+	// came back to it.
+	spent := max(l.Amount-left-l.expired, 0)
+	taken, err := b.takeSpent(spent, policy)
 	if err != nil {
 		return nil, err
 	}

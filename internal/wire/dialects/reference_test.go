@@ -56,6 +56,11 @@ func writeDialect(t *testing.T, b *bytes.Buffer, d wire.Dialect) {
 	for _, f := range d.Fields() {
 		fmt.Fprintf(b, "\nBeside `data`, a publication has `%s`%s: %s\n", f.Name, map[bool]string{true: " (required)"}[f.Required], f.Description)
 	}
+	if _, err := d.Resolve("a.publishers.own"); err == nil {
+		b.WriteString(`
+Publishers have event types of their own, which may have any name that does not begin with ` + "`webhook.`" + `. Events under that name tell of the webhooks themselves; all others below tell what happens in the tenant's programs, are subscribed to like the publisher's own, also by ` + "`*`" + `, and fit the schema that ` + "`GET /v1/event-types`" + ` shows. A publisher may use the same names, with any data; receivers then get both under one name, so it is better to choose another.
+`)
+	}
 	for _, s := range d.Settings() {
 		fmt.Fprintf(b, "\nSetting `%s` (`%s`; the first is the default): %s\n", s.Name, strings.Join(s.Values, "`, `"), s.Description)
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // The types of the events that tell a tenant how its own webhooks fare. They are
-// subscribed to by name only: "*" stands for the publisher's own.
+// subscribed to by name only: "*" stands for the publisher's own and for those that
+// tell of programs.
 const (
 	SubscriptionCreated  = "webhook.subscription.created"
 	SubscriptionUpdated  = "webhook.subscription.updated"
@@ -19,8 +20,8 @@ const (
 	ReplayCompleted      = "webhook.replay.completed"
 )
 
-// IsOperational reports whether only Grapevine sends events of the type, or of
-// the types that the pattern stands for.
+// IsOperational reports whether the type, or the types that the pattern stands for,
+// tell of the webhooks themselves; only Grapevine sends those.
 func IsOperational(eventType string) bool { return strings.HasPrefix(eventType, reserved) }
 
 // The schemas of what operational events tell of.

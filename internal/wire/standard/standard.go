@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,22 +45,22 @@ const (
 // leaves nothing to choose.
 func (Dialect) Settings() []wire.Setting { return []wire.Setting{Checking} }
 
-// Catalogue lists the types that Grapevine itself sends. Everything else is the
-// publisher's own.
+// Catalogue lists the types that Grapevine itself sends: its tests, news of the
+// webhooks, and what happens in programs. Everything else is the publisher's own.
 func (Dialect) Catalogue(wire.Settings) []wire.EventType { return catalogue }
 
-var catalogue = append([]wire.EventType{{
+var catalogue = slices.Concat([]wire.EventType{{
 	Name:        testType,
 	Description: "Sent to a subscription, saved or not, that somebody tests.",
 	Source:      ours,
 	Schema:      []byte(`{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}`),
 	Sample:      []byte(testData),
-}}, operational...)
+}}, operational, native)
 
 const (
 	testType = "webhook.test"
 	testData = `{"message":"This is a test of your webhook. Nothing has happened."}`
-	// reserved begins the types that only Grapevine sends.
+	// reserved begins the types that nobody else may publish.
 	reserved = "webhook."
 	ours     = "Grapevine"
 )
