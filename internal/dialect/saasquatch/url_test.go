@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect/dialecttest"
-	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
