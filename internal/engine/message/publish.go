@@ -95,22 +95,26 @@ func PublishStatus(q db.Queryer, tenant id.ID) ([]LogEntry, error) {
 // Version returns the version of the tenant's theme that is in use; empty: the
 // built-in theme is.
 func Version(q db.Queryer, tenant id.ID) (string, error) {
-	row, err := selectTheme(q, tenant)
-	return row.version, err
+	return selectInUse(q, tenant)
 }
 
-// tried lists the locales whose messages are tried, in their order: one step each.
-func (c *content) tried() []string {
+// tried lists the places whose messages are tried: one step each.
+func (c *content) tried() []Place {
 	locales := slices.Sorted(maps.Keys(c.Locale))
 	if !slices.Contains(locales, "") {
 		locales = slices.Insert(locales, 0, "")
 	}
-	return locales
+	var places []Place
+	for _, locale := range locales {
+		for _, of := range Types {
+			places = append(places, Place{locale, of})
+		}
+	}
+	return places
 }
 
-// publishStep tries the messages of one locale. After the last one it brings the
-// version into use. Its cursor is how many locales have been tried, and how many
-// templates have failed.
+// publishStep tries one message. After the last one it brings the version into use.
+// Its cursor is how many have been tried, and how much was wrong.
 func (s *Service) publishStep(tx *db.Tx, j *job.Job) error {
 	var spec publishSpec
 	if err := json.Unmarshal(j.Spec, &spec); err != nil {
@@ -125,11 +129,13 @@ func (s *Service) publishStep(tx *db.Tx, j *job.Job) error {
 		return err
 	}
 	at, failed := unpackProgress(j.Cursor)
-	if locales := whole.tried(); at < len(locales) {
-		wrong := whole.try(locales[at])
-		row.say(tx, "Rendered the messages %s", inWords(locales[at]))
+	if places := whole.tried(); at < len(places) {
+		wrong := whole.try(places[at])
 		for _, sentence := range wrong {
-			row.say(tx, "Failed %s: %s", inWords(locales[at]), sentence)
+			row.say(tx, "Failed %s: %s", inWords(places[at].Locale), sentence)
+		}
+		if len(wrong) == 0 {
+			row.say(tx, "Rendered %s %s", places[at].Type, inWords(places[at].Locale))
 		}
 		j.Cursor = packProgress(at+1, failed+len(wrong))
 		j.Done++
@@ -138,7 +144,7 @@ func (s *Service) publishStep(tx *db.Tx, j *job.Job) error {
 	j.Complete()
 	row.publishing = ""
 	if failed > 0 {
-		row.say(tx, "%s: %d failed; nothing was published", PublishFailed, failed)
+		row.say(tx, "%s: %d mistakes; nothing was published", PublishFailed, failed)
 		if err := deleteVersion(tx, j.TenantID, spec.Version); err != nil {
 			return err
 		}
@@ -169,24 +175,20 @@ func endPublishing(tx *db.Tx, j *job.Job) error {
 	return upsertTheme(tx, j.TenantID, row)
 }
 
-// try renders all messages of a locale with sample values, and returns a sentence
-// for each thing that is wrong.
-func (c *content) try(locale string) []string {
+// try renders a message with sample values, and returns a sentence for each thing
+// that is wrong. The variables of a locale are looked at with its first message.
+func (c *content) try(at Place) []string {
 	tried, err := newTheme(*c, "")
 	if err != nil {
 		return []string{"the schema is not valid: " + err.Error()}
 	}
 	tried.manner = strict
-	merged := maps.Clone(c.Locale[""].Variables)
-	if merged == nil {
-		merged = map[string]any{}
+	var wrong []string
+	if at.Type == Types[0] {
+		wrong = tried.described.validate("variables", c.variables(at.Locale))
 	}
-	maps.Copy(merged, c.Locale[locale].Variables)
-	wrong := tried.described.validate("variables", merged)
-	for _, of := range Types {
-		if _, err := tried.render(Request{Locale: locale, Type: of}, sampleOf(of)); err != nil {
-			wrong = append(wrong, err.Error())
-		}
+	if _, err := tried.render(Request{Locale: at.Locale, Type: at.Type}, sampleOf(at.Type)); err != nil {
+		wrong = append(wrong, err.Error())
 	}
 	return wrong
 }

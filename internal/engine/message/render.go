@@ -56,22 +56,22 @@ func (s *Service) Render(q db.Queryer, r Request) (Rendered, error) {
 
 // inUse returns the theme that the tenant has published, or the built-in one.
 func (s *Service) inUse(q db.Queryer, tenant id.ID) (*theme, error) {
-	row, err := selectTheme(q, tenant)
+	version, err := selectInUse(q, tenant)
 	if err != nil {
 		return nil, err
 	}
-	if row.version == "" {
+	if version == "" {
 		return builtInTheme, nil
 	}
-	at := versionOf{tenant, row.version}
+	at := versionOf{tenant, version}
 	if known := s.themes.get(at); known != nil {
 		return known, nil
 	}
-	whole, size, err := selectVersion(q, tenant, row.version)
+	whole, size, err := selectVersion(q, tenant, version)
 	if err != nil {
 		return nil, err
 	}
-	made, err := newTheme(whole, row.version)
+	made, err := newTheme(whole, version)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (t *theme) at(place Place) (*letter, map[string]any, error) {
 	variables, ok := t.variables[place.Locale]
 	if !ok {
 		var err error
-		if variables, err = plainObject(t.content.variables(t.described, place.Locale)); err != nil {
+		if variables, err = plainObject(t.described.withDefaults(t.content.variables(place.Locale))); err != nil {
 			return nil, nil, err
 		}
 		t.variables[place.Locale] = variables

@@ -44,7 +44,7 @@ func parseSchema(document json.RawMessage) (*schema, error) {
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	root := &schema{}
-	if err := d.Decode(root); err != nil || d.More() {
+	if err := d.Decode(root); err != nil || !isObject(document) {
 		return nil, problem.InvalidField("schema", "must be one JSON object of the words type, title, description, format, default, enum, "+
 			"minimum, maximum, minLength, maxLength, required, properties and items")
 	}

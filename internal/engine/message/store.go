@@ -44,6 +44,17 @@ func selectTheme(q db.Queryer, tenant id.ID) (themeRow, error) {
 	return row, nil
 }
 
+// selectInUse returns the version that is in use; empty: none is. Every message asks
+// for it, so it leaves the log alone, which may be long.
+func selectInUse(q db.Queryer, tenant id.ID) (string, error) {
+	version := ""
+	err := q.QueryRow(`SELECT version FROM theme WHERE tenant_id = $1`, tenant[:]).Scan(&version)
+	if errors.Is(err, db.ErrNoRows) {
+		err = nil
+	}
+	return version, err
+}
+
 // upsertTheme stores all of the row but its schema, which publishing leaves alone.
 func upsertTheme(tx *db.Tx, tenant id.ID, row themeRow) error {
 	entries := []storedEntry{}

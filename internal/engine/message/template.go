@@ -37,10 +37,11 @@ const (
 //	default "there" .user.firstName            the value, or the first where that is empty
 //	index .user.customFields "tier"            a field that may or may not be there
 //
-// and nothing else. Actions stand in each other at most eight deep, what follows an
-// else not counted. The loops of a text come by at most 50,000 actions, and it makes
-// at most 256 KiB; of a subject the first 1000 characters are kept. In HTML, comments
-// are left out, and so is a link that is not to http, https or mailto.
+// and nothing else. A text has at most 2,000 actions. They stand in each other at
+// most eight deep, loops three; what follows an else is not counted. The loops of a
+// text come by at most 50,000 actions, and it makes at most 256 KiB; of a subject the
+// first 1000 characters are kept. In HTML, comments are left out, and so is a link
+// that is not to http, https or mailto.
 type Template struct {
 	Subject string `json:"subject"` // plain text; line breaks become spaces
 	Message string `json:"message"`
@@ -53,7 +54,9 @@ const (
 	maxMessageSource = 128 << 10
 	maxMade          = 256 << 10 // bytes
 	maxSubject       = 1000      // characters
-	maxNesting       = 8         // html/template takes twice as long for each loop around another
+	maxActions       = 2000
+	maxNesting       = 8
+	maxLoops         = 3 // in each other: html/template takes twice as long to read what stands in one more
 	// maxSteps is how many actions and texts the loops of one rendering may come
 	// by. It takes some 20 ms.
 	maxSteps = 50_000
@@ -120,24 +123,33 @@ func parseText(s source) (*text, error) {
 	if len(trees) > 1 || tree == nil {
 		return nil, fmt.Errorf("%s: define and block can't be used here", s.name)
 	}
-	if _, err := inspect(tree, tree.Root, 0); err != nil {
+	if _, err := (&inspection{name: s.name}).list(tree.Root, depth{}); err != nil {
 		return nil, err
 	}
 	return &text{source: s, tree: tree}, nil
 }
 
-// inspect looks at what a list holds, has each loop in it count its steps, and
-// returns how many one pass through the list takes.
-func inspect(tree *parse.Tree, list *parse.ListNode, depth int) (int, error) {
+// inspection is a look at all of a text.
+type inspection struct {
+	name    string // of the text
+	actions int
+}
+
+// depth is how many actions stand around one, and how many of them are loops.
+type depth struct{ actions, loops int }
+
+// list looks at what a list holds, has each loop in it count its steps, and returns
+// how many one pass through the list takes.
+func (in *inspection) list(list *parse.ListNode, at depth) (int, error) {
 	if list == nil {
 		return 0, nil
 	}
-	if depth > maxNesting {
-		return 0, fmt.Errorf("%s: actions stand in each other more than %d deep", tree.Name, maxNesting)
+	if at.actions > maxNesting || at.loops > maxLoops {
+		return 0, fmt.Errorf("%s: actions stand in each other more than %d deep, or loops more than %d", in.name, maxNesting, maxLoops)
 	}
 	steps := 1
 	for _, node := range list.Nodes {
-		n, err := inspectNode(tree, node, depth)
+		n, err := in.node(node, at)
 		if err != nil {
 			return 0, err
 		}
@@ -146,41 +158,55 @@ func inspect(tree *parse.Tree, list *parse.ListNode, depth int) (int, error) {
 	return steps, nil
 }
 
-func inspectNode(tree *parse.Tree, node parse.Node, depth int) (int, error) {
+func (in *inspection) node(node parse.Node, at depth) (int, error) {
+	if node.Type() != parse.NodeText {
+		in.actions++
+	}
+	if in.actions > maxActions {
+		return 0, fmt.Errorf("%s: there are more than %d actions", in.name, maxActions)
+	}
 	switch node := node.(type) {
 	case *parse.IfNode:
-		return inspectBranch(tree, &node.BranchNode, depth)
+		return in.branch(&node.BranchNode, at)
 	case *parse.WithNode:
-		return inspectBranch(tree, &node.BranchNode, depth)
+		return in.branch(&node.BranchNode, at)
 	case *parse.RangeNode:
-		steps, err := inspect(tree, node.List, depth+1)
-		if err != nil {
-			return 0, err
-		}
-		tick, err := tickNode(steps)
-		if err != nil {
-			return 0, err
-		}
-		node.List.Nodes = append([]parse.Node{tick}, node.List.Nodes...)
-		// What the passes take is counted as they are made.
-		otherwise, err := inspect(tree, node.ElseList, depth)
-		return otherwise + len(node.Pipe.Cmds), err
+		return in.loop(node, at)
 	case *parse.ActionNode:
-		return len(node.Pipe.Cmds), nil
+		return stepsOf(node.Pipe), nil
 	case *parse.TextNode, *parse.BreakNode, *parse.ContinueNode, *parse.CommentNode:
 		return 1, nil
 	default:
-		return 0, fmt.Errorf("%s: %.40s can't be used here", tree.Name, node)
+		return 0, fmt.Errorf("%s: %.40s can't be used here", in.name, node)
 	}
 }
 
-func inspectBranch(tree *parse.Tree, node *parse.BranchNode, depth int) (int, error) {
-	steps, err := inspect(tree, node.List, depth+1)
+func (in *inspection) branch(node *parse.BranchNode, at depth) (int, error) {
+	steps, err := in.list(node.List, depth{at.actions + 1, at.loops})
 	if err != nil {
 		return 0, err
 	}
-	otherwise, err := inspect(tree, node.ElseList, depth) // else if stands in the else of the if
-	return steps + otherwise + len(node.Pipe.Cmds), err
+	otherwise, err := in.list(node.ElseList, at) // else if stands in the else of the if
+	return steps + otherwise + stepsOf(node.Pipe), err
+}
+
+// stepsOf is how many steps an expression counts as: a long one takes long.
+func stepsOf(pipe *parse.PipeNode) int { return 1 + len(pipe.String())/16 }
+
+// loop returns the steps of all that is not repeated: those of the passes are
+// counted as they are made.
+func (in *inspection) loop(node *parse.RangeNode, at depth) (int, error) {
+	steps, err := in.list(node.List, depth{at.actions + 1, at.loops + 1})
+	if err != nil {
+		return 0, err
+	}
+	tick, err := tickNode(steps)
+	if err != nil {
+		return 0, err
+	}
+	node.List.Nodes = append([]parse.Node{tick}, node.List.Nodes...)
+	otherwise, err := in.list(node.ElseList, at)
+	return otherwise + stepsOf(node.Pipe), err
 }
 
 // The functions that are put into templates; a text that names one is refused.
@@ -257,14 +283,14 @@ func (t *text) render(values map[string]any) (string, error) {
 		case errors.Is(err, errTooLong):
 			return "", fmt.Errorf("%s: %w", t.tree.Name, errTooLong)
 		}
-		return "", errors.New(brief(err))
+		return "", errors.New(reasonOf(err))
 	}
 	t.copies.Put(in)
 	return out.text.String(), nil
 }
 
-// brief is the error of a template without the prefixes that packages give it.
-func brief(err error) string {
+// reasonOf is the error of a template without the prefixes that packages give it.
+func reasonOf(err error) string {
 	said := err.Error()
 	for _, prefix := range []string{"html/template:", "template:", " "} {
 		said = strings.TrimPrefix(said, prefix)

@@ -1,9 +1,29 @@
 package message
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 )
+
+// Without a count of what its conditions are made of, this loop takes a minute.
+func TestALoopOfLongConditionsEnds(t *testing.T) {
+	condition := "or " + strings.Repeat("$.no ", 20_000)
+	for _, text := range []string{`{{range .many}}{{if ` + condition + `}}{{end}}{{end}}`, `{{range .many}}{{$x := ` + condition + `}}{{end}}`} {
+		by, err := parseText(source{"long", text, HTML, maxMade, lenient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := by.render(map[string]any{"many": int64(1 << 40)}); !errors.Is(err, errEndless) {
+			t.Errorf("it ends with %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it takes %s", took)
+		}
+	}
+}
 
 // Whatever a text is, rendering it ends, is bounded, and lets nobody's name be
 // markup.

@@ -67,7 +67,7 @@ func TestANameIsNeverMarkup(t *testing.T) {
 
 func TestATemplateThatMayNotBeIsRefused(t *testing.T) {
 	w := mustWorld(t)
-	deep := strings.Repeat("{{range .a}}", 9) + strings.Repeat("{{end}}", 9)
+	nest := func(n int, action string) string { return strings.Repeat(action, n) + strings.Repeat("{{end}}", n) }
 	for name, text := range map[string]string{
 		"not closed":         `{{if .a}}`,
 		"no template":        `{{`,
@@ -79,7 +79,9 @@ func TestATemplateThatMayNotBeIsRefused(t *testing.T) {
 		"unescaped JS":       `{{js .a}}`,
 		"an unknown name":    `{{$a}}`,
 		"our own functions":  `{{tick 1}}`,
-		"nested too deep":    deep,
+		"nested too deep":    nest(9, "{{if .a}}"),
+		"loops too deep":     nest(4, "{{range .a}}"),
+		"too many actions":   strings.Repeat("{{.a}}", 2001),
 		"longer than it may": strings.Repeat("x", 200<<10),
 	} {
 		err := w.write(func(tx *db.Tx) error {
@@ -107,7 +109,7 @@ func TestWhatATemplateMayTakeIsBounded(t *testing.T) {
 		people[i] = map[string]any{"name": "Susy"}
 	}
 	for name, text := range map[string]string{
-		"loops around loops":    `{{range .people}}{{range $.people}}{{range $.people}}{{range $.people}}{{end}}{{end}}{{end}}{{end}}`,
+		"loops around loops":    `{{range .people}}{{range $.people}}{{range $.people}}{{end}}{{end}}{{end}}`,
 		"loops that do nothing": `{{range .people}}{{range $.people}}{{range $.people}}{{if .no}}x{{end}}{{end}}{{end}}{{end}}`,
 		"a count without end":   `{{range $i := .many}}{{end}}`,
 		"a number without end":  `{{range 1000000000000}}{{end}}`,

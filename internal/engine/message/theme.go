@@ -40,10 +40,10 @@ func (c *content) described() json.RawMessage {
 	return c.Schema
 }
 
-// template returns what makes messages of a type in a locale: its own template,
-// else the one for everybody, else the built-in one.
+// template returns what makes messages of a type in a locale: its own template, else
+// that of the language, else the one for everybody, else the built-in one.
 func (c *content) template(of Type, locale string) Template {
-	for _, at := range []string{locale, ""} {
+	for _, at := range lineOf(locale) {
 		if t, ok := c.Locale[at].Templates[of]; ok {
 			return t
 		}
@@ -51,17 +51,14 @@ func (c *content) template(of Type, locale string) Template {
 	return builtInTemplates[of]
 }
 
-// variables returns the values of all variables in a locale: its own, else those
-// for everybody, else what the description says.
-func (c *content) variables(described *schema, locale string) map[string]any {
-	merged := maps.Clone(c.Locale[""].Variables)
-	if merged == nil {
-		merged = map[string]any{}
+// variables returns those that are set in a locale: its own, else those of the
+// language, else those for everybody.
+func (c *content) variables(locale string) map[string]any {
+	set := map[string]any{}
+	for _, at := range slices.Backward(lineOf(locale)) {
+		maps.Copy(set, c.Locale[at].Variables)
 	}
-	if locale != "" {
-		maps.Copy(merged, c.Locale[locale].Variables)
-	}
-	return described.withDefaults(merged)
+	return set
 }
 
 // closest returns the locale of the theme that is for somebody's: the same, one of
@@ -71,13 +68,22 @@ func (c *content) closest(locale string) string {
 	if err != nil {
 		return ""
 	}
-	language, _, _ := strings.Cut(locale, "_")
-	for _, at := range []string{locale, language} {
+	for _, at := range lineOf(locale) {
 		if _, ok := c.Locale[at]; ok {
 			return at
 		}
 	}
 	return ""
+}
+
+// lineOf lists a locale and those that it takes from what it lacks, the closest
+// first: zh_Hant_TW, zh_Hant, zh and "".
+func lineOf(locale string) []string {
+	var line []string
+	for at := len(locale); at > 0; at = strings.LastIndexByte(locale[:at], '_') {
+		line = append(line, locale[:at])
+	}
+	return append(line, "")
 }
 
 var localeShape = regexp.MustCompile(`^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$`)
@@ -178,12 +184,12 @@ func PatchVariables(tx *db.Tx, tenant id.ID, locale string, document json.RawMes
 }
 
 func readVariables(document json.RawMessage) (map[string]any, error) {
-	variables, err := decodeObject(document)
-	switch {
-	case err != nil:
-		return nil, problem.InvalidField("variables", "must be a JSON object")
-	case len(document) > maxVariables:
+	if len(document) > maxVariables {
 		return nil, problem.InvalidField("variables", "may have at most %d bytes", maxVariables)
+	}
+	variables, err := decodeObject(document)
+	if err != nil || !isObject(document) {
+		return nil, problem.InvalidField("variables", "must be a JSON object")
 	}
 	return variables, nil
 }

@@ -88,3 +88,8 @@ func decodeObject(document []byte) (map[string]any, error) {
 	}
 	return object, nil
 }
+
+// isObject reports whether a document is one JSON object and nothing else.
+func isObject(document []byte) bool {
+	return json.Valid(document) && bytes.HasPrefix(bytes.TrimSpace(document), []byte("{"))
+}
