@@ -46,6 +46,7 @@ tests() {
 on_postgres=(
   ./internal/api ./internal/audit ./internal/db ./internal/dialect/... ./internal/dispatch ./internal/job ./internal/jwks
   ./internal/node ./internal/secret ./internal/session ./internal/tenant ./internal/webhook
+  ./internal/engine/... ./internal/fact ./internal/referral ./internal/timer
 )
 
 postgres() {
