@@ -34,7 +34,7 @@ type Server struct {
 	ListenDatabase  string         `placeholder:"URL" help:"With Postgres: where a connection listens for what other nodes have changed, if that is not --database itself, such as past a pooler; or off, then nodes see it a moment later."`
 	Lease           time.Duration  `default:"10s" placeholder:"TIME" help:"With Postgres: how long other nodes leave a node's deliveries alone of which they hear nothing, 3s to 5m. Then they send them."`
 	Listen          string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API is served. Port 0 takes a free one."`
-	PublicURL       string         `placeholder:"URL" help:"Where browsers reach the server, such as https://hooks.example.com: what the console's links begin with, and whether its cookies need https. Absent: the address that it listens on."`
+	PublicURL       string         `placeholder:"URL" help:"Where browsers reach the server, such as https://hooks.example.com: what the links begin with of the console, of referral programs and of messages, and whether cookies need https. Absent: the address that it listens on; share links and programs' pages then go by the Host of each request, and nobody is sent a link to the own page."`
 	AllowNetwork    []netip.Prefix `placeholder:"CIDR" help:"A network that webhooks may be sent to although it is not public, such as 10.1.0.0/16. Repeatable."`
 	AllowHTTP       bool           `name:"allow-http" help:"Accept endpoints with http:// beside https://."`
 	ForwardProxy    string         `placeholder:"URL" help:"Send webhooks through this proxy, which then has to keep them from private networks as well."`

@@ -142,8 +142,14 @@ func (s *Service) referByBrowser(c *fact.Command, of Running, p *person.Person, 
 		break
 	}
 	_, err = s.attribute(c, &of, p, r)
+	if isCodeRefusal(err) { // the referrer is blocked, or was forgotten
+		return nil
+	}
 	return err
 }
+
+// isCodeRefusal reports whether an error says that a code is not good.
+func isCodeRefusal(err error) bool { return errors.Is(err, ErrNoCode) || errors.Is(err, ErrOwnCode) }
 
 // isRefusal reports whether an error says that somebody can't be referred.
 func isRefusal(err error) bool {

@@ -54,42 +54,47 @@ type Registered struct {
 func (s *Service) Register(ctx context.Context, tenant id.ID, r Registration) (Registered, error) {
 	var done Registered
 	err := s.do(ctx, tenant, r.Identity.Scheme+"/"+r.Identity.Key, func(c *fact.Command) error {
-		done = Registered{}
-		r.Patch.Device = r.Device
-		if r.IP.IsValid() {
-			r.Patch.IP = r.IP.String()
-		}
-		saved, err := person.Save(c, r.Identity, r.Patch)
-		if err != nil {
-			return err
-		}
-		if r.MustCreate && !saved.Created {
-			return problem.Conflict.New("there is somebody of this identity already")
-		}
-		done.Person, done.Created = saved.Person, saved.Created
-		if err := c.Settle(); err != nil {
-			return err
-		}
-		programs, err := s.running(c)
-		if err != nil {
-			return err
-		}
-		if err := s.claim(c, programs, saved.Person, r.Codes); err != nil {
-			return err
-		}
-		if err := s.referAll(c, programs, saved.Person, r); err != nil {
-			return err
-		}
-		if err := c.Settle(); err != nil {
-			return err
-		}
-		done.Codes, err = s.CodesOf(c.Tx(), tenant, saved.Person.ID)
-		if err != nil {
-			return err
-		}
-		done.Referrals, err = OfReferred(c.Tx(), tenant, saved.Person.ID)
+		var err error
+		done, err = s.register(c, r)
 		return err
 	})
+	return done, err
+}
+
+// register is Register inside of a command.
+func (s *Service) register(c *fact.Command, r Registration) (Registered, error) {
+	r.Patch.Device = r.Device
+	if r.IP.IsValid() {
+		r.Patch.IP = r.IP.String()
+	}
+	saved, err := person.Save(c, r.Identity, r.Patch)
+	if err != nil {
+		return Registered{}, err
+	}
+	if r.MustCreate && !saved.Created {
+		return Registered{}, problem.Conflict.New("there is somebody of this identity already")
+	}
+	done := Registered{Person: saved.Person, Created: saved.Created}
+	if err := c.Settle(); err != nil {
+		return Registered{}, err
+	}
+	programs, err := s.running(c)
+	if err != nil {
+		return Registered{}, err
+	}
+	if err := s.claim(c, programs, saved.Person, r.Codes); err != nil {
+		return Registered{}, err
+	}
+	if err := s.referAll(c, programs, saved.Person, r); err != nil {
+		return Registered{}, err
+	}
+	if err := c.Settle(); err != nil {
+		return Registered{}, err
+	}
+	if done.Codes, err = s.CodesOf(c.Tx(), c.Tenant(), saved.Person.ID); err != nil {
+		return Registered{}, err
+	}
+	done.Referrals, err = OfReferred(c.Tx(), c.Tenant(), saved.Person.ID)
 	return done, err
 }
 

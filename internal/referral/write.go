@@ -1,9 +1,6 @@
 package referral
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -130,20 +127,9 @@ func personValues(p *person.Person, shown []Code) map[string]any {
 
 func programValues(of Running) map[string]any { return map[string]any{"id": of.Key, "name": of.Name} }
 
-// rewardValues are what a message says of a reward. One without a name is called by
-// what it is.
+// rewardValues are what a message says of a reward.
 func rewardValues(r *reward.Reward) map[string]any {
-	name := r.Name
-	switch {
-	case name != "":
-	case r.Kind == rule.Percent:
-		name = strings.TrimSuffix(strconv.FormatFloat(float64(r.Amount)/100, 'f', 2, 64), ".00") + " %"
-	case r.Unit == "cents":
-		name = strconv.FormatFloat(float64(r.Amount)/100, 'f', 2, 64)
-	default:
-		name = strings.TrimSpace(strconv.FormatInt(r.Amount, 10) + " " + r.Unit)
-	}
-	values := map[string]any{"name": name, "value": r.Amount, "unit": r.Unit, "dateGiven": r.GivenAt.UnixMilli()}
+	values := map[string]any{"name": RewardName(r), "value": r.Amount, "unit": r.Unit, "dateGiven": r.GivenAt.UnixMilli()}
 	if !r.ExpiresAt.IsZero() {
 		values["dateExpires"] = r.ExpiresAt.UnixMilli()
 	}

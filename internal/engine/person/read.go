@@ -6,6 +6,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
 // Get returns one of the tenant's people, or problem.NotFound. One that was
@@ -19,6 +20,19 @@ func Find(q db.Queryer, tenant id.ID, of Identity) (*Person, error) {
 		return nil, errNoPerson
 	}
 	return p, err
+}
+
+// IsForgotten reports whether who was known by an identity was forgotten, and the
+// identity is remembered (see Deletion).
+func IsForgotten(q db.Queryer, tenant id.ID, of Identity) (bool, error) {
+	p, err := selectByIdentity(q, tenant, of)
+	if problem.NotFound.Has(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return p.IsDeleted(), nil
 }
 
 // OfAccount returns the people of an account, the earliest first, of which there may
