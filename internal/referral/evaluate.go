@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
@@ -139,7 +140,7 @@ func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set,
 	}
 	for i, of := range parts {
 		of.version = version
-		results, err := set.Evaluate(s.input(c, of, h))
+		results, err := set.Evaluate(s.input(c.Tx(), of, h))
 		if err != nil {
 			return err
 		}
@@ -156,14 +157,14 @@ func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set,
 }
 
 // input is what rules see.
-func (s *Service) input(c *fact.Command, of part, h happening) rule.Input {
+func (s *Service) input(q db.Queryer, of part, h happening) rule.Input {
 	in := rule.Input{
 		Now: h.at, Zone: of.program.Zone, On: h.on, Actor: of.role,
 		Documents: map[string]any{
 			"event": h.document, "person": personDocument(of.person), "program": map[string]any{"key": of.program.Key, "name": of.program.Name},
 		},
 	}
-	history := activity.History{Queryer: c.Tx(), Tenant: c.Tenant(), Person: h.person}
+	history := activity.History{Queryer: q, Tenant: of.program.TenantID, Person: h.person}
 	if h.activity != nil {
 		history.Until = h.activity.ID
 	}
