@@ -56,6 +56,7 @@ type App struct {
 	webhooks   *webhook.Service
 	audit      *audit.Service
 	jobs       *job.Runner
+	programs   *programs
 	node       *node.Node
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console
@@ -142,20 +143,20 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	if err := a.startAudit(cfg); err != nil {
 		return err
 	}
-	a.dispatcher = dispatch.New(dispatch.Options{
-		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
-		Node: a.sending(), Doubts: a.db.Doubts,
-	})
+	if err := a.addPrograms(cfg, tenants, registry); err != nil {
+		return err
+	}
 	// Late, so that a key that was made is not lost with a start that fails, and
 	// before anything is sent.
 	if a.NewAdminKey, err = tenants.EnsureAdminKey(ctx, cfg.AdminKey); err != nil {
 		return err
 	}
-	a.webhooks.Start(a.dispatcher)
-	if err := a.dispatcher.Start(ctx); err != nil {
+	if err := a.begin(ctx, dispatch.Options{
+		Store: a.webhooks, Attempter: attempter, Logger: a.log, Metrics: registry, MaxInFlight: cfg.MaxInFlight,
+		Node: a.sending(), Doubts: a.db.Doubts,
+	}); err != nil {
 		return err
 	}
-	a.jobs.Start()
 	native := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
 		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.backup(cfg.Database),
@@ -172,6 +173,18 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	a.serveAll(cfg, a.mount(cfg, handler, tenants, registry))
 	a.announce(ctx, cfg, opts.Version)
+	return nil
+}
+
+// begin begins to send, and to do what is due.
+func (a *App) begin(ctx context.Context, opts dispatch.Options) error {
+	a.dispatcher = dispatch.New(opts)
+	a.webhooks.Start(a.dispatcher)
+	if err := a.dispatcher.Start(ctx); err != nil {
+		return err
+	}
+	a.jobs.Start()
+	a.programs.timers.Start()
 	return nil
 }
 
@@ -357,6 +370,9 @@ func (a *App) Stop(ctx context.Context) {
 	a.stop.Do(func() {
 		if a.debug != nil {
 			_ = a.debug.Close()
+		}
+		if a.programs != nil {
+			a.programs.timers.Stop()
 		}
 		if a.jobs != nil {
 			a.jobs.Stop()

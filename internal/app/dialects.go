@@ -21,12 +21,15 @@ import (
 
 // dialectAPIs are the dialects that have an API of their own, by their names.
 // Adding one is its package and a line here.
-var dialectAPIs = map[string]func(*tenant.Service, *webhook.Service) dialect.API{
-	"partnerstack": partnerstack.New,
-	"referralloop": referralloop.New,
-	"rehook":       rehook.New,
-	"saasquatch": func(tenants *tenant.Service, webhooks *webhook.Service) dialect.API {
-		return saasquatch.New(saasquatch.Services{Tenants: tenants, Webhooks: webhooks})
+var dialectAPIs = map[string]func(*App, *tenant.Service) dialect.API{
+	"partnerstack": func(a *App, tenants *tenant.Service) dialect.API { return partnerstack.New(tenants, a.webhooks) },
+	"referralloop": func(a *App, tenants *tenant.Service) dialect.API { return referralloop.New(tenants, a.webhooks) },
+	"rehook":       func(a *App, tenants *tenant.Service) dialect.API { return rehook.New(tenants, a.webhooks) },
+	"saasquatch": func(a *App, tenants *tenant.Service) dialect.API {
+		return saasquatch.New(saasquatch.Services{
+			Tenants: tenants, Webhooks: a.webhooks, Programs: a.programs.kinds, Referrals: a.programs.referrals,
+			Messages: a.programs.messages, Exports: a.programs.exports,
+		})
 	},
 }
 
@@ -56,7 +59,7 @@ func (a *App) mount(cfg config.Server, native http.Handler, tenants *tenant.Serv
 		Limiter: edge.NewLimiter(cfg.RateLimit), Unavailable: webhook.Unavailable, Metrics: edge.NewMetrics(registry), Logger: a.log,
 	}
 	for name, makeAPI := range dialectAPIs {
-		m.Dialects[name] = dialect.New(makeAPI(tenants, a.webhooks), opts)
+		m.Dialects[name] = dialect.New(makeAPI(a, tenants), opts)
 	}
 	for _, host := range cfg.DialectHost {
 		m.Hosts[host.Name] = host.Dialect

@@ -73,6 +73,15 @@ const (
 	ProgramUpdated      Action = "program.updated"
 	ProgramRulesChanged Action = "program.rules_changed"
 
+	ExportCreated    Action = "export.created"
+	ExportCancelled  Action = "export.cancelled"
+	ExportDownloaded Action = "export.downloaded" // changes nothing, and is worth knowing
+
+	ThemeUpdated   Action = "theme.updated"   // its draft; the object is the tenant
+	ThemePublished Action = "theme.published" // that was asked for: its log says how it ended
+
+	PoolFilled Action = "pool.filled" // got codes
+
 	BackupMade Action = "backup.made" // the object is the SHA-256 of the copy
 )
 
@@ -88,6 +97,9 @@ func Actions() []Action {
 		ReplayCreated, ReplayPaused, ReplayResumed, ReplayCancelled,
 		SigningKeyCreated, SigningKeyRotated,
 		ProgramCreated, ProgramUpdated, ProgramRulesChanged,
+		ExportCreated, ExportCancelled, ExportDownloaded,
+		ThemeUpdated, ThemePublished,
+		PoolFilled,
 		BackupMade,
 	}
 }

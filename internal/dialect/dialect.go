@@ -66,7 +66,8 @@ type HandleFunc func(ctx context.Context, c *Call) (Answer, error)
 // Answer is what a call answers with.
 type Answer struct {
 	Status int
-	Body   any // written as JSON; nil: there is none
+	Body   any   // written as JSON; nil: there is none
+	File   *File // in the place of Body, what is no JSON
 }
 
 // Refusal is an error as a product tells it. A call may return one for what the

@@ -138,10 +138,14 @@ func (h *handler) refuse(w http.ResponseWriter, c *Call, r Refusal) {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
-	h.write(w, c, Answer{r.Status, h.api.Body(c, r)})
+	h.write(w, c, Answer{Status: r.Status, Body: h.api.Body(c, r)})
 }
 
 func (h *handler) write(w http.ResponseWriter, c *Call, a Answer) {
+	if a.File != nil {
+		h.send(w, c, a)
+		return
+	}
 	if a.Body == nil {
 		w.WriteHeader(a.Status)
 		return

@@ -13,6 +13,8 @@ type errorJSON struct {
 	StatusCode   int    `json:"statusCode"`
 	APIErrorCode string `json:"apiErrorCode"`
 	RSCode       string `json:"rsCode,omitempty"`
+
+	ValidationErrors []validationErrorJSON `json:"validationErrors,omitempty"`
 }
 
 // The codes that clients switch on. The first five are the vendor's.
@@ -74,6 +76,8 @@ func (*api) Refusals() dialect.Refusals {
 }
 
 // Body shows a refusal.
-func (*api) Body(_ *dialect.Call, r dialect.Refusal) any {
-	return errorJSON{Message: r.Message, StatusCode: r.Status, APIErrorCode: r.Code, RSCode: rsCodes[r.Code]}
+func (*api) Body(c *dialect.Call, r dialect.Refusal) any {
+	return errorJSON{
+		Message: r.Message, StatusCode: r.Status, APIErrorCode: r.Code, RSCode: rsCodes[r.Code], ValidationErrors: validationErrors(c, r),
+	}
 }

@@ -16,9 +16,11 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -37,6 +39,7 @@ type Services struct {
 	Programs  *program.Service
 	Referrals *referral.Service
 	Messages  *message.Service
+	Exports   *export.Service
 }
 
 // api is SaaSquatch's API.
@@ -60,12 +63,13 @@ func (*api) Name() string { return name }
 // Routes lists the calls.
 func (a *api) Routes() []dialect.Route {
 	const all, one = "/api/v1/{tenant}/subscription", "/api/v1/{tenant}/subscription/{url...}"
-	return []dialect.Route{
+	routes := []dialect.Route{
 		{Method: http.MethodGet, Pattern: all, Scope: tenant.Read, Handle: a.list},
 		{Method: http.MethodPost, Pattern: all, Scope: tenant.Manage, Handle: a.create},
 		{Method: http.MethodDelete, Pattern: one, Scope: tenant.Manage, Handle: a.delete},
 		{Method: http.MethodPost, Pattern: one, Scope: tenant.Manage, Handle: a.test}, // of {url}/test
 	}
+	return slices.Concat(routes, a.exportRoutes(), a.themeRoutes())
 }
 
 // Authenticate accepts the key in either place of the Basic scheme, or in both,

@@ -7,8 +7,11 @@
 // the rows as they were when their page was written, each once, as long as the key
 // that they are read by does not change.
 //
-// A file is kept for 35 days from its completion. [Service.Expire] deletes it; when
-// to call that, [Export].ExpiresAt says. The record of an export stays.
+// A file is kept for 35 days from its completion; then a timer deletes it. The record
+// of an export stays. Ordering an export is a command, and that it is there is a
+// fact as well: the job that has written the last page sets a timer for it that is
+// due at once. Who orders and who downloads a file leaves an audit entry, since that
+// is how the data of many people leaves at a time.
 //
 // # Files
 //
@@ -31,10 +34,13 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
 // Status is where an export stands.
@@ -48,6 +54,18 @@ const (
 	Expired   Status = "EXPIRED" // its file was deleted
 )
 
+// ExportID stands before the ids of exports.
+const ExportID id.Kind = "exp"
+
+// Subject is the kind of what facts about exports are about.
+const Subject = "export"
+
+// The facts about exports. Their data is an *Export, as it is then.
+const (
+	Ordered = "export.created"
+	Written = "export.completed"
+)
+
 // CSV is the one format of files.
 const CSV = "CSV"
 
@@ -59,21 +77,21 @@ const (
 
 // Export is a file that was asked for.
 type Export struct {
-	ID        id.ID
-	TenantID  id.ID
-	Type      string // of its source
-	Format    string
-	Name      string
-	Requester string
-	Params    Params
-	Status    Status
-	CreatedAt time.Time
+	ID        id.ID     `json:"id"`
+	TenantID  id.ID     `json:"-"`
+	Type      string    `json:"type"` // of its source
+	Format    string    `json:"format"`
+	Name      string    `json:"name,omitempty"`
+	Requester string    `json:"requester,omitempty"`
+	Params    Params    `json:"params"`
+	Status    Status    `json:"status"`
+	CreatedAt time.Time `json:"created_at"`
 
 	// What is known of a file that was completed; zero before.
-	CompletedAt time.Time
-	ExpiresAt   time.Time
-	Rows        int64 // without the header
-	Bytes       int64
+	CompletedAt time.Time `json:"completed_at,omitzero"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	Rows        int64     `json:"rows,omitempty"` // without the header
+	Bytes       int64     `json:"bytes,omitempty"`
 
 	job    id.ID
 	chunks int64
@@ -103,40 +121,28 @@ type Part struct {
 	Limit    int    // of the rows
 }
 
-// Options are what a Service needs. DB, Jobs and Sources are required.
+// Options are what a Service needs. All are required.
 type Options struct {
 	DB      *db.DB
+	Log     *fact.Log
 	Jobs    *job.Runner // not yet started
 	Sources []Source
-
-	// Created and Completed run in the transactions in which an export begins and
-	// ends well. nil: nobody is told.
-	Created, Completed func(tx *db.Tx, e Export) error
 }
 
 // Service is the exports of all tenants. All methods may be called concurrently.
 type Service struct {
-	db                 *db.DB
-	jobs               *job.Runner
-	sources            map[string]Source
-	created, completed func(tx *db.Tx, e Export) error
+	db      *db.DB
+	log     *fact.Log
+	jobs    *job.Runner
+	sources map[string]Source
 }
 
-// New returns a service, and registers its jobs.
+// New returns a service, and registers its jobs and timers.
 func New(opts Options) (*Service, error) {
-	if opts.DB == nil || opts.Jobs == nil {
-		return nil, errors.New("export: there is no database, or no runner of jobs")
+	if opts.DB == nil || opts.Log == nil || opts.Jobs == nil {
+		return nil, errors.New("export: there is no database, no log of facts, or no runner of jobs")
 	}
-	nobody := func(*db.Tx, Export) error { return nil }
-	if opts.Created == nil {
-		opts.Created = nobody
-	}
-	if opts.Completed == nil {
-		opts.Completed = nobody
-	}
-	s := &Service{
-		db: opts.DB, jobs: opts.Jobs, sources: make(map[string]Source), created: opts.Created, completed: opts.Completed,
-	}
+	s := &Service{db: opts.DB, log: opts.Log, jobs: opts.Jobs, sources: make(map[string]Source)}
 	for _, source := range opts.Sources {
 		if _, taken := s.sources[source.Type]; taken || len(source.Columns) == 0 || source.Page == nil {
 			return nil, fmt.Errorf("export: the source %q is there twice, or lacks columns or pages", source.Type)
@@ -148,6 +154,8 @@ func New(opts Options) (*Service, error) {
 		}
 		s.sources[source.Type] = source
 	}
+	opts.Log.Handle(writtenTimer, s.tellWritten)
+	opts.Log.Handle(expiresTimer, s.expireDue)
 	opts.Jobs.Register(job.Kind{Name: writeJob, Step: s.writeStep, Ended: s.writeEnded, NeverParked: true})
 	opts.Jobs.Register(job.Kind{Name: deleteJob, Step: deleteStep, NeverParked: true})
 	return s, nil
@@ -165,7 +173,6 @@ func (s *Service) Types() []string {
 
 // Request is an export that somebody asks for.
 type Request struct {
-	TenantID  id.ID
 	Type      string
 	Format    string // empty: CSV
 	Name      string
@@ -173,15 +180,34 @@ type Request struct {
 	Params    Params
 }
 
-// Create stores an export, which is written once tx is committed.
-func (s *Service) Create(tx *db.Tx, r Request) (Export, error) {
+// Order stores an export, which is written from then on. It returns problem.Invalid
+// with everything that is wrong, and problem.Conflict where too many are being
+// written.
+func (s *Service) Order(ctx context.Context, tenant id.ID, r Request) (Export, error) {
 	if r.Format == "" {
 		r.Format = CSV
 	}
 	if err := s.check(r); err != nil {
 		return Export{}, err
 	}
-	open, err := job.Open(tx, r.TenantID, writeJob)
+	var e Export
+	err := s.log.Do(ctx, fact.Order{Tenant: tenant, Key: "exports"}, func(c *fact.Command) error {
+		var err error
+		if e, err = s.create(c.Tx(), tenant, r); err != nil {
+			return err
+		}
+		now := e
+		if _, err := c.Append(fact.Fact{Type: Ordered, Subject: fact.Ref{Kind: Subject, ID: e.ID}, Version: 1, Data: &now}); err != nil {
+			return err
+		}
+		return e.audit(ctx, c.Tx(), audit.ExportCreated)
+	})
+	return e, err
+}
+
+// create stores an export with the job that writes it.
+func (s *Service) create(tx *db.Tx, tenant id.ID, r Request) (Export, error) {
+	open, err := job.Open(tx, tenant, writeJob)
 	if err != nil {
 		return Export{}, err
 	}
@@ -189,18 +215,22 @@ func (s *Service) Create(tx *db.Tx, r Request) (Export, error) {
 		return Export{}, problem.Conflict.New("%d exports are being written: wait for one of them, or cancel it", open)
 	}
 	e := Export{
-		ID: id.New(tx.Now()), TenantID: r.TenantID, Type: r.Type, Format: r.Format, Name: r.Name, Requester: r.Requester,
+		ID: id.New(tx.Now()), TenantID: tenant, Type: r.Type, Format: r.Format, Name: r.Name, Requester: r.Requester,
 		Params: r.Params, Status: Pending, CreatedAt: tx.Now(),
 	}
-	doing, err := s.jobs.Add(tx, job.New{TenantID: r.TenantID, Kind: writeJob, Spec: spec{e.ID}, Total: job.Uncounted})
+	doing, err := s.jobs.Add(tx, job.New{TenantID: tenant, Kind: writeJob, Spec: spec{e.ID}, Total: job.Uncounted})
 	if err != nil {
 		return Export{}, err
 	}
 	e.job = doing.ID
-	if err := insertExport(tx, &e); err != nil {
-		return Export{}, err
-	}
-	return e, s.created(tx, e)
+	return e, insertExport(tx, &e)
+}
+
+// audit notes who has ordered, cancelled or taken a file.
+func (e *Export) audit(ctx context.Context, tx *db.Tx, action audit.Action) error {
+	return audit.Write(ctx, tx, audit.Change{
+		TenantID: e.TenantID, Action: action, ObjectID: ExportID.Format(e.ID), Fields: []audit.Field{{Name: "type", After: e.Type}},
+	})
 }
 
 func (s *Service) check(r Request) error {
@@ -224,8 +254,18 @@ func (s *Service) check(r Request) error {
 	return checks.Err()
 }
 
-// Get returns one of the tenant's exports.
-func Get(q db.Queryer, tenant, export id.ID) (Export, error) {
+// Get returns one of the tenant's exports, or problem.NotFound.
+func (s *Service) Get(ctx context.Context, tenant, export id.ID) (Export, error) {
+	var e Export
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		e, err = get(q, tenant, export)
+		return err
+	})
+	return e, err
+}
+
+func get(q db.Queryer, tenant, export id.ID) (Export, error) {
 	e, err := selectExport(q, tenant, export)
 	if errors.Is(err, db.ErrNoRows) {
 		return Export{}, problem.NotFound.New("there is no such export")
@@ -238,58 +278,90 @@ type Page struct{ Limit, Offset int }
 
 // List returns the tenant's exports, the newest first, and how many there are in
 // all.
-func List(q db.Queryer, tenant id.ID, page Page) ([]Export, int, error) {
+func (s *Service) List(ctx context.Context, tenant id.ID, page Page) ([]Export, int, error) {
 	if page.Limit < 0 || page.Offset < 0 {
 		return nil, 0, problem.InvalidField("limit", "and the offset must not be negative")
 	}
-	total, err := countExports(q, tenant)
-	if err != nil {
-		return nil, 0, err
-	}
-	list, err := selectExports(q, tenant, page)
+	var list []Export
+	total := 0
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		if total, err = countExports(q, tenant); err != nil {
+			return err
+		}
+		list, err = selectExports(q, tenant, page)
+		return err
+	})
 	return list, total, err
 }
 
 // Cancel ends an export that is being written, and deletes what was written of it.
 // One that was cancelled before stays so.
-func (s *Service) Cancel(tx *db.Tx, tenant, export id.ID) (Export, error) {
-	e, err := Get(tx, tenant, export)
-	if err != nil {
-		return Export{}, err
-	}
-	switch e.Status {
-	case Aborted:
-		return e, nil
-	case Completed, Expired:
-		return Export{}, problem.Conflict.New("the export is %s: there is nothing to cancel", e.Status)
-	case Pending:
-	}
-	doing, err := job.Get(tx, tenant, writeJob, e.job)
-	if err != nil {
-		return Export{}, err
-	}
-	if err := s.jobs.Cancel(tx, &doing); err != nil {
-		return Export{}, err
-	}
-	return Get(tx, tenant, export)
+func (s *Service) Cancel(ctx context.Context, tenant, export id.ID) (Export, error) {
+	var e Export
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		var err error
+		if e, err = get(tx, tenant, export); err != nil {
+			return err
+		}
+		switch e.Status {
+		case Aborted:
+			return nil
+		case Completed, Expired:
+			return problem.Conflict.New("the export is %s: there is nothing to cancel", e.Status)
+		case Pending:
+		}
+		doing, err := job.Get(tx, tenant, writeJob, e.job)
+		if err != nil {
+			return err
+		}
+		if err := s.jobs.Cancel(tx, &doing); err != nil {
+			return err
+		}
+		if e, err = get(tx, tenant, export); err != nil {
+			return err
+		}
+		return e.audit(ctx, tx, audit.ExportCancelled)
+	})
+	return e, err
 }
 
-// Expire deletes the file of an export that was completed. The record stays. Where
-// there is no file any more, nothing happens.
-func (s *Service) Expire(tx *db.Tx, tenant, export id.ID) error {
-	e, err := Get(tx, tenant, export)
+// The kinds of timers.
+const (
+	writtenTimer = "export.completed"
+	expiresTimer = "export.expires"
+)
+
+// tellWritten says that a file is there, in the name of the order, and sees to it
+// that it expires.
+func (s *Service) tellWritten(c *fact.Command, t timer.Timer) error {
+	e, err := get(c.Tx(), c.Tenant(), t.Ref)
 	if err != nil {
 		return err
 	}
-	switch e.Status {
-	case Aborted, Expired:
-		return nil
-	case Pending:
-		return problem.Conflict.New("the export is being written: cancel it")
-	case Completed:
+	ordered, err := fact.Of(c.Tx(), c.Tenant(), e.ID, fact.Page{Limit: 1})
+	if err != nil {
+		return err
+	}
+	told := fact.Fact{Type: Written, Subject: fact.Ref{Kind: Subject, ID: e.ID}, Version: 2, Actor: fact.ByJob, Data: &e}
+	if len(ordered) > 0 {
+		told.Cause = ordered[0].ID
+	}
+	if _, err := c.Append(told); err != nil {
+		return err
+	}
+	_, err = timer.Set(c.Tx(), timer.Timer{TenantID: e.TenantID, Kind: expiresTimer, DueAt: e.ExpiresAt, Ref: e.ID})
+	return err
+}
+
+// expireDue deletes a file whose time is over. The record stays.
+func (s *Service) expireDue(c *fact.Command, t timer.Timer) error {
+	e, err := get(c.Tx(), c.Tenant(), t.Ref)
+	if err != nil || e.Status != Completed {
+		return err
 	}
 	e.Status = Expired
-	return s.discard(tx, &e)
+	return s.discard(c.Tx(), &e)
 }
 
 // discard stores an export whose file is not wanted any more, and has the file
@@ -312,10 +384,12 @@ type spec struct {
 // there is one.
 func (s *Service) Download(ctx context.Context, tenant, export id.ID) (Export, iter.Seq2[[]byte, error], error) {
 	var e Export
-	err := s.db.Read(ctx, func(q db.Queryer) error {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
 		var err error
-		e, err = Get(q, tenant, export)
-		return err
+		if e, err = get(tx, tenant, export); err != nil || e.Status != Completed {
+			return err
+		}
+		return e.audit(ctx, tx, audit.ExportDownloaded)
 	})
 	if err != nil {
 		return Export{}, nil, err

@@ -3,6 +3,7 @@ package export_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
@@ -35,6 +38,7 @@ func TestAnExportIsWrittenAndKeptForThirtyFiveDays(t *testing.T) {
 		if len(w.completed) != 1 || w.completed[0].Status != export.Completed || !w.completed[0].ExpiresAt.Equal(done.ExpiresAt) {
 			t.Errorf("told of %+v", w.completed)
 		}
+		w.wantCausedByTheOrder(e)
 		file, _, err := w.download(e)
 		if want := "id,name\r\nu0,Name 0\r\nu1,Name 1\r\nu2,Name 2\r\n"; file != want || err != nil || done.Bytes != int64(len(want)) {
 			t.Errorf("the file is %q, %v", file, err)
@@ -67,7 +71,7 @@ func TestAnExportOfTwentyThousandRowsGoesOnAfterARestart(t *testing.T) {
 		return nil
 	}
 	e := w.mustCreate()
-	w.jobs.Start()
+	w.start()
 	<-reached
 	w.mustClose()
 	w.mustOpen()
@@ -81,7 +85,7 @@ func TestAnExportOfTwentyThousandRowsGoesOnAfterARestart(t *testing.T) {
 	if got := w.mustGet(e); got.Status != export.Pending {
 		t.Fatalf("it was completed before the restart: %+v", got)
 	}
-	w.jobs.Start()
+	w.start()
 	<-w.told
 	if first < 5_000 {
 		t.Errorf("it went on at row %d", first)
@@ -203,16 +207,9 @@ func TestAnExportThatIsCancelledLeavesNoFile(t *testing.T) {
 		}
 		e := w.mustCreate()
 		w.mustFinish()
-		cancel := func(tx *db.Tx) error {
-			got, err := w.Cancel(tx, w.tenant, e.ID)
-			if err == nil && got.Status != export.Aborted {
-				t.Errorf("cancelled %+v", got)
-			}
-			return err
-		}
 		for range 2 {
-			if err := w.steer(cancel); err != nil {
-				t.Fatal(err)
+			if got, err := w.Cancel(t.Context(), w.tenant, e.ID); err != nil || got.Status != export.Aborted {
+				t.Fatalf("cancelled %+v, %v", got, err)
 			}
 		}
 		w.onPage = nil
@@ -223,9 +220,6 @@ func TestAnExportThatIsCancelledLeavesNoFile(t *testing.T) {
 		}
 		if _, _, err := w.download(e); !problem.Conflict.Has(err) {
 			t.Errorf("downloaded: %v", err)
-		}
-		if err := w.steer(func(tx *db.Tx) error { return w.Expire(tx, w.tenant, e.ID) }); err != nil {
-			t.Errorf("expired: %v", err)
 		}
 		w.wantNoPieces()
 	})
@@ -243,24 +237,18 @@ func (w *world) wantNoPieces() {
 	}
 }
 
-func TestAnExpiredExportHasNoFileButARecord(t *testing.T) {
+func TestAfterThirtyFiveDaysAnExportHasNoFileButARecord(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.rows = 20_000
 		e := w.mustCreate()
-		expire := func(tx *db.Tx) error { return w.Expire(tx, w.tenant, e.ID) }
-		if err := w.steer(expire); !problem.Conflict.Has(err) {
-			t.Errorf("expired before it was written: %v", err)
-		}
 		w.mustFinish()
 		_, chunks, err := w.Download(t.Context(), w.tenant, e.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if err := w.steer(expire); err != nil {
-				t.Fatal(err)
-			}
-		}
+		time.Sleep(35*24*time.Hour - time.Hour)
+		w.wantFile(e)
+		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		for _, err := range chunks {
 			if !problem.NotFound.Has(err) {
@@ -273,15 +261,57 @@ func TestAnExpiredExportHasNoFileButARecord(t *testing.T) {
 		if got := w.mustGet(e); got.Status != export.Expired || got.Rows != 20_000 {
 			t.Errorf("it is %+v", got)
 		}
-		err = w.steer(func(tx *db.Tx) error {
-			_, err := w.Cancel(tx, w.tenant, e.ID)
-			return err
-		})
-		if !problem.Conflict.Has(err) {
+		if _, err := w.Cancel(t.Context(), w.tenant, e.ID); !problem.Conflict.Has(err) {
 			t.Errorf("cancelled: %v", err)
 		}
 		w.wantNoPieces()
 	})
+}
+
+func TestWhoOrdersCancelsOrDownloadsAnExportIsOnRecord(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		e := w.mustCreate()
+		if _, err := w.Cancel(t.Context(), w.tenant, w.mustCreate().ID); err != nil {
+			t.Fatal(err)
+		}
+		w.mustFinish()
+		if _, _, err := w.download(e); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := audit.New(w.db, audit.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, _, err := entries.Entries(t.Context(), audit.Filter{}, audit.Page{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var actions []audit.Action
+		for _, entry := range found {
+			actions = append(actions, entry.Action)
+		}
+		slices.Sort(actions)
+		want := []audit.Action{audit.ExportCancelled, audit.ExportCreated, audit.ExportCreated, audit.ExportDownloaded}
+		if diff := cmp.Diff(want, actions); diff != "" {
+			t.Errorf("the entries (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// wantCausedByTheOrder fails the test unless the fact that an export was completed
+// has the one that it was ordered for its cause.
+func (w *world) wantCausedByTheOrder(e export.Export) {
+	w.t.Helper()
+	err := w.db.Read(w.t.Context(), func(q db.Queryer) error {
+		facts, err := fact.Of(q, w.tenant, e.ID, fact.Page{Limit: 10})
+		if err == nil && (len(facts) != 2 || facts[1].Type != export.Ordered || len(w.causes) != 1 || facts[1].ID != w.causes[0]) {
+			w.t.Errorf("%d facts, and the causes are %v", len(facts), w.causes)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func TestExportsAreListedByPageTheNewestFirst(t *testing.T) {
@@ -292,15 +322,10 @@ func TestExportsAreListedByPageTheNewestFirst(t *testing.T) {
 	}
 	list := func(page export.Page) ([]id.ID, int, error) {
 		var ids []id.ID
-		total := 0
-		err := w.db.Read(t.Context(), func(q db.Queryer) error {
-			found, n, err := export.List(q, w.tenant, page)
-			for _, e := range found {
-				ids = append(ids, e.ID)
-			}
-			total = n
-			return err
-		})
+		found, total, err := w.List(t.Context(), w.tenant, page)
+		for _, e := range found {
+			ids = append(ids, e.ID)
+		}
 		return ids, total, err
 	}
 	for _, c := range []struct {

@@ -1,10 +1,12 @@
 package export_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,9 +14,11 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
 // world is the exports of a tenant, over a database of its own, with a source that
@@ -24,7 +28,9 @@ type world struct {
 	t      testing.TB
 	url    string
 	db     *db.DB
+	log    *fact.Log
 	jobs   *job.Runner
+	timers *timer.Runner
 	tenant id.ID
 
 	rows   int
@@ -32,6 +38,7 @@ type world struct {
 	onPage func(from int) error // before a page is read
 
 	created, completed []export.Export
+	causes             []id.ID       // of the facts that they were completed
 	told               chan struct{} // one token for each that was completed
 }
 
@@ -59,9 +66,12 @@ func (w *world) mustOpen() {
 	if w.db, err = db.Open(w.t.Context(), w.url, db.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
-	w.jobs = job.NewRunner(job.Options{DB: w.db, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))})
+	logger := slog.New(slog.NewTextHandler(w.t.Output(), nil))
+	w.jobs = job.NewRunner(job.Options{DB: w.db, Logger: logger})
+	w.log = fact.New(fact.Options{DB: w.db, Sink: w})
+	w.timers = timer.New(timer.Options{DB: w.db, Execute: w.log.Execute, Logger: logger})
 	w.Service, err = export.New(export.Options{
-		DB: w.db, Jobs: w.jobs,
+		DB: w.db, Log: w.log, Jobs: w.jobs,
 		Sources: []export.Source{
 			{Type: "PERSON", Columns: []string{"id", "name"}, Prose: []string{"name"}, Check: checkParams, Page: w.page},
 			{Type: "NOTHING", Columns: []string{"id", "name"}, Page: func(db.Queryer, export.Part) ([][]string, []byte, error) { return nil, nil, nil }},
@@ -69,25 +79,37 @@ func (w *world) mustOpen() {
 				return [][]string{{"1"}}, nil, nil
 			}},
 		},
-		Created: func(tx *db.Tx, e export.Export) error {
-			tx.After(func() { w.created = append(w.created, e) })
-			return nil
-		},
-		Completed: func(tx *db.Tx, e export.Export) error {
-			tx.After(func() {
-				w.completed = append(w.completed, e)
-				w.told <- struct{}{}
-			})
-			return nil
-		},
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
+// Prepare, Stale and Tell have the world be told of facts.
+
+func (w *world) Prepare(context.Context, id.ID) (fact.Teller, error) { return w, nil }
+func (w *world) Stale(error) bool                                    { return false }
+
+func (w *world) Tell(c *fact.Command, facts []*fact.Fact) error {
+	told := slices.Clone(facts)
+	c.Tx().After(func() {
+		for _, f := range told {
+			e := *f.Data.(*export.Export)
+			if f.Type == export.Ordered {
+				w.created = append(w.created, e)
+				continue
+			}
+			w.completed = append(w.completed, e)
+			w.causes = append(w.causes, f.Cause)
+			w.told <- struct{}{}
+		}
+	})
+	return nil
+}
+
 func (w *world) mustClose() {
 	w.jobs.Stop()
+	w.timers.Stop()
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
 	}
@@ -124,15 +146,9 @@ func (w *world) page(_ db.Queryer, p export.Part) ([][]string, []byte, error) {
 
 // create asks for an export of people, changed as the test wants it.
 func (w *world) create(change func(*export.Request)) (export.Export, error) {
-	r := export.Request{TenantID: w.tenant, Type: "PERSON", Name: "Test", Requester: "Hayward Erikson"}
+	r := export.Request{Type: "PERSON", Name: "Test", Requester: "Hayward Erikson"}
 	change(&r)
-	var made export.Export
-	err := w.db.Write(w.t.Context(), func(tx *db.Tx) error {
-		var err error
-		made, err = w.Create(tx, r)
-		return err
-	})
-	return made, err
+	return w.Order(w.t.Context(), w.tenant, r)
 }
 
 func (w *world) mustCreate() export.Export {
@@ -147,17 +163,19 @@ func (w *world) mustCreate() export.Export {
 // mustFinish has all that is due be done.
 func (w *world) mustFinish() {
 	w.t.Helper()
-	w.jobs.Start()
+	w.start()
 	synctest.Wait()
+}
+
+// start begins to do what is due.
+func (w *world) start() {
+	w.jobs.Start()
+	w.timers.Start()
 }
 
 func (w *world) mustGet(e export.Export) export.Export {
 	w.t.Helper()
-	err := w.db.Read(w.t.Context(), func(q db.Queryer) error {
-		var err error
-		e, err = export.Get(q, w.tenant, e.ID)
-		return err
-	})
+	e, err := w.Get(w.t.Context(), w.tenant, e.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -204,6 +222,3 @@ func (w *world) wantFile(e export.Export) {
 		}
 	}
 }
-
-// steer cancels an export or has it expire.
-func (w *world) steer(do func(tx *db.Tx) error) error { return w.db.Write(w.t.Context(), do) }

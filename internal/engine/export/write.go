@@ -12,6 +12,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/job"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
 const (
@@ -99,7 +100,8 @@ func (s *Service) writeStep(tx *db.Tx, j *job.Job) error {
 	if err := updateExport(tx, &e); err != nil {
 		return err
 	}
-	return s.completed(tx, e)
+	_, err = timer.Set(tx, timer.Timer{TenantID: e.TenantID, Kind: writtenTimer, DueAt: tx.Now(), Ref: e.ID})
+	return err
 }
 
 // writeEnded aborts an export whose job was cancelled.

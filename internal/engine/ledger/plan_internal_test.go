@@ -65,6 +65,9 @@ func TestEveryQueryReadsAnIndexInItsOrder(t *testing.T) {
 			func(q db.Queryer) error { _, err := History(q, some, w, Page{Limit: 9}); return err },
 			"ledger_txn_wallet (tenant_id=? AND person_id=? AND wallet=? AND version<?)",
 		},
+		"wallets that follow one": {
+			func(q db.Queryer) error { _, err := After(q, some, w, 9); return err }, "PRIMARY KEY (tenant_id=? AND (person_id,wallet)>(?,?))",
+		},
 		"postings": {func(q db.Queryer) error { _, err := selectPostings(q, some, some); return err }, "PRIMARY KEY (tenant_id=? AND txn_id=?)"},
 		"parts":    {func(q db.Queryer) error { _, err := selectParts(q, some, some, Use); return err }, "PRIMARY KEY (tenant_id=? AND txn_id=?)"},
 		"a lot":    {func(q db.Queryer) error { _, err := selectLot(q, some, some); return err }, "PRIMARY KEY (tenant_id=? AND id=?)"},

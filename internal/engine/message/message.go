@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -50,32 +51,28 @@ func ParseType(text string) (Type, error) {
 	return "", problem.InvalidField("type", "must be one of %s, %s, %s and %s", Types[0], Types[1], Types[2], Types[3])
 }
 
-// Options are what a Service needs. Jobs is required.
+// Options are what a Service needs. All are required.
 type Options struct {
+	DB   *db.DB
+	Log  *fact.Log
 	Jobs *job.Runner // not yet started
-
-	// Published runs in the transaction in which a version comes into use. nil:
-	// nobody is told.
-	Published func(tx *db.Tx, tenant id.ID, version string) error
 }
 
 // Service is the themes and messages of all tenants. All methods may be called
 // concurrently.
 type Service struct {
-	jobs      *job.Runner
-	published func(tx *db.Tx, tenant id.ID, version string) error
-	themes    *cache
+	db     *db.DB
+	jobs   *job.Runner
+	themes *cache
 }
 
-// New returns a service, and registers its job.
+// New returns a service, and registers its job and its timer.
 func New(opts Options) (*Service, error) {
-	if opts.Jobs == nil {
-		return nil, errors.New("message: there is no runner of jobs")
+	if opts.DB == nil || opts.Log == nil || opts.Jobs == nil {
+		return nil, errors.New("message: there is no database, no log of facts, or no runner of jobs")
 	}
-	if opts.Published == nil {
-		opts.Published = func(*db.Tx, id.ID, string) error { return nil }
-	}
-	s := &Service{jobs: opts.Jobs, published: opts.Published, themes: newCache(maxCached)}
+	s := &Service{db: opts.DB, jobs: opts.Jobs, themes: newCache(maxCached)}
+	opts.Log.Handle(publishedTimer, tellPublished)
 	opts.Jobs.Register(job.Kind{Name: publishJob, Step: s.publishStep, NeverParked: true, Ended: endPublishing})
 	return s, nil
 }

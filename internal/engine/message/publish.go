@@ -39,11 +39,8 @@ type publishSpec struct {
 	Version string `json:"version"`
 }
 
-// Publish begins to publish the draft as it is now, and returns the version that it
-// will be. It comes into use once a job has rendered every template of every locale
-// with sample values; if one of them fails the version in use stays. A tenant's
-// theme is published once at a time.
-func (s *Service) Publish(tx *db.Tx, tenant id.ID) (string, error) {
+// publish freezes the draft under a new version, and has a job try it.
+func (s *Service) publish(tx *db.Tx, tenant id.ID) (string, error) {
 	row, err := selectTheme(tx, tenant)
 	if err != nil {
 		return "", err
@@ -158,7 +155,7 @@ func (s *Service) publishStep(tx *db.Tx, j *job.Job) error {
 	if err := deleteOldVersions(tx, j.TenantID, keptVersions, spec.Version); err != nil {
 		return err
 	}
-	return s.published(tx, j.TenantID, spec.Version)
+	return setPublished(tx, j.TenantID, spec.Version)
 }
 
 // endPublishing lets the theme be published again if the job was cancelled.

@@ -1,11 +1,17 @@
 package message_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -71,14 +77,10 @@ func TestWhatIsPublishedIsTheDraftOfThatMoment(t *testing.T) {
 		w.mustSet(started, message.Template{Subject: "First", Message: "x"})
 		w.mustStart()
 		w.mustSet(started, message.Template{Subject: "Second", Message: "x"})
-		err := w.write(func(tx *db.Tx) error {
-			_, err := w.Publish(tx, w.tenant)
-			return err
-		})
-		if !problem.Conflict.Has(err) {
+		if _, err := w.Publish(t.Context(), w.tenant); !problem.Conflict.Has(err) {
 			t.Errorf("published twice at once: %v", err)
 		}
-		w.jobs.Start()
+		w.start()
 		synctest.Wait()
 		if made := w.mustRender(started, nil); made.Subject != "First" {
 			t.Errorf("rendered %+v", made)
@@ -138,6 +140,48 @@ func TestAnotherServerRendersTheSame(t *testing.T) {
 	})
 }
 
+func TestWhoEditsOrPublishesAThemeIsOnRecord(t *testing.T) {
+	w := mustWorld(t)
+	ctx, at := t.Context(), message.Place{Locale: "en-gb", Type: message.ReferralPaid}
+	var version string
+	for _, do := range []func() error{
+		func() error { return w.SetVariables(ctx, w.tenant, "de", json.RawMessage(`{"referredPays":"gold"}`)) },
+		func() error { _, err := w.PatchVariables(ctx, w.tenant, "", json.RawMessage(`{}`)); return err },
+		func() error { return w.SetTemplate(ctx, w.tenant, at, message.Template{Subject: "x", Message: "x"}) },
+		func() error { return w.ResetTemplate(ctx, w.tenant, at) },
+		func() error { return w.DeleteLocale(ctx, w.tenant, "de") },
+		func() error { var err error; version, err = w.Publish(ctx, w.tenant); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.DeleteLocale(ctx, w.tenant, "de"); !problem.NotFound.Has(err) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	entries, err := audit.New(w.db, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := entries.Entries(ctx, audit.Filter{}, audit.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range found {
+		got = append(got, fmt.Sprintf("%s %s %q", e.Action, e.Fields[0].Name, e.Fields[0].After))
+	}
+	slices.Sort(got)
+	want := []string{
+		`theme.published version "` + version + `"`, `theme.updated locale "de"`,
+		`theme.updated referral_paid "en_GB"`, `theme.updated referral_paid "en_GB"`,
+		`theme.updated variables ""`, `theme.updated variables "de"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the entries (-want +got):\n%s", diff)
+	}
+}
+
 func BenchmarkRender(b *testing.B) {
 	w := mustWorld(b)
 	w.mustSet(started, message.Template{
@@ -145,7 +189,7 @@ func BenchmarkRender(b *testing.B) {
 		Message: "<p>{{.referredUser.firstName}}</p><a href=\"{{.shareLinks.shareLink}}\">x</a>",
 	})
 	w.mustStart()
-	w.jobs.Start()
+	w.start()
 	<-w.told
 	values := message.Sample(message.ReferralStarted)
 	b.ReportAllocs()

@@ -1,17 +1,21 @@
 package message_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
 // world is the messages of a tenant, over a database of its own.
@@ -19,7 +23,9 @@ type world struct {
 	*message.Service
 	t         testing.TB
 	db        *db.DB
+	facts     *fact.Log
 	jobs      *job.Runner
+	timers    *timer.Runner
 	tenant    id.ID
 	published []string // the versions that came into use
 	told      chan struct{}
@@ -34,27 +40,50 @@ func inWorld(t *testing.T, fn func(t *testing.T, w *world)) {
 func mustWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, db: testkit.OpenDB(t, db.Options{}), tenant: id.New(time.Now()), told: make(chan struct{}, 100)}
-	w.jobs = job.NewRunner(job.Options{DB: w.db, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	w.jobs = job.NewRunner(job.Options{DB: w.db, Logger: logger})
+	w.facts = fact.New(fact.Options{DB: w.db, Sink: w})
+	w.timers = timer.New(timer.Options{DB: w.db, Execute: w.facts.Execute, Logger: logger})
 	w.Service = w.mustServe()
-	t.Cleanup(w.jobs.Stop)
+	t.Cleanup(func() {
+		w.jobs.Stop()
+		w.timers.Stop()
+	})
 	return w
 }
 
 func (w *world) mustServe() *message.Service {
 	w.t.Helper()
-	s, err := message.New(message.Options{Jobs: w.jobs, Published: func(tx *db.Tx, tenant id.ID, version string) error {
-		tx.After(func() {
-			if tenant == w.tenant {
-				w.published = append(w.published, version)
-				w.told <- struct{}{}
-			}
-		})
-		return nil
-	}})
+	s, err := message.New(message.Options{DB: w.db, Log: w.facts, Jobs: w.jobs})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return s
+}
+
+// start begins to do what is due.
+func (w *world) start() {
+	w.jobs.Start()
+	w.timers.Start()
+}
+
+// Prepare, Stale and Tell have the world be told of facts.
+
+func (w *world) Prepare(context.Context, id.ID) (fact.Teller, error) { return w, nil }
+func (w *world) Stale(error) bool                                    { return false }
+
+func (w *world) Tell(c *fact.Command, facts []*fact.Fact) error {
+	of := c.Tenant()
+	told := slices.Clone(facts)
+	c.Tx().After(func() {
+		for _, f := range told {
+			if f.Type == message.Published && of == w.tenant {
+				w.published = append(w.published, f.Data.(*message.PublishedTheme).Version)
+				w.told <- struct{}{}
+			}
+		}
+	})
+	return nil
 }
 
 // write runs fn in a transaction and returns its error.
@@ -89,12 +118,10 @@ func (w *world) mustSetVariables(locale, document string) {
 // mustStart begins to publish.
 func (w *world) mustStart() string {
 	w.t.Helper()
-	version := ""
-	w.mustWrite(func(tx *db.Tx) error {
-		var err error
-		version, err = w.Publish(tx, w.tenant)
-		return err
-	})
+	version, err := w.Publish(w.t.Context(), w.tenant)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return version
 }
 
@@ -103,7 +130,7 @@ func (w *world) mustStart() string {
 func (w *world) mustPublish() (string, string) {
 	w.t.Helper()
 	version := w.mustStart()
-	w.jobs.Start()
+	w.start()
 	synctest.Wait()
 	log := w.log()
 	return version, log[len(log)-1].Message

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
+	"github.com/grapevine-hq/grapevine/internal/engine/pool"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -29,6 +30,7 @@ func New(log *fact.Log) *Service {
 	s := &Service{}
 	log.Handle(dueTimer, s.due)
 	log.Handle(expiresTimer, s.expire)
+	log.Handle(pool.FilledTimer, s.fill)
 	given := fact.Reversal{
 		Undo: func(c *fact.Command, f *fact.Fact) error { return s.undo(c, f.Subject.ID) },
 		Redo: func(c *fact.Command, f *fact.Fact) error { return s.redo(c, f.Subject.ID) },
@@ -115,6 +117,9 @@ func (r *Reward) check() error {
 			checks.Add("amount", "must be 0 to %d", MaxAmount)
 		}
 	}
+	if r.lacksCode() && r.Def == "" {
+		checks.Add("def", "must name the pool that the code is from")
+	}
 	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(r.GivenAt) {
 		checks.Add("expires_at", "must be in the future")
 	}
@@ -133,24 +138,32 @@ func (s *Service) give(c *fact.Command, r *Reward, a Award) error {
 			return s.begin(c, r, Refused)
 		}
 	}
-	if err := s.begin(c, r, s.next(c, r)); err != nil {
+	how, err := s.next(c, r)
+	if err != nil {
+		return err
+	}
+	if err := s.begin(c, r, how); err != nil {
 		return err
 	}
 	return s.tellLimit(c, r)
 }
 
 // next moves a pending reward on if it waits for nothing, and returns the fact that
-// says how it stands.
-func (s *Service) next(c *fact.Command, r *Reward) string {
-	if r.Held || r.DueAt.After(c.Now()) || r.Kind == rule.CodePool && r.Code == "" {
-		r.State = IsPending
-		return Pending
+// says how it stands. A code is taken last, so that nobody has one who is to get
+// nothing after all.
+func (s *Service) next(c *fact.Command, r *Reward) (string, error) {
+	r.State = IsPending
+	if r.Held || r.DueAt.After(c.Now()) {
+		return Pending, nil
+	}
+	if coded, err := r.takeCode(c); err != nil || !coded {
+		return Pending, err
 	}
 	r.State, r.AvailableAt = IsAvailable, c.Now()
 	if r.expires != "" && r.ExpiresAt.IsZero() {
 		r.ExpiresAt = r.expiry()
 	}
-	return Available
+	return Available, nil
 }
 
 // expiry is when a reward ends that is available now.
@@ -237,8 +250,9 @@ func (s *Service) due(c *fact.Command, t timer.Timer) error {
 
 // advance makes a pending reward available if it waits for nothing any more.
 func (s *Service) advance(c *fact.Command, r *Reward) error {
-	if s.next(c, r) == Pending {
-		return nil
+	how, err := s.next(c, r)
+	if err != nil || how == Pending {
+		return err
 	}
 	return s.change(c, r, Available)
 }

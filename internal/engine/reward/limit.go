@@ -161,7 +161,11 @@ func (s *Service) giveBack(c *fact.Command, r *Reward) error {
 
 // promote gives a reward that a limit had refused.
 func (s *Service) promote(c *fact.Command, r *Reward) error {
-	if err := s.change(c, r, s.next(c, r)); err != nil {
+	how, err := s.next(c, r)
+	if err != nil {
+		return err
+	}
+	if err := s.change(c, r, how); err != nil {
 		return err
 	}
 	return s.tellLimit(c, r)

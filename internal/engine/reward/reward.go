@@ -123,6 +123,7 @@ type Reward struct {
 	lot      lotState
 	clawback ledger.Policy
 	timed    bool // the timer of its expiry is set
+	updated  time.Time
 }
 
 // Spendable reports whether the reward is a lot in the ledger.

@@ -47,7 +47,7 @@ func scan(row scanner) (*Reward, error) {
 			return nil, fmt.Errorf("reward: read what the reward %s takes of a limit: %w", r.ID, err)
 		}
 	}
-	r.GivenAt, r.DueAt, r.AvailableAt = db.FromMicro(given), due.Time, available.Time
+	r.GivenAt, r.updated, r.DueAt, r.AvailableAt = db.FromMicro(given), db.FromMicro(updated), due.Time, available.Time
 	r.ExpiresAt, r.CancelledAt = expires.Time, cancelled.Time
 	return &r, nil
 }

@@ -42,8 +42,14 @@ func (s *Service) Release(c *fact.Command, r *Reward) error {
 		return nil
 	}
 	r.Held = false
-	if r.State == IsPending && s.next(c, r) == Available {
-		return s.change(c, r, Available)
+	if r.State == IsPending {
+		how, err := s.next(c, r)
+		if err != nil {
+			return err
+		}
+		if how == Available {
+			return s.change(c, r, Available)
+		}
 	}
 	r.Version++
 	return update(c.Tx(), r, c.Now())
@@ -96,6 +102,9 @@ func (s *Service) cancel(c *fact.Command, r *Reward, reason string) error {
 			return err
 		}
 	}
+	if err := r.leavePool(c); err != nil {
+		return err
+	}
 	if was == IsRefused { // nobody had it
 		return s.change(c, r, Cancelled)
 	}
@@ -134,7 +143,9 @@ func (s *Service) reinstate(c *fact.Command, r *Reward) error {
 	case wasAvailable:
 		r.State = IsAvailable
 	default:
-		s.next(c, r)
+		if _, err := s.next(c, r); err != nil {
+			return err
+		}
 	}
 	return s.change(c, r, Reinstated)
 }

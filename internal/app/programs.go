@@ -1,0 +1,109 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-hq/grapevine/internal/config"
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
+	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
+	"github.com/grapevine-hq/grapevine/internal/engine/pool"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
+	"github.com/grapevine-hq/grapevine/internal/fact"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/timer"
+)
+
+// programs are the engine and the programs that run on it.
+type programs struct {
+	log       *fact.Log
+	timers    *timer.Runner
+	kinds     *program.Service
+	referrals *referral.Service
+	messages  *message.Service
+	exports   *export.Service
+	pools     *pool.Service
+}
+
+// programsOptions are what programs need. All are required but Sink.
+type programsOptions struct {
+	DB      *db.DB
+	Jobs    *job.Runner // not yet started
+	Tenants *tenant.Service
+	Sink    fact.Sink // nil: nobody is told of facts
+	Base    string    // what the addresses of share links begin with
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// newPrograms wires the engine and the programs together. Nothing runs before the
+// timers and the jobs are started.
+func newPrograms(opts programsOptions) (*programs, error) {
+	p := &programs{
+		log:   fact.New(fact.Options{DB: opts.DB, Sink: opts.Sink, Logger: opts.Logger}),
+		kinds: program.NewService(opts.DB, referral.Kind()),
+		pools: pool.New(opts.DB),
+	}
+	p.timers = timer.New(timer.Options{DB: opts.DB, Execute: p.living(opts), Logger: opts.Logger, Metrics: opts.Metrics})
+	var err error
+	if p.messages, err = message.New(message.Options{DB: opts.DB, Log: p.log, Jobs: opts.Jobs}); err != nil {
+		return nil, err
+	}
+	p.referrals = referral.New(referral.Options{
+		DB: opts.DB, Log: p.log, Programs: p.kinds, Rewards: reward.New(p.log), Messages: p.messages,
+	})
+	p.exports, err = export.New(export.Options{DB: opts.DB, Log: p.log, Jobs: opts.Jobs, Sources: p.referrals.Exports(naming(opts.Base))})
+	return p, err
+}
+
+// living does the timers of tenants that there are. Those of a tenant that was
+// deleted are passed over as they become due: there may be many.
+func (p *programs) living(opts programsOptions) func(context.Context, id.ID, []timer.Timer) error {
+	return func(ctx context.Context, of id.ID, due []timer.Timer) error {
+		_, err := opts.Tenants.Get(ctx, of)
+		if problem.NotFound.Has(err) {
+			return opts.DB.Write(ctx, func(tx *db.Tx) error {
+				return timer.Each(tx, due, func(timer.Timer) error { return nil })
+			})
+		}
+		if err != nil {
+			return err
+		}
+		return p.log.Execute(ctx, of, due)
+	}
+}
+
+// naming is how exports call people, rewards and links: as SaaSquatch does.
+func naming(base string) referral.Naming {
+	return referral.Naming{
+		Scheme: saasquatch.Scheme,
+		Split:  saasquatch.SplitKey,
+		Link:   func(short string, l code.Link) string { return base + code.Path(short, l) },
+		Reward: saasquatch.RewardType,
+	}
+}
+
+// addPrograms makes the server run programs.
+func (a *App) addPrograms(cfg config.Server, tenants *tenant.Service, registry prometheus.Registerer) error {
+	var err error
+	a.programs, err = newPrograms(programsOptions{
+		DB: a.db, Jobs: a.jobs, Tenants: tenants, Base: strings.TrimSuffix(cmp.Or(cfg.PublicURL, a.URL()), "/"), Logger: a.log, Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	a.node.OnGap(a.programs.timers.Wake)
+	return nil
+}

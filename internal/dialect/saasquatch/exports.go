@@ -1,0 +1,156 @@
+package saasquatch
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/tenant"
+)
+
+// exportRoutes lists the calls about exports.
+func (a *api) exportRoutes() []dialect.Route {
+	if a.Exports == nil {
+		return nil
+	}
+	const all = "/api/v1/{tenant}/export"
+	return []dialect.Route{
+		{Method: http.MethodPost, Pattern: all, Scope: tenant.Manage, Handle: a.orderExport},
+		{Method: http.MethodGet, Pattern: all + "/history/list", Scope: tenant.Read, Handle: a.listExports},
+		{Method: http.MethodGet, Pattern: all + "/{id}", Scope: tenant.Read, Handle: a.showExport},
+		{Method: http.MethodGet, Pattern: all + "/{id}/download", Scope: tenant.Read, Handle: a.downloadExport},
+	}
+}
+
+// exportJSON is how an export is shown, in answers and in events.
+type exportJSON struct {
+	ID            string        `json:"id"`
+	Name          string        `json:"name"`
+	Requester     string        `json:"requester"`
+	Status        string        `json:"status"`
+	DateCreated   int64         `json:"dateCreated"`
+	DateExpires   *int64        `json:"dateExpires"`
+	DateCompleted *int64        `json:"dateCompleted"`
+	Type          string        `json:"type"`
+	Format        string        `json:"format"`
+	Params        export.Params `json:"params"`
+}
+
+func newExportJSON(e export.Export) exportJSON {
+	milli := func(at time.Time) *int64 {
+		if at.IsZero() {
+			return nil
+		}
+		return new(at.UnixMilli())
+	}
+	return exportJSON{
+		ID: e.ID.String(), Name: e.Name, Requester: e.Requester, Status: string(e.Status), DateCreated: e.CreatedAt.UnixMilli(),
+		DateExpires: milli(e.ExpiresAt), DateCompleted: milli(e.CompletedAt), Type: e.Type, Format: e.Format, Params: e.Params,
+	}
+}
+
+// orderExport begins an export.
+func (a *api) orderExport(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
+	var body struct {
+		Type      string          `json:"type"`
+		Format    string          `json:"format"`
+		Name      string          `json:"name"`
+		Requester string          `json:"requester"`
+		Params    json.RawMessage `json:"params"`
+	}
+	if err := c.Decode(&body); err != nil {
+		return dialect.Answer{}, err
+	}
+	params, err := export.ParseParams(body.Params)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	e, err := a.Exports.Order(ctx, c.Principal.Tenant.ID, export.Request{
+		Type: body.Type, Format: body.Format, Name: body.Name, Requester: cmp.Or(body.Requester, "API"), Params: params,
+	})
+	return dialect.Answer{Status: http.StatusCreated, Body: newExportJSON(e)}, err
+}
+
+func (a *api) showExport(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
+	of, err := exportID(c)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	e, err := a.Exports.Get(ctx, c.Principal.Tenant.ID, of)
+	return dialect.Answer{Status: http.StatusOK, Body: newExportJSON(e)}, err
+}
+
+// downloadExport sends the file.
+func (a *api) downloadExport(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
+	of, err := exportID(c)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	e, pieces, err := a.Exports.Download(ctx, c.Principal.Tenant.ID, of)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	return dialect.Answer{Status: http.StatusOK, File: &dialect.File{
+		Type: "text/csv; charset=utf-8; header=present", Name: e.ID.String() + ".csv", Bytes: e.Bytes, Pieces: pieces,
+	}}, nil
+}
+
+// listExports lists exports, the newest first.
+func (a *api) listExports(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
+	var checks problem.Checks
+	page := export.Page{
+		Limit:  number(&checks, c, bounds{name: "limit", least: 1, most: 1000, absent: 10}),
+		Offset: number(&checks, c, bounds{name: "offset", least: 0, most: 1_000_000, absent: 0}),
+	}
+	if err := checks.Err(); err != nil {
+		return dialect.Answer{}, err
+	}
+	found, total, err := a.Exports.List(ctx, c.Principal.Tenant.ID, page)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	shown := struct {
+		Data       []exportJSON `json:"data"`
+		Count      int          `json:"count"`
+		TotalCount int          `json:"totalCount"`
+	}{Data: []exportJSON{}, Count: len(found), TotalCount: total}
+	for _, e := range found {
+		shown.Data = append(shown.Data, newExportJSON(e))
+	}
+	return dialect.Answer{Status: http.StatusOK, Body: shown}, nil
+}
+
+// bounds are what a number in a query may be.
+type bounds struct {
+	name                string
+	least, most, absent int
+}
+
+// number reads a number from the query.
+func number(checks *problem.Checks, c *dialect.Call, b bounds) int {
+	text := c.Request.URL.Query().Get(b.name)
+	if text == "" {
+		return b.absent
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < b.least || n > b.most {
+		checks.Add(b.name, "must be a number from %d to %d", b.least, b.most)
+	}
+	return n
+}
+
+// exportID reads the id in the path. A text that is none names no export.
+func exportID(c *dialect.Call) (id.ID, error) {
+	var of id.ID
+	if of.UnmarshalText([]byte(c.Path["id"])) != nil {
+		return id.ID{}, problem.NotFound.New("there is no such export")
+	}
+	return of, nil
+}
