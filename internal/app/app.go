@@ -27,6 +27,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/hosted"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
@@ -166,6 +167,9 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.ready.ping = a.db.Ping
 	handler, err := a.withConsole(cfg, tenants, native)
 	if err != nil {
+		return err
+	}
+	if handler, err = a.withPages(cfg, hosted.Options{Tenants: tenants, Box: box, Metrics: edge.NewMetrics(registry)}, handler); err != nil {
 		return err
 	}
 	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {

@@ -57,6 +57,7 @@ func (a *App) mount(cfg config.Server, native http.Handler, tenants *tenant.Serv
 	m := dialect.Mount{Native: native, Dialects: make(map[string]http.Handler), Hosts: make(map[string]string)}
 	opts := dialect.Options{
 		Limiter: edge.NewLimiter(cfg.RateLimit), Unavailable: webhook.Unavailable, Metrics: edge.NewMetrics(registry), Logger: a.log,
+		Visits: dialect.NewVisitLimiter(dialect.Visits{CreationsADay: 50, OthersAnHour: 100}),
 	}
 	for name, makeAPI := range dialectAPIs {
 		m.Dialects[name] = dialect.New(makeAPI(a, tenants), opts)

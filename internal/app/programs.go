@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-hq/grapevine/internal/config"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
+	"github.com/grapevine-hq/grapevine/internal/dialect/standard"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
@@ -18,12 +21,14 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
+	"github.com/grapevine-hq/grapevine/internal/hosted"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/timer"
+	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
 // programs are the engine and the programs that run on it.
@@ -97,13 +102,32 @@ func naming(base string) referral.Naming {
 
 // addPrograms makes the server run programs.
 func (a *App) addPrograms(cfg config.Server, tenants *tenant.Service, registry prometheus.Registerer) error {
+	base, told := a.publicURL(cfg), &telling{webhooks: a.webhooks}
 	var err error
 	a.programs, err = newPrograms(programsOptions{
-		DB: a.db, Jobs: a.jobs, Tenants: tenants, Base: strings.TrimSuffix(cmp.Or(cfg.PublicURL, a.URL()), "/"), Logger: a.log, Metrics: registry,
+		DB: a.db, Jobs: a.jobs, Tenants: tenants, Sink: told, Base: base, Logger: a.log, Metrics: registry,
 	})
 	if err != nil {
 		return err
 	}
+	told.renderers = []dialect.Renderer{
+		standard.NewRenderer(a.programs.referrals), saasquatch.NewRenderer(a.programs.referrals, base),
+	}
 	a.node.OnGap(a.programs.timers.Wake)
 	return nil
+}
+
+// publicURL is where people find the server, without a slash at its end.
+func (a *App) publicURL(cfg config.Server) string {
+	return strings.TrimSuffix(cmp.Or(cfg.PublicURL, a.URL()), "/")
+}
+
+// withPages serves the pages of programs beside a handler.
+func (a *App) withPages(cfg config.Server, shared hosted.Options, beside http.Handler) (http.Handler, error) {
+	shared.Referrals, shared.URL, shared.Unavailable, shared.Logger = a.programs.referrals, cfg.PublicURL, webhook.Unavailable, a.log
+	pages, err := hosted.New(shared)
+	if err != nil {
+		return nil, err
+	}
+	return pages.Beside(beside), nil
 }

@@ -30,8 +30,8 @@ func mustNotebook(t *testing.T) *notebook {
 	mustWrite(t, n.DB, func(tx *db.Tx) error {
 		for _, statement := range []string{
 			`CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT NOT NULL)`,
-			`CREATE TABLE counter (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)`,
-			`INSERT INTO counter (id, value) VALUES (1, 0), (2, 0)`,
+			`CREATE TABLE tally (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)`,
+			`INSERT INTO tally (id, value) VALUES (1, 0), (2, 0)`,
 		} {
 			if _, err := tx.Exec(statement); err != nil {
 				return err
@@ -69,7 +69,7 @@ func onEachWay(t *testing.T, fn func(t *testing.T, n *notebook, write writeFunc)
 
 func value(q db.Queryer, id int64) (int64, error) {
 	var n int64
-	err := q.QueryRow(`SELECT value FROM counter WHERE id = $1`, id).Scan(&n)
+	err := q.QueryRow(`SELECT value FROM tally WHERE id = $1`, id).Scan(&n)
 	return n, err
 }
 
@@ -93,7 +93,7 @@ func readAndAdd(tx *db.Tx, id int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE counter SET value = $2 WHERE id = $1`, id, was+1)
+	_, err = tx.Exec(`UPDATE tally SET value = $2 WHERE id = $1`, id, was+1)
 	return err
 }
 
@@ -123,7 +123,7 @@ func TestWritesThatReadWhatTheOthersWriteRunAsIfOneAfterTheOther(t *testing.T) {
 	n := mustNotebook(t)
 	for range 20 {
 		mustWrite(t, n.DB, func(tx *db.Tx) error {
-			_, err := tx.Exec(`UPDATE counter SET value = 1`)
+			_, err := tx.Exec(`UPDATE tally SET value = 1`)
 			return err
 		})
 		var wg sync.WaitGroup
@@ -134,7 +134,7 @@ func TestWritesThatReadWhatTheOthersWriteRunAsIfOneAfterTheOther(t *testing.T) {
 					if err != nil || other == 0 {
 						return err
 					}
-					_, err = tx.Exec(`UPDATE counter SET value = 0 WHERE id = $1`, mine)
+					_, err = tx.Exec(`UPDATE tally SET value = 0 WHERE id = $1`, mine)
 					return err
 				}); err != nil {
 					t.Error(err)
@@ -165,7 +165,7 @@ func TestAWriteThatIsRunAgainTakesBackWhatItDidToMemoryFirst(t *testing.T) {
 				return err
 			}
 		}
-		_, err = tx.Exec(`UPDATE counter SET value = $1 WHERE id = 1`, was+10)
+		_, err = tx.Exec(`UPDATE tally SET value = $1 WHERE id = 1`, was+10)
 		return err
 	})
 	if err != nil {

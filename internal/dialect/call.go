@@ -23,6 +23,11 @@ type Call struct {
 	Principal tenant.Principal  // after authentication
 	Standing  edge.Standing     // of the key, after its rate was counted
 
+	// Person is whom the request's token names, in the words of the product; "":
+	// it has none. Token is what the product's Authenticate read of it besides.
+	Person string
+	Token  any
+
 	// Confirm authenticates the caller once more, after something that took time.
 	Confirm webhook.ConfirmFunc
 
@@ -33,6 +38,17 @@ type Call struct {
 
 // Header returns the head of the answer, to which a call may add.
 func (c *Call) Header() http.Header { return c.writer.Header() }
+
+// Access says who may make the call.
+func (c *Call) Access() Access {
+	if c.route == nil {
+		return ByKey
+	}
+	return c.route.Access
+}
+
+// ByKey reports whether a key was shown, and not a token, or nothing.
+func (c *Call) ByKey() bool { return !c.Principal.KeyID.IsZero() }
 
 // Bearer returns the key of the request's one Authorization header, if that is
 // "Bearer" and a key.

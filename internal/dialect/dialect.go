@@ -1,13 +1,14 @@
-// Package dialect serves the APIs by which the clients of other products manage
-// their webhooks, so that they move here by changing a base URL and a key. Each
-// product is a package beside this one and a line in package app; what they have
-// in common is here.
+// Package dialect serves the APIs that the clients of other products use, all of one
+// or the part that manages webhooks, so that they move here by changing a base URL and
+// a key. Each product is a package beside this one and a line in package app; what
+// they have in common is here.
 //
 // An [API] says how a product's calls look, [New] makes a handler of it. Every
 // request passes the same gates in the same order: it gets an id, its route is
-// found, its key is authenticated, its rate is counted, its key's scope is
-// checked, and then the call runs, which may read its body. Whatever refuses a
-// request, a gate, the call or a panic, it is answered in the product's own form.
+// found, its key or its person is authenticated, its rate is counted, whether that
+// key or person may make the call is checked, and then the call runs, which may
+// read its body. Whatever refuses a request, a gate, the call or a panic, it is
+// answered in the product's own form.
 //
 // The subscriptions are those of package webhook, which the native API lists too.
 // A dialect's API shows those of its own dialect only: another one's are not
@@ -32,7 +33,9 @@ type API interface {
 	Routes() []Route
 
 	// Authenticate returns who asks, from the head of the request. It is asked
-	// again after something that took time.
+	// again after something that took time. For a route that people may call
+	// (Call.Access) it may return a tenant without a key, with Call.Person set to
+	// whom a token names; for one that everybody may call, the tenant alone.
 	Authenticate(ctx context.Context, c *Call) (tenant.Principal, error)
 
 	// Challenge is the WWW-Authenticate header of an answer with status 401.
@@ -55,9 +58,28 @@ type Route struct {
 	// included, since it may have slashes of both kinds.
 	Pattern string
 
-	Scope  tenant.Scope // that the key has to have
+	Scope  tenant.Scope // that a key has to have
+	Access Access       // who else may call it
 	Handle HandleFunc
+
+	// Person returns whose call it is, of one that people may make: a token that
+	// names somebody else is refused. nil: the call looks at Call.Person by itself.
+	Person func(c *Call) string
+
+	// Creates reports whether the call would create somebody, which people may do
+	// less often than ask (see Visits). nil: it never does.
+	Creates func(ctx context.Context, c *Call) (bool, error)
 }
+
+// Access says who may make a call besides those who have a key for it.
+type Access int
+
+// The kinds of access. Browsers of other origins may make the calls of the last two.
+const (
+	ByKey     Access = iota // nobody else
+	ByPerson                // a person of the tenant's, with a token that the product knows
+	ByAnybody               // everybody; a key that is given has to be valid
+)
 
 // HandleFunc answers a call. An error that is neither a Refusal nor a problem is
 // logged and answered with 500.
@@ -88,8 +110,8 @@ type Refusals struct {
 	Names map[string]string         // what the product calls a field, by our name for it
 }
 
-// of returns how an error is told, and false for one that says nothing of itself.
-func (t Refusals) of(err error) (Refusal, bool) {
+// Tell returns how an error is told, and false for one that says nothing of itself.
+func (t Refusals) Tell(err error) (Refusal, bool) {
 	if own, ok := errors.AsType[Refusal](err); ok {
 		return own, true
 	}

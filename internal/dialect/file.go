@@ -56,7 +56,7 @@ func (h *handler) send(w http.ResponseWriter, c *Call, a Answer) {
 // gone, or where a refusal says why.
 func (h *handler) brokenOff(c *Call, err error) {
 	ctx := c.Request.Context()
-	if _, said := h.refusals.of(err); !said && ctx.Err() == nil {
+	if _, said := h.refusals.Tell(err); !said && ctx.Err() == nil {
 		h.log.ErrorContext(ctx, "request_failed", "request_id", c.RequestID, "error", err.Error())
 	}
 	panic(http.ErrAbortHandler)

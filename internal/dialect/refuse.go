@@ -38,7 +38,7 @@ var (
 // show turns any error into what may be shown of it. What is not a refusal is
 // logged.
 func (h *handler) show(ctx context.Context, c *Call, err error) Refusal {
-	if r, ok := h.refusals.of(err); ok {
+	if r, ok := h.refusals.Tell(err); ok {
 		return r
 	}
 	switch {

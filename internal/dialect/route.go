@@ -3,7 +3,6 @@ package dialect
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -21,11 +20,10 @@ func (p pattern) match(path string) (map[string]string, bool) {
 	if !ok {
 		return nil, false
 	}
-	named := make(map[string]string)
+	var texts []string // of the names, in their order
 	for i, want := range p {
-		if rest, ok := strings.CutSuffix(want, "...}"); ok {
-			named[rest[1:]] = path
-			return named, path != ""
+		if strings.HasSuffix(want, "...}") {
+			return p.named(append(texts, path)), path != ""
 		}
 		segment, further, more := strings.Cut(path, "/")
 		text, err := url.PathUnescape(segment)
@@ -34,13 +32,13 @@ func (p pattern) match(path string) (map[string]string, bool) {
 		}
 		switch {
 		case want[0] == '{' && text != "":
-			named[strings.Trim(want, "{}")] = text
+			texts = append(texts, text)
 		case want != text:
 			return nil, false
 		}
 		last := i == len(p)-1
 		if last {
-			return named, further == ""
+			return p.named(texts), further == ""
 		}
 		if !more {
 			return nil, false
@@ -50,28 +48,52 @@ func (p pattern) match(path string) (map[string]string, bool) {
 	return nil, false
 }
 
-// find returns the route of a request, or a refusal that says which methods the
-// path takes.
-func (h *handler) find(w http.ResponseWriter, r *http.Request, c *Call) error {
-	path := r.URL.EscapedPath()
-	i := slices.IndexFunc(h.routes, func(rt Route) bool {
-		_, ok := h.patterns[rt.Pattern].match(path)
-		return ok
-	})
-	if i < 0 {
-		return errNoPath
+// named returns the texts by the names of the pattern.
+func (p pattern) named(texts []string) map[string]string {
+	named := make(map[string]string, len(texts))
+	for _, want := range p {
+		if name, ok := strings.CutPrefix(want, "{"); ok && len(texts) > 0 {
+			named[strings.TrimRight(name, ".}")], texts = texts[0], texts[1:]
+		}
 	}
-	c.Path, _ = h.patterns[h.routes[i].Pattern].match(path)
+	return named
+}
+
+// place is a path that there is, with the routes of its pattern.
+type place struct {
+	routes []*Route
+	path   map[string]string
+}
+
+// find returns the place of a request, and notes its path.
+func (h *handler) find(r *http.Request, c *Call) (place, error) {
+	path := r.URL.EscapedPath()
+	for i := range h.routes {
+		named, ok := h.patterns[h.routes[i].Pattern].match(path)
+		if !ok {
+			continue
+		}
+		at := place{path: named}
+		for j := range h.routes {
+			if h.routes[j].Pattern == h.routes[i].Pattern {
+				at.routes = append(at.routes, &h.routes[j])
+			}
+		}
+		c.Path = named
+		return at, nil
+	}
+	return place{}, errNoPath
+}
+
+// choose picks the route of the request's method, or refuses it and says which
+// methods the path takes.
+func (p place) choose(w http.ResponseWriter, r *http.Request, c *Call) error {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	var allowed []string
-	for j := range h.routes {
-		rt := &h.routes[j]
-		if rt.Pattern != h.routes[i].Pattern {
-			continue
-		}
+	for _, rt := range p.routes {
 		if rt.Method == method {
 			c.route = rt
 			return nil

@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// Limiter counts the requests of each key; nil: there is no limit.
 	Limiter *edge.Limiter
+	// Visits counts those without a key, of each address; nil: there is no limit.
+	Visits *VisitLimiter
 	// Unavailable reports whether an error says that the database can't be used
 	// now and nothing was stored; nil: no error does.
 	Unavailable func(err error) bool
@@ -84,8 +86,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve leads a request through the gates.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer, error) {
-	if err := h.find(w, r, c); err != nil {
+	found, err := h.find(r, c)
+	if err != nil {
 		return Answer{}, err
+	}
+	if r.Method == http.MethodOptions && found.browsers() {
+		return found.preflight(w, r), nil
+	}
+	if err := found.choose(w, r, c); err != nil {
+		return Answer{}, err
+	}
+	if c.route.Access != ByKey {
+		allowOrigin(w, r)
 	}
 	c.Confirm = func(ctx context.Context) error {
 		var err error
@@ -95,20 +107,39 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer
 	if err := c.Confirm(r.Context()); err != nil {
 		return Answer{}, err
 	}
-	if err := h.limit(w, c); err != nil {
+	if c.ByKey() {
+		forbidOrigin(w) // a key belongs on a server
+	}
+	if err := h.limit(r.Context(), w, c); err != nil {
 		return Answer{}, err
 	}
-	if !c.Principal.Can(c.route.Scope) {
-		return Answer{}, problem.Forbidden.New("the key does not have the scope %q", c.route.Scope)
+	if err := c.allowed(); err != nil {
+		return Answer{}, err
 	}
 	actor := c.Principal.Actor()
 	actor.Via, actor.Address, actor.RequestID = h.api.Name(), edge.Address(r), c.RequestID
 	return c.route.Handle(audit.WithActor(r.Context(), actor), c)
 }
 
-// limit counts the request against its key's rate and says in headers how that
-// stands.
-func (h *handler) limit(w http.ResponseWriter, c *Call) error {
+// allowed refuses a call that is not for the key, or for the person.
+func (c *Call) allowed() error {
+	switch {
+	case c.route.Access == ByAnybody:
+		return nil
+	case c.Person == "" && !c.Principal.Can(c.route.Scope):
+		return problem.Forbidden.New("the key does not have the scope %q", c.route.Scope)
+	case c.Person != "" && c.route.Person != nil && c.route.Person(c) != c.Person:
+		return problem.Forbidden.New("the token names somebody else")
+	}
+	return nil
+}
+
+// limit counts the request against the rate of its key, or of where it comes from,
+// and says in headers how that stands.
+func (h *handler) limit(ctx context.Context, w http.ResponseWriter, c *Call) error {
+	if !c.ByKey() {
+		return h.visit(ctx, w, c)
+	}
 	now := time.Now()
 	var err error
 	c.Standing, err = h.opts.Limiter.Take(c.Principal.KeyID, now)
@@ -134,11 +165,20 @@ func (c *Call) ResetAt(now time.Time) time.Time {
 func (h *handler) refuse(w http.ResponseWriter, c *Call, r Refusal) {
 	switch r.Status {
 	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", h.api.Challenge())
+		w.Header().Set("WWW-Authenticate", h.challenge(c))
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
 	h.write(w, c, Answer{Status: r.Status, Body: h.api.Body(c, r)})
+}
+
+// challenge is the API's, but for calls that browsers make: they would ask their
+// user for a password.
+func (h *handler) challenge(c *Call) string {
+	if c.Access() != ByKey {
+		return "Bearer"
+	}
+	return h.api.Challenge()
 }
 
 func (h *handler) write(w http.ResponseWriter, c *Call, a Answer) {

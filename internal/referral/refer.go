@@ -15,13 +15,15 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
-// The errors of codes, for those who tell them apart. They are problems besides.
+// The errors of registrations, for those who tell them apart. They are problems besides.
 var (
 	ErrNoCode    = errors.New("referral: there is no such code")
 	ErrOwnCode   = errors.New("referral: the code is the person's own")
 	ErrConverted = errors.New("referral: the person has converted already")
 	ErrReferred  = errors.New("referral: the person was referred by another code")
 	ErrBlocked   = errors.New("referral: the person is blocked")
+	ErrKnown     = errors.New("referral: the person is known already")
+	ErrFull      = errors.New("referral: the account has as many people as it may have")
 )
 
 func refuse(what error, p *problem.Error) error { return errors.Join(what, p) }

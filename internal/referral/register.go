@@ -72,7 +72,12 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 		return Registered{}, err
 	}
 	if r.MustCreate && !saved.Created {
-		return Registered{}, problem.Conflict.New("there is somebody of this identity already")
+		return Registered{}, refuse(ErrKnown, problem.Conflict.New("there is somebody of this identity already"))
+	}
+	if saved.Created {
+		if err := s.hasRoom(c, saved.Person); err != nil {
+			return Registered{}, err
+		}
 	}
 	done := Registered{Person: saved.Person, Created: saved.Created}
 	if err := c.Settle(); err != nil {
@@ -107,6 +112,9 @@ func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, c
 		}
 		of := programs[i].Program
 		m, err := program.MembershipOf(c.Tx(), c.Tenant(), of.ID, p.ID)
+		if problem.NotFound.Has(err) {
+			return problem.InvalidField("codes", "can't be had by somebody who takes part in nothing")
+		}
 		if err != nil {
 			return err
 		}
@@ -247,27 +255,33 @@ func (s *Service) Track(ctx context.Context, tenant id.ID, r Report) ([]activity
 	}
 	var done []activity.Result
 	err := s.do(ctx, tenant, "person/"+r.Person.String(), func(c *fact.Command) error {
-		done = nil
-		p, err := person.Get(c.Tx(), tenant, r.Person)
-		if err != nil {
-			return err
-		}
-		if p.IsDeleted() {
-			return problem.NotFound.New("there is no such person")
-		}
-		for _, n := range r.Activities {
-			result, err := activity.Track(c, p.ID, n)
-			if err != nil {
-				return err
-			}
-			if err := c.Settle(); err != nil {
-				return err
-			}
-			done = append(done, result)
-		}
-		return nil
+		var err error
+		done, err = s.track(c, r)
+		return err
 	})
 	return done, err
+}
+
+func (s *Service) track(c *fact.Command, r Report) ([]activity.Result, error) {
+	p, err := person.Get(c.Tx(), c.Tenant(), r.Person)
+	if err != nil {
+		return nil, err
+	}
+	if p.IsDeleted() {
+		return nil, problem.NotFound.New("there is no such person")
+	}
+	var done []activity.Result
+	for _, n := range r.Activities {
+		result, err := activity.Track(c, p.ID, n)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Settle(); err != nil {
+			return nil, err
+		}
+		done = append(done, result)
+	}
+	return done, nil
 }
 
 const maxActivities = 100

@@ -132,6 +132,14 @@ func signingKeyAt(q db.Queryer, of speaking, now time.Time) (storedKey, error) {
 		ORDER BY created_at DESC LIMIT 1`, of.tenant, of.dialect, db.Micro(now)))
 }
 
+// validKeys returns the keys that are kept and that are neither revoked nor expired
+// at now, the newest first.
+func validKeys(q db.Queryer, of speaking, now time.Time) ([]storedKey, error) {
+	return collect(q, scanKey, `SELECT `+keyColumns+` FROM api_key
+		WHERE tenant_id = $1 AND dialect = $2 AND sealed IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
+		ORDER BY created_at DESC LIMIT $4`, of.tenant, of.dialect, db.Micro(now), maxValid)
+}
+
 // newestSigning returns when the newest of these keys was made that is not
 // revoked; the zero time if there is none.
 func newestSigning(q db.Queryer, of speaking) (time.Time, error) {

@@ -5,6 +5,7 @@ package dialecttest
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,8 +22,12 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
@@ -43,6 +48,12 @@ type World struct {
 	Tenants  *tenant.Service
 	Webhooks *webhook.Service
 	Audit    *audit.Service
+
+	Database *db.DB
+
+	// Programs and Referrals run over the database. Nobody is told of their facts.
+	Programs  *program.Service
+	Referrals *referral.Service
 
 	// Received are the requests that the endpoint got. It answers each with Status.
 	Received chan Received
@@ -65,8 +76,16 @@ type Received struct {
 // NewWorld serves the API until the test ends. change may alter its options.
 func NewWorld(t testing.TB, makeAPI NewFunc, change func(*dialect.Options)) *World {
 	t.Helper()
+	return NewProgramWorld(t, func(w *World) dialect.API { return makeAPI(w.Tenants, w.Webhooks) }, change)
+}
+
+// NewProgramWorld is NewWorld for an API that is made of more of the world: all of it
+// is there when makeAPI is called, but for the API itself and its URL.
+func NewProgramWorld(t testing.TB, makeAPI func(w *World) dialect.API, change func(*dialect.Options)) *World {
+	t.Helper()
 	w := &World{t: t, Received: make(chan Received, 100), Status: http.StatusOK}
 	database := testkit.OpenDB(t, db.Options{})
+	w.Database = database
 	box, err := secret.Open(t.Context(), database, secret.NewKey())
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +94,10 @@ func NewWorld(t testing.TB, makeAPI NewFunc, change func(*dialect.Options)) *Wor
 	if w.Audit, err = audit.New(database, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	w.API = makeAPI(w.Tenants, w.Webhooks)
+	log := fact.New(fact.Options{DB: database})
+	w.Programs = program.NewService(database, referral.Kind())
+	w.Referrals = referral.New(referral.Options{DB: database, Log: log, Programs: w.Programs, Rewards: reward.New(log)})
+	w.API = makeAPI(w)
 	opts := dialect.Options{
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },
 		Logger:      slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -157,6 +179,16 @@ func (w *World) MustTenant(alias string) tenant.Tenant {
 		w.t.Fatal(err)
 	}
 	return t
+}
+
+// MustProgram makes a referral program that runs, with these rules; "": none.
+func (w *World) MustProgram(t tenant.Tenant, key, rules string) *program.Program {
+	w.t.Helper()
+	p, err := w.Programs.Create(w.t.Context(), t.ID, program.New{Key: key, Kind: referral.KindName, Rules: json.RawMessage(rules)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
 }
 
 // MustKey makes a key of the dialect's API, with all scopes unless some are named.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
@@ -29,33 +28,6 @@ func (a *api) exportRoutes() []dialect.Route {
 	}
 }
 
-// exportJSON is how an export is shown, in answers and in events.
-type exportJSON struct {
-	ID            string        `json:"id"`
-	Name          string        `json:"name"`
-	Requester     string        `json:"requester"`
-	Status        string        `json:"status"`
-	DateCreated   int64         `json:"dateCreated"`
-	DateExpires   *int64        `json:"dateExpires"`
-	DateCompleted *int64        `json:"dateCompleted"`
-	Type          string        `json:"type"`
-	Format        string        `json:"format"`
-	Params        export.Params `json:"params"`
-}
-
-func newExportJSON(e export.Export) exportJSON {
-	milli := func(at time.Time) *int64 {
-		if at.IsZero() {
-			return nil
-		}
-		return new(at.UnixMilli())
-	}
-	return exportJSON{
-		ID: e.ID.String(), Name: e.Name, Requester: e.Requester, Status: string(e.Status), DateCreated: e.CreatedAt.UnixMilli(),
-		DateExpires: milli(e.ExpiresAt), DateCompleted: milli(e.CompletedAt), Type: e.Type, Format: e.Format, Params: e.Params,
-	}
-}
-
 // orderExport begins an export.
 func (a *api) orderExport(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	var body struct {
@@ -75,7 +47,7 @@ func (a *api) orderExport(ctx context.Context, c *dialect.Call) (dialect.Answer,
 	e, err := a.Exports.Order(ctx, c.Principal.Tenant.ID, export.Request{
 		Type: body.Type, Format: body.Format, Name: body.Name, Requester: cmp.Or(body.Requester, "API"), Params: params,
 	})
-	return dialect.Answer{Status: http.StatusCreated, Body: newExportJSON(e)}, err
+	return dialect.Answer{Status: http.StatusCreated, Body: exportOf(&e)}, err
 }
 
 func (a *api) showExport(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
@@ -84,7 +56,7 @@ func (a *api) showExport(ctx context.Context, c *dialect.Call) (dialect.Answer, 
 		return dialect.Answer{}, err
 	}
 	e, err := a.Exports.Get(ctx, c.Principal.Tenant.ID, of)
-	return dialect.Answer{Status: http.StatusOK, Body: newExportJSON(e)}, err
+	return dialect.Answer{Status: http.StatusOK, Body: exportOf(&e)}, err
 }
 
 // downloadExport sends the file.
@@ -122,7 +94,7 @@ func (a *api) listExports(ctx context.Context, c *dialect.Call) (dialect.Answer,
 		TotalCount int          `json:"totalCount"`
 	}{Data: []exportJSON{}, Count: len(found), TotalCount: total}
 	for _, e := range found {
-		shown.Data = append(shown.Data, newExportJSON(e))
+		shown.Data = append(shown.Data, exportOf(&e))
 	}
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, nil
 }

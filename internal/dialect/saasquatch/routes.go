@@ -1,5 +1,11 @@
-// Package saasquatch is the API by which SaaSquatch's clients manage webhook
-// subscriptions: the four calls below /api/v1/{tenant_alias}/subscription.
+// Package saasquatch is SaaSquatch's API: webhook subscriptions, and, where there are
+// programs, users, accounts, codes, share links and events, the widgets that the
+// vendor's JavaScript client shows, and the one GraphQL query that it sends.
+//
+// A user is a person, known by the account's id and its own (identityOf). Users are
+// stored and shown by a server with a key, or by the user's own browser with a token
+// that such a key has signed (token.go), which is good for that user alone. A few
+// calls are open to everybody.
 //
 // A subscription gets every event and is known by its URL, of which a tenant has
 // one. Its URL stands in paths in one segment, encoded, or behind a proxy that
@@ -20,6 +26,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
+	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
@@ -40,6 +47,13 @@ type Services struct {
 	Referrals *referral.Service
 	Messages  *message.Service
 	Exports   *export.Service
+
+	// BaseURL is what share links begin with, such as https://example.com; "": the
+	// address at which a client found the server.
+	BaseURL string
+	// Visits returns what share links of a tenant have left in the browser that makes
+	// a request; nil: they leave nothing.
+	Visits func(r *http.Request, of tenant.Tenant) attribution.Cookie
 }
 
 // api is SaaSquatch's API.
@@ -63,18 +77,33 @@ func (*api) Name() string { return name }
 // Routes lists the calls.
 func (a *api) Routes() []dialect.Route {
 	const all, one = "/api/v1/{tenant}/subscription", "/api/v1/{tenant}/subscription/{url...}"
-	routes := []dialect.Route{
+	return slices.Concat([]dialect.Route{
 		{Method: http.MethodGet, Pattern: all, Scope: tenant.Read, Handle: a.list},
 		{Method: http.MethodPost, Pattern: all, Scope: tenant.Manage, Handle: a.create},
 		{Method: http.MethodDelete, Pattern: one, Scope: tenant.Manage, Handle: a.delete},
 		{Method: http.MethodPost, Pattern: one, Scope: tenant.Manage, Handle: a.test}, // of {url}/test
-	}
-	return slices.Concat(routes, a.exportRoutes(), a.themeRoutes())
+	}, a.userRoutes(), a.referralRoutes(), a.rewardRoutes(), a.exportRoutes(), a.themeRoutes())
 }
 
 // Authenticate accepts the key in either place of the Basic scheme, or in both,
-// and "ApiKey" for a user. The tenant is the one in the path.
+// and "ApiKey" for a user. The tenant is the one in the path. Calls that people may
+// make take a user's token as well, and those that everybody may make need neither.
 func (a *api) Authenticate(ctx context.Context, c *dialect.Call) (tenant.Principal, error) {
+	c.Person, c.Token = "", nil
+	text, hasToken := tokenOf(c)
+	_, _, hasKey := c.Basic()
+	switch {
+	case c.Access() == dialect.ByPerson && hasToken:
+		return a.bySomebody(ctx, c, text)
+	case c.Access() == dialect.ByAnybody && !hasKey:
+		t, err := a.spoken(ctx, c)
+		return tenant.Principal{Dialect: name, Tenant: t}, err
+	default:
+		return a.byKey(ctx, c)
+	}
+}
+
+func (a *api) byKey(ctx context.Context, c *dialect.Call) (tenant.Principal, error) {
 	alias := c.Path["tenant"]
 	key, err := a.key(c)
 	if err == nil {

@@ -159,8 +159,12 @@ func makeRoom(tx *db.Tx, n New) error {
 	return demote(tx, n.TenantID, n.MembershipID)
 }
 
+// ErrTaken is the error of a code that somebody else has, for those who tell it apart
+// from other conflicts. It is a problem.Conflict besides.
+var ErrTaken = errors.New("code: the code is taken")
+
 func taken() error {
-	return problem.Conflict.New("the code is taken: choose another one")
+	return errors.Join(ErrTaken, problem.Conflict.New("the code is taken: choose another one"))
 }
 
 // code returns the code that n asks for. Its short code is missing.

@@ -26,6 +26,10 @@ const (
 	maxFields = 16 << 10 // bytes
 )
 
+// ErrForgotten is the error of somebody who was to be forgotten for good, for those
+// who tell it apart from other conflicts. It is a problem.Conflict besides.
+var ErrForgotten = errors.New("person: to be forgotten")
+
 // Saved is what became of what was said about a person.
 type Saved struct {
 	Person  *Person
@@ -49,7 +53,7 @@ func Save(c *fact.Command, of Identity, patch Patch) (Saved, error) {
 		return Saved{}, err
 	}
 	if p.IsDeleted() {
-		return Saved{}, problem.Conflict.New("who is known by this identity was to be forgotten, for good")
+		return Saved{}, errors.Join(ErrForgotten, problem.Conflict.New("who is known by this identity was to be forgotten, for good"))
 	}
 	changed := p.apply(patch)
 	seen := p.see(patch)
