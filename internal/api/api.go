@@ -30,17 +30,20 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
+	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
-// Options are what the API needs. Tenants, Webhooks, SigningKeys and Audit are
-// required.
+// Options are what the API needs. The services and SigningKeys are required.
 type Options struct {
 	Tenants     *tenant.Service
 	Webhooks    *webhook.Service
 	SigningKeys SigningKeys
 	Audit       *audit.Service
+	Programs    *program.Service
+	Referrals   *referral.Service
 
 	// Ready says whether the node can serve; nil: always. /readyz asks it.
 	Ready func(ctx context.Context) error
@@ -55,6 +58,7 @@ type Options struct {
 	Registry prometheus.Registerer // nil: requests are not measured
 	Logger   *slog.Logger          // nil: nothing is logged
 	Version  string                // of the program, for the documentation
+	URL      string                // where the server is reached from outside: what share links begin with
 
 	RateLimit     float64 // requests a second for each key; zero: no limit
 	MaxEventBytes int     // the data of one event; zero: 256 KiB; as in webhook.Options
@@ -98,6 +102,11 @@ func New(opts Options) http.Handler {
 	s.deliveryRoutes()
 	s.replayRoutes()
 	s.eventTypeRoutes()
+	s.programRoutes()
+	s.peopleRoutes()
+	s.referralRoutes()
+	s.rewardRoutes()
+	s.factRoutes()
 	s.dialectRoutes()
 	s.signingKeyRoutes()
 	s.auditRoutes()
@@ -126,6 +135,11 @@ func (s *server) config() huma.Config {
 		{Name: tagDeliveries, Description: "One event on its way to one subscription, with every attempt."},
 		{Name: tagReplays, Description: "The sending again of many deliveries, with its progress."},
 		{Name: tagEventTypes, Description: "What the dialects define."},
+		{Name: tagPrograms, Description: "What is promised to whom: programs, and the rules by which they give."},
+		{Name: tagPeople, Description: "Whom the programs are about, what they did, their accounts, codes and share links."},
+		{Name: tagReferrals, Description: "Who came by whom, and what was decided about it."},
+		{Name: tagRewards, Description: "What people are given, and what they can spend."},
+		{Name: tagFacts, Description: "What changed in programs, what each change led to, and how it is taken back."},
 		{Name: tagDialects, Description: "Whose webhooks are spoken, and how the tenant speaks them."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
 		{Name: tagAudit, Description: "Who changed what, when and from where."},
@@ -141,6 +155,11 @@ const (
 	tagDeliveries    = "Deliveries"
 	tagReplays       = "Replays"
 	tagEventTypes    = "Event types"
+	tagPrograms      = "Programs"
+	tagPeople        = "People"
+	tagReferrals     = "Referrals"
+	tagRewards       = "Rewards"
+	tagFacts         = "Facts"
 	tagDialects      = "Dialects"
 	tagTenants       = "Tenants"
 	tagAudit         = "Audit"

@@ -26,6 +26,15 @@ var unaudited = map[string]string{
 	"POST /v1/subscriptions/{id}/explain": "changes nothing",
 	"POST /v1/subscriptions/test":         "changes nothing",
 	"POST /v1/subscriptions/{id}/test":    "changes nothing",
+
+	"POST /v1/programs/{id}/rules/validate": "changes nothing",
+	"POST /v1/programs/{id}/rules/dry-run":  "changes nothing",
+	"PUT /v1/people/{id}":                   "reports: the facts are their own records",
+	"POST /v1/people/{id}/activities":       "as above",
+	"POST /v1/people/{id}/referral":         "as above",
+	"POST /v1/people/{id}/spend":            "as above",
+	"POST /v1/rewards/{id}/redeem":          "as above",
+	"PUT /v1/accounts/{key}":                "as above",
 }
 
 // MustAudit returns all entries there are, the newest first.
@@ -58,7 +67,7 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 				key, actor = adminKey, audit.Actor{Kind: audit.Operator}
 			}
 			before := len(w.MustAudit(audit.Filter{}))
-			elsewhere := strings.NewReplacer("{id}", "nothing", "{key_id}", "nothing", "{dialect}", "klingon").Replace(op.path)
+			elsewhere := strings.NewReplacer("{id}", "nothing", "{key_id}", "nothing", "{dialect}", "klingon", "{key}", "nothing").Replace(op.path)
 			for what, refused := range map[string]answer{
 				"without a key":               w.send(op.method, v.name(op.path), "", op.body),
 				"of what is not there":        w.send(op.method, elsewhere+"?nothing=1", key, op.body),
@@ -71,7 +80,7 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 			if after := len(w.MustAudit(audit.Filter{})); after != before {
 				t.Fatalf("calls that were refused left %d entries", after-before)
 			}
-			sent := w.send(op.method, v.name(op.path), key, op.body, "X-Request-Id: r-4711")
+			sent := w.send(op.method, v.name(op.path), key, v.fill(op.body), "X-Request-Id: r-4711")
 			if sent.status > 299 {
 				t.Fatalf("%d %s", sent.status, sent.body)
 			}
@@ -101,6 +110,10 @@ func (v victim) prepare(t *testing.T, path string) {
 	switch {
 	case strings.HasSuffix(path, "/enable"):
 		_, err = v.DisableSubscription(t.Context(), v.ids["subscriptions"])
+	case strings.HasSuffix(path, "/unblock"):
+		_, err = v.BlockPerson(t.Context(), v.ids["people"])
+	case strings.HasSuffix(path, "/convert"): // of what was converted
+		_, err = v.UndoFact(t.Context(), v.ids["facts"], client.Undoing{})
 	case strings.HasSuffix(path, "/resume"):
 		_, err = v.PauseReplay(t.Context(), v.ids["replays"])
 	}

@@ -220,11 +220,108 @@ func badQueries() []bad {
 	}
 }
 
-func TestBadInputIsRefusedByFieldAndNeverRepeatedOrStored(t *testing.T) {
+func badPrograms() []bad {
+	program := func(name, body string, fields ...string) bad {
+		return bad{name: "program: " + name, method: http.MethodPost, path: "/v1/programs", body: body, code: problem.Invalid, fields: fields}
+	}
+	send := func(method, path, body string, fields ...string) bad {
+		return bad{name: method + " " + path + " " + body[:min(40, len(body))], method: method, path: path, body: body, code: problem.Invalid, fields: fields}
+	}
+	const here = "/v1/programs/here"
+	return []bad{
+		program("nothing in it", `{}`, "key"),
+		program("nulls", `{"key":null,"settings":null,"rules":null,"ends_at":null}`, "key", "settings", "rules", "ends_at"),
+		program("everything wrong at once", `{"key":"`+poison+` !","kind":"`+poison+`","time_zone":"`+poison+`","starts_at":"2026-01-02T00:00:00Z","ends_at":"2026-01-01T00:00:00Z","unit":"`+strings.Repeat("u", 33)+`"}`,
+			"key", "kind", "time_zone", "ends_at", "unit"),
+		program("a status that there is not", `{"key":"a","status":"`+poison+`"}`, "status"),
+		program("settings that are none", `{"key":"a","settings":"`+poison+`"}`, "settings"),
+		program("a setting that there is not", `{"key":"a","settings":{"`+poison+`":1}}`, "settings"),
+		program("settings with mistakes", `{"key":"a","settings":{"landing_url":"javascript:`+poison+`","moderation":{"referrer":"`+poison+`"},"accounts":"`+poison+`"}}`,
+			"settings.landing_url", "settings.moderation.referrer", "settings.accounts"),
+		program("rules that are no list", `{"key":"a","rules":{"`+poison+`":1}}`, "rules"),
+		program("a rule with mistakes", `{"key":"a","rules":[{"key":"`+poison+` ","on":7,"give":{"kind":"`+poison+`"}}]}`, "rules[0].key", "rules[0].on", "rules[0].give.kind"),
+		send(http.MethodPatch, here, `{"key":"other"}`, "key"),
+		send(http.MethodPatch, here, `{"status":null,"starts_at":7}`, "status", "starts_at"),
+		send(http.MethodPut, here+"/rules", `{}`, "rules"),
+		send(http.MethodGet, here+"/rules?version=0", "", "query.version"),
+		send(http.MethodPost, here+"/rules/dry-run", `{}`, "activity"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity_id":"act_x","activity":{"person":"anna","type":"a"}}`, "activity"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity_id":"`+poison+`"}`, "activity_id"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity_id":"act_000000000000000000000000"}`, "activity_id"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity":{"person":"`+poison+`","type":"a"}}`, "activity.person"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity":{"person":"anna","type":"`+poison+` !","fields":[]}}`, "activity.type", "activity.fields"),
+		send(http.MethodPost, here+"/rules/dry-run", `{"activity":{"person":"anna","type":"a"},"rules":[{"`+poison+`":1}]}`, "rules[0]", "rules[0].key", "rules[0].on", "rules[0]"),
+	}
+}
+
+func badPeople() []bad {
+	send := func(method, path, body string, fields ...string) bad {
+		return bad{name: method + " " + path + " " + body[:min(40, len(body))], method: method, path: path, body: body, code: problem.Invalid, fields: fields}
+	}
+	deep := strings.Repeat(`{"x":`, 501) + `{}` + strings.Repeat("}", 501)
+	const anna, put, post, get = "/v1/people/anna", http.MethodPut, http.MethodPost, http.MethodGet
+	return []bad{
+		send(put, anna, `{"email":"`+poison+`","country":"`+poison+`","image_url":"`+poison+`","locale":"`+strings.Repeat("l", 36)+`","fields":[]}`, "locale", "image_url", "email", "country", "fields"),
+		send(put, anna, `{"first_name":null,"codes":{"x":1},"referred_by":"`+poison+`","external_id":"x"}`, "first_name", "codes.x", "referred_by", "external_id"),
+		send(put, anna, `{"fields":`+deep+`}`, "fields"),
+		send(post, anna+"/activities", `{"activities":[{"type":"a","fields":`+deep+`}]}`, "activities[0].fields"),
+		send(put, "/v1/accounts/acme", `{"state":"paid","details":`+deep+`}`, "details"),
+		send(put, anna, `{"ip":"`+poison+`"}`, "ip"),
+		send(put, anna, `{"referred_by":["`+poison+`"]}`, "referred_by"),
+		send(put, anna, `{"codes":{"nowhere":"`+poison+`"}}`, "codes"),
+		send(put, anna, `{"referred_by":`+types(21)+`}`, "referred_by"),
+		send(put, "/v1/people/a\x07b", `{}`, "id"),
+		send(get, "/v1/people?cursor="+poison, "", "query.cursor"),
+		send(get, "/v1/people?search=a&cursor="+poison, "", "query.cursor"),
+		send(post, anna+"/activities", `{"activities":[]}`, "activities"),
+		send(post, anna+"/activities", `{"activities":[`+strings.Repeat(`{"type":"a"},`, 100)+`{"type":"a"}]}`, "activities"),
+		send(post, anna+"/activities", `{"activities":[{"type":"a"},{"type":"`+poison+` !","key":"a\u0007","fields":"`+poison+`"}]}`, "activities[1].type", "activities[1].key", "activities[1].fields"),
+		send(post, anna+"/activities", `{"activities":[{"type":"a","occurred_at":"1969-01-01T00:00:00Z"}]}`, "activities[0].occurred_at"),
+		send(post, anna+"/referral", `{"code":"`+poison+`"}`, "code"),
+		send(post, anna+"/rewards", `{"kind":"gold","amount":1}`, "kind"),
+		send(post, anna+"/rewards", `{"kind":"credit","amount":0}`, "amount", "unit"),
+		send(post, anna+"/rewards", `{"kind":"percent","amount":10001}`, "amount"),
+		send(post, anna+"/rewards", `{"kind":"points","amount":1,"unit":"p","details":"`+poison+`"}`, "details"),
+		send(post, anna+"/rewards", `{"kind":"points","amount":1,"unit":"p","expires_at":"2020-01-01T00:00:00Z"}`, "expires_at"),
+		send(post, anna+"/spend", `{"amount":0,"unit":""}`, "amount", "unit"),
+		send(put, "/v1/accounts/acme", `{"state":"`+poison+`"}`, "state"),
+		send(put, "/v1/accounts/acme", `{"state":"paid","details":[1]}`, "details"),
+		send(get, "/v1/referrals?state="+poison, "", "query.state"),
+		send(get, "/v1/referrals?referrer="+poison, "", "query.referrer"),
+		send(get, "/v1/referrals?program="+poison, "", "query.program"),
+		send(get, "/v1/referrals?cursor="+poison, "", "query.cursor"),
+		send(get, "/v1/rewards?person="+poison, "", "query.person"),
+		send(get, "/v1/facts?subject="+poison, "", "query.subject"),
+		send(get, "/v1/facts?subject=per_000000000000000000000000", "", "query.subject"),
+		send(get, "/v1/facts?subject=per_"+poison, "", "query.subject"),
+		send(post, "/v1/referrals/moderate", `{"actions":[]}`, "actions"),
+		send(post, "/v1/referrals/moderate", `{"actions":[{"referral_id":"x","to":"`+poison+`","side":"`+poison+`"}]}`, "actions[0].to", "actions[0].side"),
+	}
+}
+
+func TestBadInputOfProgramsIsRefusedByFieldAndNeverRepeatedOrStored(t *testing.T) {
 	w := MustWorld(t, nil)
 	a := w.MustAccount("acme")
+	if _, err := a.CreateProgram(t.Context(), client.NewProgram{Key: "here"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.ReportPerson(t.Context(), "anna", client.PersonReport{}); err != nil {
+		t.Fatal(err)
+	}
+	w.refusesAll(t, a, slices.Concat(badPrograms(), badPeople()))
+}
+
+func TestBadInputIsRefusedByFieldAndNeverRepeatedOrStored(t *testing.T) {
+	w := MustWorld(t, nil)
+	w.refusesAll(t, w.MustAccount("acme"), slices.Concat(badEvents(), badBatches(), badSubscriptions(), badQueries()))
+}
+
+// refusesAll demands that each request is refused, by the fields that are wrong, and
+// that it leaves nothing behind.
+func (w *world) refusesAll(t *testing.T, a account, all []bad) {
+	t.Helper()
 	before := w.MustCount()
-	for _, c := range slices.Concat(badEvents(), badBatches(), badSubscriptions(), badQueries()) {
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			got := w.send(c.method, c.path, a.Key, c.body, c.headers...)
 			p := got.problem(t, c.code)
@@ -249,7 +346,10 @@ func (w *world) MustCount() map[string]int {
 	w.t.Helper()
 	counts := make(map[string]int)
 	err := w.db.Read(w.t.Context(), func(q db.Queryer) error {
-		for _, table := range []string{"tenant", "api_key", "event", "subscription", "delivery", "attempt", "idempotency_key"} {
+		for _, table := range []string{
+			"tenant", "api_key", "event", "subscription", "delivery", "attempt", "idempotency_key", "audit_entry",
+			"program", "rule_set", "person", "account", "activity", "referral", "reward", "fact", "code", "touch",
+		} {
 			var n int
 			if err := q.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n); err != nil {
 				return err

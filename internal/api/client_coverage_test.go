@@ -93,6 +93,121 @@ func done(t *testing.T, method string, err error) {
 	}
 }
 
+// programs calls everything about programs.
+func (r *recorder) programs(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	settings, rules := json.RawMessage(`{"moderation":{"referrer":"pending"},"fraud":{"name":{"action":"flag"}}}`), json.RawMessage(giveAndGet)
+	program, err := c.CreateProgram(ctx, client.NewProgram{
+		Key: "give-and-get", Name: "n", StartsAt: time.Now().Add(-time.Hour), EndsAt: time.Now().Add(time.Hour), TimeZone: "Europe/Berlin", Unit: "cents",
+		Settings: settings, Rules: rules,
+	})
+	r.same(t, "CreateProgram", program, err)
+	program, err = c.UpdateProgram(ctx, program.Key, client.ProgramChange{Name: new("m"), StartsAt: &time.Time{}, TimeZone: new("UTC"), Unit: new("")})
+	r.same(t, "UpdateProgram", program, err)
+	program, err = c.Program(ctx, program.ID)
+	r.same(t, "Program", program, err)
+	programs, err := c.Programs(ctx)
+	r.same(t, "Programs", map[string]any{"data": programs}, err)
+	checked, err := c.ValidateRules(ctx, program.ID, json.RawMessage(`[{}]`))
+	r.same(t, "ValidateRules", checked, err)
+	set, err := c.SetRules(ctx, program.ID, rules)
+	r.same(t, "SetRules", set, err)
+	set, err = c.Rules(ctx, program.ID, 1)
+	r.same(t, "Rules", set, err)
+	sets, err := c.RuleVersions(ctx, program.ID)
+	r.same(t, "RuleVersions", map[string]any{"data": sets}, err)
+
+	full := client.PersonReport{
+		Account: new("acme"), Email: new("anna@example.com"), FirstName: new("Anna"), LastName: new("Adams"), Locale: new("de_DE"), Country: new("DE"),
+		ImageURL: new("https://www.example.com/a.png"), Fields: json.RawMessage(`{"plan":"gold"}`), Device: "d1", IP: "192.0.2.7",
+		Codes: map[string]string{"give-and-get": "ANNA"},
+	}
+	anna, err := c.ReportPerson(ctx, "anna", full)
+	r.same(t, "ReportPerson", anna, err)
+	full.Codes, full.ReferredBy, full.Account = nil, []string{"ANNA"}, new("other")
+	bert, err := c.ReportPerson(ctx, "bert/1", full)
+	r.same(t, "ReportPerson", bert, err)
+	if len(bert.Referrals) != 1 || len(bert.Referrals[0].Signals) == 0 {
+		t.Fatalf("who is so alike raises no suspicion: %+v", bert)
+	}
+	carl, err := c.ReportPerson(ctx, "carl", client.PersonReport{Unreferable: new(true)})
+	r.same(t, "ReportPerson", carl, err)
+	dora, err := c.ReportPerson(ctx, "dora", client.PersonReport{})
+	r.same(t, "ReportPerson", dora, err)
+	referred, err := c.ReferPerson(ctx, "dora", "ANNA")
+	r.same(t, "ReferPerson", referred, err)
+	anna, err = c.Person(ctx, anna.ID)
+	r.same(t, "Person", anna, err)
+	people, err := c.People(ctx, "", client.Page{Limit: 2})
+	r.same(t, "People", people, err)
+	account, err := c.SetAccount(ctx, "acme", client.AccountReport{State: client.AccountTrial, Currency: "EUR", Details: json.RawMessage(`{"x":1}`)})
+	r.same(t, "SetAccount", account, err)
+	with, err := c.Account(ctx, "acme")
+	r.same(t, "Account", with, err)
+	owner, err := c.Code(ctx, "anna")
+	r.same(t, "Code", owner, err)
+	links, err := c.Links(ctx, "anna", "")
+	r.same(t, "Links", map[string]any{"links": links}, err)
+
+	tried, err := c.DryRunRules(ctx, program.Key, client.DryRun{Rules: rules, Activity: &client.DryRunActivity{Person: "bert/1", Type: "purchase", Fields: json.RawMessage(`{"amount":1}`), OccurredAt: time.Now()}})
+	r.same(t, "DryRunRules", map[string]any{"results": tried}, err)
+	reported, err := c.ReportActivities(ctx, "bert/1", []client.NewActivity{{Key: "k", Type: "purchase", Fields: json.RawMessage(`{"amount":9000}`), OccurredAt: time.Now().Add(-time.Minute)}})
+	r.same(t, "ReportActivities", map[string]any{"activities": reported}, err)
+	tried, err = c.DryRunRules(ctx, program.Key, client.DryRun{ActivityID: reported[0].ID})
+	r.same(t, "DryRunRules", map[string]any{"results": tried}, err)
+	tried, err = c.DryRunRules(ctx, program.Key, client.DryRun{
+		Activity: &client.DryRunActivity{Person: "bert/1", Type: "x"},
+		Rules:    json.RawMessage(`[{"key":"a","on":"x","unless":{"event":"y","within":"1d"},"give":{"kind":"credit","amount":5,"unit":"cents","name":"n","pending":"1d","expires":"2d"}}]`),
+	})
+	r.same(t, "DryRunRules", map[string]any{"results": tried}, err)
+	activities, err := c.Activities(ctx, bert.ID, client.Page{})
+	r.same(t, "Activities", activities, err)
+	referrals, err := c.Referrals(ctx, client.ReferralFilter{Referrer: "anna"}, client.Page{Limit: 1})
+	r.same(t, "Referrals", referrals, err)
+	moderated, err := c.ModerateReferrals(ctx, []client.ModerationAction{{ReferralID: bert.Referrals[0].ID, To: client.ModerationApproved}})
+	r.same(t, "ModerateReferrals", map[string]any{"referrals": moderated}, err)
+	converted, err := c.ConvertReferral(ctx, referred.ID)
+	r.same(t, "ConvertReferral", converted, err)
+	converted, err = c.EndReferral(ctx, referred.ID)
+	r.same(t, "EndReferral", converted, err)
+	whole, err := c.Referral(ctx, bert.Referrals[0].ID)
+	r.same(t, "Referral", whole, err)
+
+	given, err := c.GiveReward(ctx, "dora", client.NewReward{
+		Key: "g", Kind: "credit", Amount: 500, Unit: "cents", Name: "n", Source: "s", DueAt: time.Now().Add(time.Hour), ExpiresAt: time.Now().Add(48 * time.Hour), Details: json.RawMessage(`{"n":1}`),
+	})
+	r.same(t, "GiveReward", given, err)
+	given, err = c.CancelReward(ctx, given.ID)
+	r.same(t, "CancelReward", given, err)
+	rewards, err := c.Rewards(ctx, client.RewardFilter{Person: "bert/1"}, client.Page{})
+	r.same(t, "Rewards", rewards, err)
+	reward, err := c.Reward(ctx, rewards.Data[0].ID)
+	r.same(t, "Reward", reward, err)
+	reward, err = c.RedeemReward(ctx, reward.ID, client.Redemption{Key: "r", Amount: 100, Unit: "cents"})
+	r.same(t, "RedeemReward", reward, err)
+	spent, err := c.Spend(ctx, "bert/1", client.Spending{Key: "s", Amount: 100, Unit: "cents"})
+	r.same(t, "Spend", spent, err)
+	balances, err := c.Balances(ctx, "bert/1")
+	r.same(t, "Balances", map[string]any{"balances": balances}, err)
+	story, err := c.Story(ctx, "bert/1", client.Page{})
+	r.same(t, "Story", story, err)
+	facts, err := c.Facts(ctx, "", client.Page{Limit: 250})
+	r.same(t, "Facts", facts, err)
+	trace, err := c.Fact(ctx, reported[0].FactID)
+	r.same(t, "Fact", trace, err)
+	undone, err := c.UndoFact(ctx, trace.ID, client.Undoing{Reason: "r", Depth: 5})
+	r.same(t, "UndoFact", undone, err)
+	blocked, err := c.BlockPerson(ctx, "bert/1")
+	r.same(t, "BlockPerson", blocked, err)
+	blocked, err = c.UnblockPerson(ctx, "bert/1")
+	r.same(t, "UnblockPerson", blocked, err)
+	done(t, "DeletePerson", c.DeletePerson(ctx, "dora"))
+	done(t, "ForgetPersonForEver", c.ForgetPersonForEver(ctx, "carl"))
+	facts, err = c.Facts(ctx, dora.ID, client.Page{})
+	r.same(t, "Facts", facts, err)
+}
+
 func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	w := MustWorld(t, nil)
 	failure := webhook.Attempt{
@@ -220,6 +335,7 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	r.same(t, "SetDialectSettings", settings, err)
 	settings, err = c.DialectSettings(t.Context(), "saasquatch")
 	r.same(t, "DialectSettings", settings, err)
+	r.programs(t, c)
 	done(t, "DeleteSubscription", c.DeleteSubscription(t.Context(), created.ID))
 	_, err = c.Subscription(t.Context(), created.ID)
 	wantCode(t, err, problem.NotFound)

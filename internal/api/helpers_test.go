@@ -19,10 +19,14 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/api"
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
@@ -34,15 +38,17 @@ const adminKey = "gv_admin_0123456789abcdefghijklmnop"
 
 // world is the API over a real database, with a receiver that is made up.
 type world struct {
-	t        testing.TB
-	db       *db.DB
-	url      string // of the database
-	tenants  *tenant.Service
-	webhooks *webhook.Service
-	audit    *audit.Service
-	receiver *receiver
-	log      *logBuffer
-	server   *httptest.Server
+	t         testing.TB
+	db        *db.DB
+	url       string // of the database
+	tenants   *tenant.Service
+	webhooks  *webhook.Service
+	audit     *audit.Service
+	programs  *program.Service
+	referrals *referral.Service
+	receiver  *receiver
+	log       *logBuffer
+	server    *httptest.Server
 }
 
 // receiver answers every attempt in the same way.
@@ -115,8 +121,14 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if w.audit, err = audit.New(w.db, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	facts := fact.New(fact.Options{DB: w.db})
+	w.programs = program.NewService(w.db, referral.Kind())
+	w.referrals = referral.New(referral.Options{DB: w.db, Log: facts, Programs: w.programs, Rewards: reward.New(facts)})
 	opts := api.Options{
 		Tenants:     w.tenants,
+		Programs:    w.programs,
+		Referrals:   w.referrals,
+		URL:         "https://hooks.example.com",
 		Webhooks:    w.webhooks,
 		SigningKeys: keys,
 		Audit:       w.audit,

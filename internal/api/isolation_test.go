@@ -86,12 +86,47 @@ func (w *world) MustVictim() victim {
 	if _, err := v.RegisterEventType(w.t.Context(), client.NewEventType{Name: ownType, Schema: json.RawMessage(`{"title":"victim"}`)}); err != nil {
 		w.t.Fatal(err)
 	}
-	v.ids = map[string]string{
+	v.ids = w.MustProgramThings(v.account)
+	maps.Copy(v.ids, map[string]string{
 		"replays": replay.ID,
 		"tenants": v.ID, "subscriptions": sub.ID, "events": event.ID,
 		"deliveries": "dlv_" + strings.TrimPrefix(event.ID, "evt_") + strings.TrimPrefix(sub.ID, "sub_"),
-	}
+	})
 	return v
+}
+
+// MustProgramThings has a tenant run a program in which somebody was referred and
+// rewarded, and returns the ids.
+func (w *world) MustProgramThings(a account) map[string]string {
+	w.t.Helper()
+	p, err := a.CreateProgram(w.t.Context(), client.NewProgram{Key: "give-and-get", Rules: json.RawMessage(giveAndGet)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	first, second := a.MustPair(w.t)
+	reported := a.MustReport(w.t, "bert", client.NewActivity{Key: "order-1", Type: "purchase", Fields: json.RawMessage(`{"amount":6000}`)})
+	rewards, err := a.Rewards(w.t.Context(), client.RewardFilter{Person: "anna"}, client.Page{})
+	if err != nil || len(rewards.Data) != 1 {
+		w.t.Fatalf("%+v, %v", rewards, err)
+	}
+	if _, err := a.SetAccount(w.t.Context(), "victims", client.AccountReport{State: client.AccountTrial}); err != nil {
+		w.t.Fatal(err)
+	}
+	return map[string]string{
+		"programs": p.ID, "people": first.ID, "referrals": second.Referrals[0].ID, "rewards": rewards.Data[0].ID,
+		"facts": reported[0].FactID, "code": first.Codes[0].Text, "account": "victims", "activity": reported[0].ID, "referred": second.ID,
+	}
+}
+
+// examples are the ids in the document's examples that name things of a tenant's.
+var examples = map[string]string{"ref_019a9c1d2f3b5e8d7c6a4f10": "referrals", "ANNAADAMS": "code"}
+
+// fill puts the victim's ids in place of those of an example.
+func (v victim) fill(body string) string {
+	for example, noun := range examples {
+		body = strings.ReplaceAll(body, example, v.ids[noun])
+	}
+	return body
 }
 
 // ownType is an event type that the victim has registered.
@@ -100,7 +135,8 @@ const ownType = "victims.own"
 // name puts the victim's ids into a route's path.
 func (v victim) name(path string) string {
 	noun := strings.Split(path, "/")[2]
-	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch", "{name}", ownType).Replace(path)
+	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch", "{name}", ownType,
+		"{key}", v.ids["account"], "{code}", v.ids["code"]).Replace(path)
 	return strings.Replace(path, "{key_id}", v.keyID, 1)
 }
 
@@ -115,7 +151,11 @@ func (v victim) MustSee(w *world) string {
 		}
 		fmt.Fprintln(&b, path, a.body)
 	}
-	for _, path := range []string{"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/event-types/{name}", "/v1/dialects/{dialect}/settings"} {
+	for _, path := range []string{
+		"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/event-types/{name}", "/v1/dialects/{dialect}/settings",
+		"/v1/programs", "/v1/programs/{id}", "/v1/programs/{id}/rules/versions", "/v1/people", "/v1/people/{id}", "/v1/people/{id}/story", "/v1/people/{id}/balances",
+		"/v1/accounts/{key}", "/v1/codes/{code}", "/v1/referrals", "/v1/referrals/{id}", "/v1/rewards", "/v1/rewards/{id}", "/v1/facts", "/v1/facts/{id}",
+	} {
 		see(http.MethodGet, path, v.Key)
 	}
 	see(http.MethodPost, "/v1/subscriptions/{id}/secret", v.Key)
@@ -131,7 +171,8 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 	before := v.MustSee(w)
 	asked := 0
 	for _, op := range w.MustOperations() {
-		if !strings.Contains(op.path, "{") || strings.Contains(op.path, "{dialect}") { // a dialect is nobody's
+		if !strings.Contains(op.path, "{") || strings.Contains(op.path, "{dialect}") || // a dialect is nobody's
+			op.method == http.MethodPut && strings.Contains(op.path, "{key}") { // and each tenant has its own accounts
 			continue
 		}
 		asked++
@@ -140,7 +181,10 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 			got := foreign.problem(t, problem.NotFound)
 			for what, id := range map[string]string{"unknown": "000000000000000000000000", "malformed": "x"} {
 				named := op.path
-				for noun, prefix := range map[string]string{"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id, "replays": "job_"} {
+				for noun, prefix := range map[string]string{
+					"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id, "replays": "job_",
+					"programs": "prg_", "people": "per_", "referrals": "ref_", "rewards": "rwd_", "facts": "fct_",
+				} {
 					if strings.HasPrefix(op.path, "/v1/"+noun) {
 						named = strings.Replace(named, "{id}", prefix+id, 1)
 					}
@@ -167,6 +211,8 @@ func TestNoListShowsWhatIsAnotherTenants(t *testing.T) {
 	v, stranger := w.MustVictim(), w.MustAccount("stranger")
 	for _, query := range []string{
 		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/deliveries?data=n:1", "/v1/replays",
+		"/v1/programs", "/v1/people", "/v1/people?search=anna", "/v1/people?search=" + v.ids["code"], "/v1/referrals", "/v1/rewards", "/v1/facts",
+		"/v1/facts?subject=" + v.ids["people"],
 		"/v1/deliveries?subscription_id=" + v.ids["subscriptions"], "/v1/deliveries?event_id=" + v.ids["events"],
 	} {
 		if a := w.send(http.MethodGet, query, stranger.Key, ""); a.status != http.StatusOK || strings.TrimSpace(a.body) != `{"data":[]}` {

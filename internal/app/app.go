@@ -160,11 +160,10 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}
 	native := api.New(api.Options{
 		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
-		Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.backup(cfg.Database),
+		Programs: a.programs.kinds, Referrals: a.programs.referrals, Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.backup(cfg.Database),
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
-		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes,
+		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes, URL: a.publicURL(cfg),
 	})
-	a.ready.ping = a.db.Ping
 	handler, err := a.withConsole(cfg, tenants, native)
 	if err != nil {
 		return err
@@ -201,7 +200,11 @@ func (a *App) open(ctx context.Context, cfg config.Server, registry *prometheus.
 		Logger: a.log, Metrics: registry, CommitDelay: cfg.CommitDelay,
 		Stall: min(cmp.Or(cfg.Lease, node.DefaultLease)/2, db.DefaultStall),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.ready.ping = a.db.Ping
+	return nil
 }
 
 // join makes this process a node of those that share the database, and then opens the

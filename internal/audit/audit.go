@@ -82,6 +82,17 @@ const (
 
 	PoolFilled Action = "pool.filled" // got codes
 
+	PersonBlocked     Action = "person.blocked"
+	PersonUnblocked   Action = "person.unblocked"
+	PersonDeleted     Action = "person.deleted"
+	AccountDeleted    Action = "account.deleted" // with its people
+	ReferralModerated Action = "referral.moderated"
+	ReferralConverted Action = "referral.converted"
+	ReferralEnded     Action = "referral.ended"
+	RewardGiven       Action = "reward.given"
+	RewardCancelled   Action = "reward.cancelled"
+	FactUndone        Action = "fact.undone" // with what it led to
+
 	BackupMade Action = "backup.made" // the object is the SHA-256 of the copy
 )
 
@@ -100,6 +111,8 @@ func Actions() []Action {
 		ExportCreated, ExportCancelled, ExportDownloaded,
 		ThemeUpdated, ThemePublished,
 		PoolFilled,
+		PersonBlocked, PersonUnblocked, PersonDeleted, AccountDeleted,
+		ReferralModerated, ReferralConverted, ReferralEnded, RewardGiven, RewardCancelled, FactUndone,
 		BackupMade,
 	}
 }

@@ -41,6 +41,12 @@ type commands struct {
 	EventType    eventTypeCommands    `cmd:"" group:"client" help:"Register types of events, with schemas that events are checked by."`
 	Delivery     deliveryCommands     `cmd:"" group:"client" help:"Look up what became of events, and send them again."`
 	Replay       replayCommands       `cmd:"" group:"client" help:"Send many deliveries again, and follow, pause and cancel that."`
+	Program      programCommands      `cmd:"" group:"client" help:"Say what is promised to whom: make and change programs and their rules."`
+	Person       personCommands       `cmd:"" group:"client" help:"Report people and what they did, and look them up."`
+	Account      accountCommands      `cmd:"" group:"client" help:"Say where accounts stand."`
+	Referral     referralCommands     `cmd:"" group:"client" help:"Look up who came by whom, and decide about it."`
+	Reward       rewardCommands       `cmd:"" group:"client" help:"Look up what people were given; give, redeem and take back."`
+	Fact         factCommands         `cmd:"" group:"client" help:"See what changed in programs and what it led to, and undo it."`
 	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`
 	Audit        auditCommands        `cmd:"" group:"client" help:"See who changed what, when and from where."`
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`

@@ -147,7 +147,7 @@ var masks = []struct {
 	pattern *regexp.Regexp
 	by      string
 }{
-	{regexp.MustCompile(`\b(dlv|evt|job|key|sub|ten)_[0-9a-f]{24,48}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b(act|dlv|evt|fct|job|key|per|prg|ref|rwd|sub|ten)_[0-9a-f]{24,48}\b`), "${1}_ID"},
 	{regexp.MustCompile(`\bgv_(live|test)_\w+`), "gv_${1}_KEY"},
 	{regexp.MustCompile(`\bwhsec_[\w+/]+=*`), "whsec_SECRET"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "TIME"},

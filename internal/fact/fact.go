@@ -23,6 +23,9 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
+// FactID stands before the ids of facts.
+const FactID id.Kind = "fct"
+
 // Ref is what a fact is about.
 type Ref struct {
 	Kind string // "person", "referral", "reward" …

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -46,14 +47,16 @@ func (s *Service) Convert(ctx context.Context, tenant, of id.ID) (*Referral, err
 		if r.State == IsEnded {
 			return problem.Conflict.New("the referral has ended")
 		}
-		return s.convert(c, r, r.ID)
+		return onRecord(ctx, c, ofReferral(audit.ReferralConverted, of), func() error { return s.convert(c, r, r.ID) })
 	})
 }
 
 // End ends a referral by hand: what it was to lead to is not given any more. It can
 // be undone by its fact. Ending it again changes nothing.
 func (s *Service) End(ctx context.Context, tenant, of id.ID) (*Referral, error) {
-	return s.onReferral(ctx, tenant, of, func(c *fact.Command, r *Referral) error { return s.end(c, r, EndedByHand) })
+	return s.onReferral(ctx, tenant, of, func(c *fact.Command, r *Referral) error {
+		return onRecord(ctx, c, ofReferral(audit.ReferralEnded, of), func() error { return s.end(c, r, EndedByHand) })
+	})
 }
 
 func (s *Service) onReferral(ctx context.Context, tenant, of id.ID, fn func(c *fact.Command, r *Referral) error) (*Referral, error) {

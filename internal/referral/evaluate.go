@@ -107,20 +107,20 @@ type part struct {
 
 // parts returns the parts that the person has in a program. Rules of everybody are
 // asked in the first one only.
-func (s *Service) parts(c *fact.Command, p *program.Program, h happening) ([]part, error) {
-	who, err := person.Get(c.Tx(), c.Tenant(), h.person)
+func (s *Service) parts(q db.Queryer, p *program.Program, h happening) ([]part, error) {
+	who, err := person.Get(q, p.TenantID, h.person)
 	if err != nil {
 		return nil, err
 	}
 	var parts []part
-	r, err := byReferred(c.Tx(), c.Tenant(), p.ID, h.person)
+	r, err := byReferred(q, p.TenantID, p.ID, h.person)
 	switch {
 	case err == nil && r.State != IsEnded:
 		parts = append(parts, part{program: p, role: rule.Referred, referral: r, person: who})
 	case err != nil && !problem.NotFound.Has(err):
 		return nil, err
 	}
-	refers, err := hasReferred(c.Tx(), c.Tenant(), p.ID, h.person)
+	refers, err := hasReferred(q, p.TenantID, p.ID, h.person)
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +134,13 @@ func (s *Service) parts(c *fact.Command, p *program.Program, h happening) ([]par
 }
 
 func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set, version int64, h happening) error {
-	parts, err := s.parts(c, p, h)
+	parts, err := s.parts(c.Tx(), p, h)
 	if err != nil {
 		return err
 	}
 	for i, of := range parts {
 		of.version = version
-		results, err := set.Evaluate(s.input(c.Tx(), of, h))
+		results, err := set.Evaluate(of.input(c.Tx(), h))
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set,
 }
 
 // input is what rules see.
-func (s *Service) input(q db.Queryer, of part, h happening) rule.Input {
+func (of part) input(q db.Queryer, h happening) rule.Input {
 	in := rule.Input{
 		Now: h.at, Zone: of.program.Zone, On: h.on, Actor: of.role,
 		Documents: map[string]any{
@@ -165,7 +165,11 @@ func (s *Service) input(q db.Queryer, of part, h happening) rule.Input {
 		},
 	}
 	history := activity.History{Queryer: q, Tenant: of.program.TenantID, Person: h.person}
-	if h.activity != nil {
+	switch {
+	case h.activity == nil:
+	case h.activity.ID.IsZero(): // it is not stored
+		history.Beside = h.activity
+	default:
 		history.Until = h.activity.ID
 	}
 	in.History = history
@@ -261,23 +265,26 @@ func (of part) effectKey(r *rule.Rule, to id.ID, h happening) string {
 // something that happened before. What it gave because of this, since it was asked
 // before something earlier was brought about again, is taken back then.
 func (s *Service) givenBefore(c *fact.Command, of part, h happening, to id.ID, r *rule.Rule) (bool, error) {
+	earlier, err := of.gaveEarlier(c.Tx(), h, to, r)
+	if err != nil || !earlier {
+		return false, err
+	}
+	return true, s.rewards.Withdraw(c, of.effectKey(r, to, h))
+}
+
+// gaveEarlier reports whether a rule has given to somebody because of something that
+// happened before.
+func (of part) gaveEarlier(q db.Queryer, h happening, to id.ID, r *rule.Rule) (bool, error) {
 	var given []*reward.Reward
 	var err error
 	if of.referral != nil {
-		given, err = reward.OfReferral(c.Tx(), c.Tenant(), of.referral.ID)
+		given, err = reward.OfReferral(q, of.program.TenantID, of.referral.ID)
 	} else {
-		given, err = reward.OfRule(c.Tx(), c.Tenant(), to, of.program.ID, r.Key)
+		given, err = reward.OfRule(q, of.program.TenantID, to, of.program.ID, r.Key)
 	}
-	if err != nil {
-		return false, err
-	}
-	earlier := slices.ContainsFunc(given, func(g *reward.Reward) bool {
+	return slices.ContainsFunc(given, func(g *reward.Reward) bool {
 		return g.Rule == r.Key && g.PersonID == to && g.Counts() && g.Before(h.key)
-	})
-	if !earlier {
-		return false, nil
-	}
-	return true, s.rewards.Withdraw(c, of.effectKey(r, to, h))
+	}), err
 }
 
 // give gives what a rule says.

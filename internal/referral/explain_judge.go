@@ -99,7 +99,7 @@ func (e *explainer) ask(sc *scene, v edition, h happening, key string) (*rule.Re
 			then.State = IsStarted
 			of.referral = &then
 		}
-		in := e.input(e.q, of, h)
+		in := of.input(e.q, h)
 		in.Thorough = true
 		var err error
 		if results, err = v.set.Evaluate(in); err != nil {

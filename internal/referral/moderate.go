@@ -43,7 +43,7 @@ func (s *Service) Moderate(ctx context.Context, tenant id.ID, decisions []Decisi
 			if err != nil {
 				return err
 			}
-			if err := s.decide(c, r, d); err != nil {
+			if err := onRecord(ctx, c, moderation(r, d), func() error { return s.decide(c, r, d) }); err != nil {
 				return err
 			}
 			moderated = append(moderated, r)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
@@ -271,10 +272,10 @@ func (s *Service) track(c *fact.Command, r Report) ([]activity.Result, error) {
 		return nil, problem.NotFound.New("there is no such person")
 	}
 	var done []activity.Result
-	for _, n := range r.Activities {
+	for i, n := range r.Activities {
 		result, err := activity.Track(c, p.ID, n)
 		if err != nil {
-			return nil, err
+			return nil, inItem(i, err)
 		}
 		if err := c.Settle(); err != nil {
 			return nil, err
@@ -328,7 +329,7 @@ const maxPeople = 1000
 // Forget forgets a person. Referrals of that person end.
 func (s *Service) Forget(ctx context.Context, tenant, of id.ID, how person.Deletion) error {
 	return s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
-		return person.Delete(c, of, how)
+		return onRecord(ctx, c, ofPerson(audit.PersonDeleted, of), func() error { return person.Delete(c, of, how) })
 	})
 }
 
@@ -353,7 +354,7 @@ func (s *Service) ForgetAccount(ctx context.Context, tenant id.ID, key string, h
 				return err
 			}
 		}
-		return nil
+		return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.AccountDeleted, ObjectID: key})
 	})
 	return n, err
 }
@@ -361,20 +362,28 @@ func (s *Service) ForgetAccount(ctx context.Context, tenant id.ID, key string, h
 // Block has a person take part in nothing: what they were referred by ends, and what
 // they would be given waits. Unblock takes it back.
 func (s *Service) Block(ctx context.Context, tenant, of id.ID) (*person.Person, error) {
-	return s.change(ctx, tenant, of, person.Block)
+	return s.change(ctx, tenant, of, step{audit.PersonBlocked, person.Block})
 }
 
 // Unblock takes Block back.
 func (s *Service) Unblock(ctx context.Context, tenant, of id.ID) (*person.Person, error) {
-	return s.change(ctx, tenant, of, person.Unblock)
+	return s.change(ctx, tenant, of, step{audit.PersonUnblocked, person.Unblock})
 }
 
-func (s *Service) change(ctx context.Context, tenant, of id.ID, fn func(c *fact.Command, of id.ID) (*person.Person, error)) (*person.Person, error) {
+// step is something that is done with a person by hand.
+type step struct {
+	action audit.Action
+	take   func(c *fact.Command, of id.ID) (*person.Person, error)
+}
+
+func (s *Service) change(ctx context.Context, tenant, of id.ID, what step) (*person.Person, error) {
 	var p *person.Person
 	err := s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
-		var err error
-		p, err = fn(c, of)
-		return err
+		return onRecord(ctx, c, ofPerson(what.action, of), func() error {
+			var err error
+			p, err = what.take(c, of)
+			return err
+		})
 	})
 	return p, err
 }
@@ -384,9 +393,11 @@ func (s *Service) change(ctx context.Context, tenant, of id.ID, fn func(c *fact.
 func (s *Service) Undo(ctx context.Context, tenant id.ID, u fact.Undoing) (*fact.Fact, error) {
 	var undone *fact.Fact
 	err := s.do(ctx, tenant, "fact/"+u.Fact.String(), func(c *fact.Command) error {
-		var err error
-		undone, err = c.Undo(u)
-		return err
+		return onRecord(ctx, c, audit.Change{Action: audit.FactUndone, ObjectID: fact.FactID.Format(u.Fact)}, func() error {
+			var err error
+			undone, err = c.Undo(u)
+			return err
+		})
 	})
 	return undone, err
 }

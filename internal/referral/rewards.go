@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -29,8 +30,12 @@ func (s *Service) GiveReward(ctx context.Context, tenant id.ID, a reward.Award) 
 		}
 		award := a
 		award.Held = award.Held || p.IsBlocked()
-		given, _, err = s.rewards.Give(c, award)
-		return err
+		var isNew bool
+		given, isNew, err = s.rewards.Give(c, award)
+		if err != nil || !isNew {
+			return err
+		}
+		return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.RewardGiven, ObjectID: reward.RewardID.Format(given.ID)})
 	})
 	return given, err
 }
@@ -40,8 +45,10 @@ func (s *Service) CancelReward(ctx context.Context, tenant, of id.ID) (*reward.R
 	var r *reward.Reward
 	err := s.do(ctx, tenant, "reward/"+of.String(), func(c *fact.Command) error {
 		var err error
-		r, err = s.rewards.Cancel(c, of, "cancelled")
-		return err
+		return onRecord(ctx, c, audit.Change{Action: audit.RewardCancelled, ObjectID: reward.RewardID.Format(of)}, func() error {
+			r, err = s.rewards.Cancel(c, of, "cancelled")
+			return err
+		})
 	})
 	return r, err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ type History struct {
 	// Until is the last activity that counts, in the order in which they came in; zero:
 	// all do.
 	Until id.ID
+	// Beside is an activity that counts although it is not stored: one that is tried
+	// out; nil: there is none.
+	Beside *Activity
 }
 
 var _ rule.History = History{}
@@ -160,7 +164,17 @@ func (h History) count(activityType string, from, until time.Time) (int64, error
 	if err != nil {
 		return 0, fmt.Errorf("activity: count activities: %w", err)
 	}
+	if h.besides(activityType, from, until) {
+		n++
+	}
 	return n, h.checkCount(n)
+}
+
+// besides reports whether the activity that is not stored is one of the type and
+// time.
+func (h History) besides(activityType string, from, until time.Time) bool {
+	a := h.Beside
+	return a != nil && a.Type == activityType && !a.OccurredAt.Before(from) && !a.OccurredAt.After(until)
 }
 
 func (h History) between(activityType string, from, until time.Time) ([]*Activity, error) {
@@ -170,6 +184,13 @@ func (h History) between(activityType string, from, until time.Time) ([]*Activit
 		h.Tenant, h.Person, activityType, first, last, latest, maxCounted+1)
 	if err != nil {
 		return nil, err
+	}
+	if h.besides(activityType, from, until) {
+		after := slices.IndexFunc(all, func(a *Activity) bool { return a.OccurredAt.After(h.Beside.OccurredAt) })
+		if after < 0 {
+			after = len(all)
+		}
+		all = slices.Insert(all, after, h.Beside)
 	}
 	return all, h.checkCount(int64(len(all)))
 }

@@ -69,6 +69,17 @@ func repeated(before, now *Activity, at time.Time) (Result, error) {
 	return Result{Activity: before, Replayed: true}, nil
 }
 
+// Draft returns the activity that a report of a person would store now, without an
+// id, and stores nothing.
+func Draft(tenant, person id.ID, n New, now time.Time) (*Activity, error) {
+	a, err := n.check(now)
+	if err != nil {
+		return nil, err
+	}
+	a.TenantID, a.PersonID, a.ReceivedAt = tenant, person, now
+	return a, nil
+}
+
 func (n New) check(now time.Time) (*Activity, error) {
 	var checks problem.Checks
 	a := &Activity{Key: n.Key, Type: n.Type, OccurredAt: n.OccurredAt.UTC().Truncate(time.Microsecond)}

@@ -92,6 +92,22 @@ func ReadTxn(q db.Queryer, tenant, of id.ID) (*Txn, error) {
 	return t, err
 }
 
+// ReadByRef returns the transaction with a reference, or problem.NotFound.
+func ReadByRef(q db.Queryer, tenant id.ID, ref string) (*Txn, error) {
+	if err := settled(q); err != nil {
+		return nil, err
+	}
+	t, err := selectByRef(q, tenant, ref)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, problem.NotFound.New("there is no such transaction")
+	}
+	t.Lots, err = selectParts(q, tenant, t.ID, t.Change.Account)
+	return t, err
+}
+
 // Page asks for a part of a history.
 type Page struct {
 	Limit  int   // at least 1

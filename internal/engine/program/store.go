@@ -132,6 +132,23 @@ func (s *Service) RuleSets(q db.Queryer, tenant, of id.ID, limit int) ([]RuleSet
 	return sets, nil
 }
 
+// selectRules returns a version of a program's rules, or problem.NotFound.
+func selectRules(q db.Queryer, p *Program, version int64) (RuleSet, error) {
+	set := RuleSet{Version: version}
+	var rules string
+	var created int64
+	err := q.QueryRow(`SELECT rules, created_at FROM rule_set WHERE tenant_id = $1 AND program_id = $2 AND version = $3`, p.TenantID, p.ID, version).
+		Scan(&rules, &created)
+	if errors.Is(err, db.ErrNoRows) {
+		return RuleSet{}, problem.NotFound.New("there is no such version of the rules")
+	}
+	if err != nil {
+		return RuleSet{}, fmt.Errorf("program: read rules: %w", err)
+	}
+	set.Rules, set.CreatedAt = json.RawMessage(rules), db.FromMicro(created)
+	return set, nil
+}
+
 func insert(tx *db.Tx, p *Program) error {
 	_, err := tx.Exec(`INSERT INTO program (tenant_id, id, key, kind, name, status, starts_at, ends_at, zone, unit, settings,
 		rules_version, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, p.args()...)

@@ -203,6 +203,9 @@ func (s *Service) Redeem(c *fact.Command, of id.ID, what Redemption) (*Reward, e
 	if what.Unit != r.Unit {
 		return nil, problem.InvalidField("unit", "is not the reward's")
 	}
+	if repeated, err := what.repeats(c, r); err != nil || repeated {
+		return r, err
+	}
 	if what.Amount <= 0 || what.Amount > r.Left() {
 		return nil, errors.Join(ErrInsufficient, problem.Conflict.New("the reward has less left than that"))
 	}
@@ -212,6 +215,28 @@ func (s *Service) Redeem(c *fact.Command, of id.ID, what Redemption) (*Reward, e
 	}
 	return r, s.redeemed(c, r, what.Amount, txn)
 }
+
+// repeats reports whether the same was redeemed before, however much is left by now.
+// It returns problem.IdempotencyConflict where the reference was used for something
+// else.
+func (r Redemption) repeats(c *fact.Command, of *Reward) (bool, error) {
+	if r.Ref == "" {
+		return false, nil
+	}
+	before, err := ledger.ReadByRef(c.Tx(), c.Tenant(), r.ref(of))
+	if problem.NotFound.Has(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(before.Lots) != 1 || before.Lots[0].Lot != of.ID || before.Change.Before-before.Change.After != r.Amount {
+		return false, errOtherRedemption
+	}
+	return true, nil
+}
+
+var errOtherRedemption = problem.IdempotencyConflict.New("the key was used to redeem something else")
 
 // ref is a reference of the ledger; where the caller gave none it is the place of
 // the redemption among those of the reward.
@@ -256,6 +281,9 @@ func (s *Service) Spend(c *fact.Command, people []id.ID, what Redemption) (int64
 		balances[i] = max(b.Available, 0)
 		total += balances[i]
 	}
+	if spent, err := s.spentBefore(c, people, what); err != nil || spent {
+		return total, err
+	}
 	if total < what.Amount {
 		return total, errors.Join(ErrInsufficient, problem.Conflict.New("less than that is available"))
 	}
@@ -273,8 +301,38 @@ func (s *Service) Spend(c *fact.Command, people []id.ID, what Redemption) (int64
 	return total - what.Amount, nil
 }
 
+// spentBefore reports whether the same was spent before, whatever is left by now. It
+// returns problem.IdempotencyConflict where the reference was used for another
+// amount.
+func (s *Service) spentBefore(c *fact.Command, people []id.ID, what Redemption) (bool, error) {
+	if what.Ref == "" {
+		return false, nil
+	}
+	var spent int64
+	for _, of := range people {
+		before, err := ledger.ReadByRef(c.Tx(), c.Tenant(), what.spendRef(of))
+		if problem.NotFound.Has(err) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if before.Wallet.Unit != what.Unit {
+			return false, errOtherRedemption
+		}
+		spent += before.Change.Before - before.Change.After
+	}
+	if spent != 0 && spent != what.Amount {
+		return false, errOtherRedemption
+	}
+	return spent != 0, nil
+}
+
+// spendRef is the reference of what is spent of a person's.
+func (r Redemption) spendRef(of id.ID) string { return "spend:" + of.String() + ":" + r.Ref }
+
 func (s *Service) spendOf(c *fact.Command, of id.ID, what Redemption, amount int64) error {
-	ref := "spend:" + of.String() + ":" + what.Ref
+	ref := what.spendRef(of)
 	if what.Ref == "" {
 		ref = "spend:" + id.New(c.Tx().Now()).String()
 	}
