@@ -36,10 +36,12 @@ type Options struct {
 	Events   int           // of the scenario throughput; the others' follow; zero: FullEvents
 	Kills    int           // of the scenario crash; zero: 50, on Postgres 20
 	Restarts int           // of Postgres in the scenario crash; zero: 10
+	Users    int           // of the scenario referral, among whom some are looked up; zero: FullUsers
 	For      time.Duration // how long the scenarios soak and crash go on; zero: a minute, and until it has killed Kills times
 
 	// Profile gets a CPU profile of the server, in pprof's format, out of the first
-	// seconds of the scenario throughput. Nil: none is made.
+	// seconds of the scenario throughput, or of referral where that one is not run.
+	// Nil: none is made.
 	Profile io.Writer
 	// Out gets the results as text, each as soon as it is there. Nil: nobody
 	// reads them.
@@ -52,6 +54,9 @@ type Options struct {
 // FullEvents is the number of events of the scenario throughput that the other
 // scenarios' amounts, and the bars, belong to.
 const FullEvents = 100_000
+
+// FullUsers is the number of users of the scenario referral that the bars belong to.
+const FullUsers = 1_000_000
 
 // bench is a run.
 type bench struct {
@@ -84,6 +89,7 @@ func scenarios() []scenario {
 		{"dialects", (*bench).dialects},
 		{soakName, (*bench).soak},
 		{nodesName, (*bench).nodes},
+		{referralName, (*bench).referral},
 		{outageName, (*bench).outage},
 		{crashName, (*bench).crash},
 	}
@@ -91,8 +97,8 @@ func scenarios() []scenario {
 
 const (
 	crashName = "crash"
-	// All stands for every scenario but outage and crash, which take long, and nodes
-	// where there can be one only.
+	// All stands for every scenario but referral, outage and crash, which take long,
+	// and nodes where there can be one only.
 	All = "all"
 )
 
@@ -122,7 +128,7 @@ func (o Options) chosen(names []string) ([]scenario, error) {
 	if err := o.Check(names...); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	byName := []string{crashName, outageName}
+	byName := []string{crashName, outageName, referralName}
 	if !o.Postgres {
 		byName = append(byName, nodesName)
 	}
@@ -139,6 +145,7 @@ func Run(ctx context.Context, opts Options, names ...string) (*Report, error) {
 		return nil, err
 	}
 	opts.Events = cmp.Or(opts.Events, FullEvents)
+	opts.Users = cmp.Or(opts.Users, FullUsers)
 	if opts.Postgres {
 		opts.Kills = cmp.Or(opts.Kills, 20)
 	}

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -74,6 +75,37 @@ func TestEveryScenarioDeliversWhatWasAccepted(t *testing.T) {
 	wantEmpty(t, opts.Dir)
 }
 
+// TestWhoSignsUpIsToldOfAndFound says nothing of the bars of speed either.
+func TestWhoSignsUpIsToldOfAndFound(t *testing.T) {
+	opts := small(t)
+	opts.Users = 300
+	report, err := bench.Run(t.Context(), opts, "referral")
+	if err != nil {
+		t.Fatal(err)
+	}
+	speed := map[string]bool{
+		"referral-signups: users signed up, the median of the runs": true,
+		"referral-lookups: first page of the list p99":              true,
+		"referral-lookups: lookup by code p99":                      true,
+	}
+	held := map[string]bool{}
+	for _, result := range report.Results {
+		for _, bar := range result.Bars {
+			name := result.Name + ": " + bar.Name
+			if held[name] = true; !bar.Pass && !speed[name] {
+				t.Errorf("%s: %v; %s", name, bar.Value, bar.Note)
+			}
+		}
+	}
+	want := maps.Clone(speed)
+	want["referral-signups: events lost, altered, doubled or foreign"] = true
+	want["referral-lookups: answers without what was asked for"] = true
+	if diff := cmp.Diff(want, held); diff != "" {
+		t.Errorf("what is held to a bar (-want +got):\n%s", diff)
+	}
+	wantEmpty(t, opts.Dir)
+}
+
 func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 	opts := small(t)
 	opts.Events = 1_000_000
@@ -95,7 +127,7 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, outage, crash, or all`
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, outage, crash, or all`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

@@ -26,6 +26,15 @@ func (i Integrity) ok() bool {
 	return i.Lost+i.Duplicated+i.Altered+i.Foreign+i.Invalid == 0
 }
 
+// plus is the sum of two comparisons of different events.
+func (i Integrity) plus(other Integrity) Integrity {
+	return Integrity{
+		Accepted: i.Accepted + other.Accepted, Arrived: i.Arrived + other.Arrived, Lost: i.Lost + other.Lost,
+		Duplicated: i.Duplicated + other.Duplicated, Altered: i.Altered + other.Altered, Foreign: i.Foreign + other.Foreign,
+		Unanswered: i.Unanswered + other.Unanswered, Verified: i.Verified + other.Verified, Invalid: i.Invalid + other.Invalid,
+	}
+}
+
 // String says what is wrong with what arrived.
 func (i Integrity) String() string {
 	var wrong []string

@@ -231,12 +231,18 @@ func (l *load) pace(ctx context.Context, t *target, every time.Duration, n int) 
 // each runs work once for each connection, until all have returned. It returns
 // the first error, which ends the others.
 func (l *load) each(ctx context.Context, work func(ctx context.Context) error) error {
+	return inParallel(ctx, connections, func(ctx context.Context, _ int) error { return work(ctx) })
+}
+
+// inParallel runs work n times at once, each time with a number from 0 on, until all
+// have returned. It returns the first error, which ends the others.
+func inParallel(ctx context.Context, n int, work func(ctx context.Context, worker int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
-	for range connections {
+	for worker := range n {
 		workers.Go(func() {
-			if err := work(ctx); err != nil {
+			if err := work(ctx, worker); err != nil {
 				cancel(err)
 			}
 		})

@@ -25,6 +25,9 @@ type Arrival struct {
 	N        int    // the number in the body; -1: there is none
 	Sum      uint32 // of the body's data
 	At       int64  // nanoseconds of the wall clock
+
+	Type  string // where there is no number: the type of a program's event; "": it is none
+	About string // whom that is about: see aboutWhom
 }
 
 // Behaviour is how an endpoint answers. The zero value answers at once with a
@@ -220,7 +223,10 @@ func (r *receiver) nth(endpoint int, b Behaviour) int {
 
 func (r *receiver) note(endpoint int, req *http.Request, body []byte) {
 	a := Arrival{Endpoint: endpoint, ID: req.Header.Get(idHeader), At: time.Now().UnixNano()}
-	a.N, a.Sum = parseBody(body)
+	if a.N, a.Sum = parseBody(body); a.N < 0 {
+		says := parseProgramEvent(body)
+		a.Type, a.About = says.eventType, says.about
+	}
 	r.check(req.Header, body)
 	s := &r.shards[uint(a.N)%uint(len(r.shards))] // any will do
 	s.mu.Lock()

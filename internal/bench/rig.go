@@ -37,6 +37,8 @@ type rig struct {
 	counted  int // events that were published here, and whose cost is known
 }
 
+const tenantAlias = "bench"
+
 // newRig starts a receiver, makes a database and prepares a server, which serve
 // starts.
 func (b *bench) newRig(ctx context.Context, flags ...string) (*rig, error) {
@@ -117,7 +119,7 @@ func (r *rig) serve(ctx context.Context, endpoints int) error {
 	if r.operator, err = client.New(r.server.url(), r.server.adminKey); err != nil {
 		return err
 	}
-	tenant, err := r.operator.CreateTenant(ctx, client.NewTenant{Alias: "bench"})
+	tenant, err := r.operator.CreateTenant(ctx, client.NewTenant{Alias: tenantAlias})
 	if err != nil {
 		return err
 	}

@@ -12,15 +12,9 @@ import (
 // throughput publishes events singly, as fast as they are answered, with one
 // subscription. The clock stops when the last one has arrived.
 func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
-	var flags []string
-	profiling := func(context.Context) error { return nil }
-	if b.opts.Profile != nil {
-		address, err := freeAddress()
-		if err != nil {
-			return nil, err
-		}
-		flags = []string{"--debug-listen", address}
-		profiling = func(ctx context.Context) error { return profile(ctx, address, b.opts.Profile) }
+	flags, profiling, err := b.profiling()
+	if err != nil {
+		return nil, err
 	}
 	r, err := b.newRig(ctx, flags...)
 	if err != nil {
@@ -41,6 +35,19 @@ func (b *bench) throughput(ctx context.Context) ([]*Result, error) {
 		result.atLeast("delivered", result.rate(), 6_000, "/s")
 	}
 	return []*Result{result}, err
+}
+
+// profiling returns with which flags a server is profiled, if the run is asked for a
+// profile, and what makes it.
+func (b *bench) profiling() ([]string, func(ctx context.Context) error, error) {
+	if b.opts.Profile == nil {
+		return nil, func(context.Context) error { return nil }, nil
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, nil, err
+	}
+	return []string{"--debug-listen", address}, func(ctx context.Context) error { return profile(ctx, address, b.opts.Profile) }, nil
 }
 
 // profile writes what a server spends the next seconds with.

@@ -13,17 +13,18 @@ import (
 )
 
 type benchCommand struct {
-	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, outage, crash, or all of them but outage and crash, which is what is measured if nothing is named. nodes needs --postgres."`
+	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, outage, crash, or all of them but referral, outage and crash, which is what is measured if nothing is named. nodes needs --postgres."`
 
 	Dir      string `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
 	Keep     bool   `env:"-" help:"Keep the databases."`
 	Postgres bool   `env:"-" help:"Measure it on Postgres instead of SQLite: on a server of its own, from the binaries that are installed, with the durability that Postgres has by default."`
 	JSON     string `name:"json" env:"-" placeholder:"FILE" help:"Write the results as JSON to a file, or with - to the standard output instead of the tables."`
-	Profile  string `env:"-" placeholder:"FILE" help:"Write a CPU profile of the server under 'throughput', for 'go tool pprof'."`
+	Profile  string `env:"-" placeholder:"FILE" help:"Write a CPU profile of the server under 'throughput', or under 'referral' without it, for 'go tool pprof'."`
 
 	Events   int           `env:"-" default:"100000" placeholder:"N" help:"Events of 'throughput'. What the other scenarios do grows and shrinks with it; the bars are meant for the default."`
 	Kills    int           `env:"-" placeholder:"N" help:"How often 'crash' kills the server, instead of 50 times; with --postgres one of three nodes, instead of 20 times."`
 	Restarts int           `env:"-" default:"10" placeholder:"N" help:"How often 'crash' kills Postgres, with --postgres."`
+	Users    int           `env:"-" default:"1000000" placeholder:"N" help:"Users of 'referral', among whom some are looked up; the bars are meant for the default."`
 	For      time.Duration `env:"-" placeholder:"TIME" help:"How long 'soak' goes on, instead of a minute, and 'crash', instead of a number of kills."`
 }
 
@@ -32,8 +33,8 @@ func (c *benchCommand) Validate() error {
 	if err := (bench.Options{Postgres: c.Postgres, Keep: c.Keep}).Check(c.Scenario...); err != nil {
 		return usagef("%v", err)
 	}
-	if c.Events < 1 || c.Kills < 0 || c.Restarts < 1 || c.For < 0 {
-		return usagef("--events and --restarts must be at least 1, and neither --kills nor --for can be negative")
+	if c.Events < 1 || c.Kills < 0 || c.Restarts < 1 || c.Users < 1 || c.For < 0 {
+		return usagef("--events, --restarts and --users must be at least 1, and neither --kills nor --for can be negative")
 	}
 	return nil
 }
@@ -49,7 +50,8 @@ func (c *benchCommand) Run(e *env) error {
 	}
 	opts := bench.Options{
 		Program: program, Environ: withoutSettings(os.Environ()), Version: e.version, Stderr: e.err,
-		Dir: c.Dir, Keep: c.Keep, Postgres: c.Postgres, Events: c.Events, Kills: c.Kills, Restarts: c.Restarts, For: c.For, Out: e.out,
+		Dir: c.Dir, Keep: c.Keep, Postgres: c.Postgres, Events: c.Events, Kills: c.Kills, Restarts: c.Restarts, Users: c.Users, For: c.For,
+		Out: e.out,
 	}
 	results, err := c.create(e)
 	if err != nil {
