@@ -92,27 +92,23 @@ func (c *crowd) join(m member) int {
 	return len(c.known)
 }
 
-// popularity is how referrers are chosen: the k-th of the crowd with a weight of
-// (k+8)^-1.1, so that among 100,000 people the first one refers 2 % of all, and the
-// first hundred 38 %. One goroutine may use it at a time.
-type popularity struct{ zipf *rand.Zipf }
-
-func newPopularity(seed uint64) popularity {
-	return popularity{rand.NewZipf(rand.New(rand.NewPCG(seed, 0)), 1.1, 8, 1<<20)} //nolint:gosec // nobody has to guess it
-}
-
-// referrer returns one of the crowd, and the zero member while there is nobody.
-func (c *crowd) referrer(p popularity) member {
+// referrer returns one of the crowd, each as likely as the other, and the zero member
+// while there is nobody. So a referrer brings one other on average, and few more than
+// a handful: who brought hundreds in a minute would be held for a fraud, with all the
+// work that this is.
+func (c *crowd) referrer(dice *rand.Rand) member {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if len(c.known) == 0 {
 		return member{}
 	}
-	for {
-		if k := p.zipf.Uint64(); k < uint64(len(c.known)) {
-			return c.known[k]
-		}
-	}
+	return c.known[dice.IntN(len(c.known))]
+}
+
+// dice chooses referrers, the same for the same seed. One goroutine may use it at a
+// time.
+func dice(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // nobody has to guess it
 }
 
 // sample returns n of the crowd, evenly spread over it and in no order, or all if

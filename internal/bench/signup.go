@@ -145,7 +145,7 @@ func (l *load) signUpAll(ctx context.Context, r rush) ([]signUp, error) {
 	var next atomic.Int64
 	var showing sync.Mutex
 	return done, inParallel(ctx, r.connections, func(ctx context.Context, worker int) error {
-		liked := newPopularity(uint64(first + worker)) //nolint:gosec // it is not negative
+		chance := dice(uint64(first + worker)) //nolint:gosec // it is not negative
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= r.n {
@@ -153,7 +153,7 @@ func (l *load) signUpAll(ctx context.Context, r rush) ([]signUp, error) {
 			}
 			var by member
 			if i%r.referEvery == 0 {
-				by = r.crowd.referrer(liked)
+				by = r.crowd.referrer(chance)
 			}
 			var err error
 			if done[i], err = r.to.signUp(ctx, l.client, newcomer(first+i), by); err != nil {
