@@ -68,8 +68,12 @@ const Undone = "fact.undone"
 
 // UndoneData is the data of such a fact.
 type UndoneData struct {
-	Type   string `json:"type"` // of the fact that was taken back first
-	Reason string `json:"reason,omitempty"`
+	Type string `json:"type"` // of the fact that it is about, which is no undoing itself
+	Root id.ID  `json:"root"` // that fact
+	// Restored says that it was brought about again: what was undone is an undoing.
+	Restored bool   `json:"restored,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Depth    int    `json:"depth,omitempty"` // as in Undoing
 }
 
 // Raw returns the data as JSON.

@@ -123,8 +123,10 @@ func clearUndone(tx *db.Tx, f *Fact) error {
 	return nil
 }
 
+const redactSubject = `UPDATE fact SET data = '{}' WHERE tenant_id = $1 AND subject_id = $2`
+
 func redact(tx *db.Tx, tenant, subject id.ID) error {
-	if _, err := tx.Exec(`UPDATE fact SET data = '{}' WHERE tenant_id = $1 AND subject_id = $2`, tenant, subject); err != nil {
+	if _, err := tx.Exec(redactSubject, tenant, subject); err != nil {
 		return fmt.Errorf("fact: forget what facts say: %w", err)
 	}
 	return nil

@@ -1,6 +1,9 @@
 package fact
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
@@ -17,13 +20,21 @@ type Undoing struct {
 	Depth int
 }
 
+// ErrUndone is what the error matches that refuses to take back what was taken back
+// already. It is a problem.Conflict besides.
+var ErrUndone = errors.New("fact: it was undone already")
+
 // Undo takes a fact back, and what it led to, the latest first; what was taken back
 // before stays as it is. It returns the fact that says so, which is the cause of
-// everything that follows from it. A fact of that kind is undone by bringing about
-// again what it had taken back, the earliest first.
+// everything that follows from it.
 //
-// It returns problem.NotFound for a fact that the tenant does not have, and
-// problem.Conflict for one that was taken back already.
+// That fact can be undone in turn: then what it has taken back is brought about
+// again, the earliest first. And so on: each undoing turns round what the one before
+// it did.
+//
+// It returns problem.NotFound for a fact that the tenant does not have, ErrUndone for
+// one that was taken back already, and problem.Conflict for one of a type that has no
+// reversal: it follows from another one, or stands for good.
 func (c *Command) Undo(u Undoing) (*Fact, error) {
 	if err := c.tx.Flush(); err != nil { // facts of this command may be among them
 		return nil, err
@@ -33,36 +44,102 @@ func (c *Command) Undo(u Undoing) (*Fact, error) {
 		return nil, err
 	}
 	if !of.UndoneBy.IsZero() {
-		return nil, problem.Conflict.New("the fact was undone already")
+		return nil, errors.Join(ErrUndone, problem.Conflict.New("the fact was undone already"))
 	}
-	undoing, err := c.Append(Fact{Type: Undone, Subject: Ref{"fact", of.ID}, Data: UndoneData{of.Type, u.Reason}})
+	chain, err := c.chain(of)
 	if err != nil {
 		return nil, err
 	}
-	if of.Type == Undone {
-		return undoing, c.Because(undoing.ID, func() error { return c.redo(undoing, of) })
+	root := chain[len(chain)-1]
+	if _, ok := c.log.reversals[root.Type]; !ok {
+		return nil, problem.Conflict.New("a fact of the type %s can't be undone: undo what led to it", root.Type)
 	}
-	below, err := c.below(of, u.Depth)
+	what := UndoneData{Type: root.Type, Root: root.ID, Restored: len(chain)%2 == 0, Reason: u.Reason, Depth: u.Depth}
+	undoing, err := c.Append(Fact{Type: Undone, Subject: Ref{"fact", of.ID}, Data: what})
 	if err != nil {
 		return nil, err
 	}
-	return undoing, c.Because(undoing.ID, func() error {
-		for _, f := range slices.Backward(below) {
-			if err := c.takeBack(f, undoing.ID); err != nil {
-				return err
-			}
+	return undoing, c.undo(undoing, chain)
+}
+
+// chain returns an undoing, what it undid, and so on, to the first one that is no
+// undoing. Another fact is alone.
+func (c *Command) chain(of *Fact) ([]*Fact, error) {
+	chain := []*Fact{of}
+	for of.Type == Undone {
+		var err error
+		if of, err = Get(c.tx, c.tenant, of.Subject.ID); err != nil {
+			return nil, err
 		}
-		return nil
+		chain = append(chain, of)
+	}
+	return chain, nil
+}
+
+// undo does what an undoing says, of the chain that follows on it. To undo an undoing
+// is to have what that one undid hold again; and if that is an undoing itself, to do
+// what it says.
+func (c *Command) undo(by *Fact, chain []*Fact) error {
+	return c.Because(by.ID, func() error {
+		of := chain[0]
+		if len(chain) == 1 {
+			return c.takeAllBack(of, by)
+		}
+		if _, err := markUndone(c.tx, of, by.ID); err != nil {
+			return err
+		}
+		if len(chain) == 2 {
+			return c.restore(of)
+		}
+		if err := clearUndone(c.tx, chain[1]); err != nil {
+			return err
+		}
+		return c.undo(chain[1], chain[2:])
 	})
 }
 
+// takeAllBack takes back a fact, and what it led to, the latest first.
+func (c *Command) takeAllBack(of, by *Fact) error {
+	depth, err := depthOf(by)
+	if err != nil {
+		return err
+	}
+	below, err := c.below(of, depth)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(below) {
+		if err := c.takeBack(f, by.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// depthOf returns how far down an undoing goes.
+func depthOf(undoing *Fact) (int, error) {
+	raw, err := undoing.Raw()
+	if err != nil {
+		return 0, err
+	}
+	var data UndoneData
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return 0, fmt.Errorf("fact: read what the fact %s has undone: %w", undoing.ID, err)
+	}
+	return data.Depth, nil
+}
+
 // below returns a fact with what it led to, but for what was taken back, each after
-// its cause.
+// its cause. What an undoing led to is not among it: that is taken back by turning
+// the undoing round.
 func (c *Command) below(of *Fact, depth int) ([]*Fact, error) {
 	all, layer := []*Fact{of}, []*Fact{of}
 	for level := 1; len(layer) > 0 && (depth == 0 || level < depth); level++ {
 		var next []*Fact
 		for _, f := range layer {
+			if f.Type == Undone {
+				continue
+			}
 			led, err := CausedBy(c.tx, c.tenant, f.ID)
 			if err != nil {
 				return nil, err
@@ -85,11 +162,7 @@ func (c *Command) below(of *Fact, depth int) ([]*Fact, error) {
 // among what is taken back, as a refund leads to one, is undone by itself.
 func (c *Command) takeBack(f *Fact, by id.ID) error {
 	if f.Type == Undone {
-		_, err := c.Undo(Undoing{Fact: f.ID})
-		if problem.Conflict.Has(err) {
-			return nil
-		}
-		return err
+		return c.undoOnce(f.ID)
 	}
 	marked, err := markUndone(c.tx, f, by)
 	if err != nil || !marked {
@@ -102,11 +175,16 @@ func (c *Command) takeBack(f *Fact, by id.ID) error {
 	return nil
 }
 
-// redo brings about again what an undoing took back.
-func (c *Command) redo(by, undoing *Fact) error {
-	if marked, err := markUndone(c.tx, undoing, by.ID); err != nil || !marked {
+// undoOnce undoes an undoing, unless that was done already.
+func (c *Command) undoOnce(of id.ID) error {
+	if _, err := c.Undo(Undoing{Fact: of}); err != nil && !errors.Is(err, ErrUndone) {
 		return err
 	}
+	return nil
+}
+
+// restore brings about again what an undoing took back.
+func (c *Command) restore(undoing *Fact) error {
 	taken, err := undoneBy(c.tx, c.tenant, undoing.ID)
 	if err != nil {
 		return err
@@ -126,9 +204,9 @@ func (c *Command) redo(by, undoing *Fact) error {
 			}
 		}
 	}
-	for _, f := range within { // undoings that it took back
+	for _, f := range within { // the undoings that it turned round
 		if f.Type == Undone && f.UndoneBy.IsZero() {
-			if _, err := c.Undo(Undoing{Fact: f.ID}); err != nil && !problem.Conflict.Has(err) {
+			if err := c.undoOnce(f.ID); err != nil {
 				return err
 			}
 		}

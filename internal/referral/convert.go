@@ -1,10 +1,13 @@
 package referral
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
+	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -13,12 +16,16 @@ import (
 )
 
 // convert notes that the referred person did what the program asks for. by is what
-// that was.
+// that was, by its place among all that happens. A referral that has ended meanwhile
+// stays so, but was converted before.
 func (s *Service) convert(c *fact.Command, r *Referral, by id.ID) error {
-	if r.State != IsStarted {
+	if r.isConverted() {
 		return nil
 	}
-	r.State, r.ConvertedAt, r.convertedBy = IsConverted, c.Now(), by
+	r.ConvertedAt, r.convertedBy = c.Now(), by
+	if r.State == IsStarted {
+		r.State = IsConverted
+	}
 	r.Version++
 	if err := update(c.Tx(), r); err != nil {
 		return err
@@ -33,7 +40,10 @@ func (s *Service) convertAll(c *fact.Command, p *person.Person) error {
 		return err
 	}
 	for _, r := range referrals {
-		if err := s.convert(c, r, p.ID); err != nil {
+		if r.State != IsStarted {
+			continue
+		}
+		if err := s.convert(c, r, id.New(c.Tx().Now())); err != nil {
 			return err
 		}
 	}
@@ -47,7 +57,7 @@ func (s *Service) Convert(ctx context.Context, tenant, of id.ID) (*Referral, err
 		if r.State == IsEnded {
 			return problem.Conflict.New("the referral has ended")
 		}
-		return onRecord(ctx, c, ofReferral(audit.ReferralConverted, of), func() error { return s.convert(c, r, r.ID) })
+		return onRecord(ctx, c, ofReferral(audit.ReferralConverted, of), func() error { return s.convert(c, r, id.New(c.Tx().Now())) })
 	})
 }
 
@@ -87,21 +97,10 @@ func (s *Service) end(c *fact.Command, r *Referral, reason string) error {
 	if err != nil {
 		return err
 	}
-	return c.Because(f.ID, func() error {
-		rewards, err := reward.OfReferral(c.Tx(), c.Tenant(), r.ID)
-		if err != nil {
-			return err
-		}
-		for _, given := range rewards {
-			if given.State == reward.IsPending {
-				if err := s.rewards.End(c, given); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	return c.Because(f.ID, func() error { return s.conformAll(c, r, anyReward) })
 }
+
+func anyReward(*reward.Reward) bool { return true }
 
 // endAll ends what a person is in on either side.
 func (s *Service) endAll(c *fact.Command, of id.ID, reason string) error {
@@ -121,7 +120,7 @@ func (s *Service) endAll(c *fact.Command, of id.ID, reason string) error {
 // does so after all: see evaluateAgain.
 func (s *Service) retract(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
-	if err != nil || r.ConvertedAt.IsZero() {
+	if err != nil || !r.isConverted() {
 		return err
 	}
 	if r.State == IsConverted {
@@ -135,23 +134,42 @@ func (s *Service) retract(c *fact.Command, f *fact.Fact) error {
 	return s.tell(c, r, Retracted)
 }
 
-// reconvert brings back what retract has taken back.
+// reconvert brings back what retract has taken back. It follows from what had
+// converted it then, so that it is undone with that.
 func (s *Service) reconvert(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
-	if err != nil || r.State != IsStarted {
+	if err != nil || r.isConverted() {
 		return err
 	}
-	return s.convert(c, r, f.Cause)
+	by, err := s.converter(c, f)
+	if err != nil {
+		return err
+	}
+	return c.Because(f.Cause, func() error { return s.convert(c, r, by) })
 }
 
-// resume takes back that a referral has ended.
+// converter returns what led to a fact that a referral was converted, by its place
+// among all that happens.
+func (s *Service) converter(c *fact.Command, f *fact.Fact) (id.ID, error) {
+	if f.Cause.IsZero() {
+		return f.ID, nil
+	}
+	cause, err := fact.Get(c.Tx(), c.Tenant(), f.Cause)
+	if err != nil || cause.Type != activity.Tracked {
+		return f.Cause, err
+	}
+	return cause.Subject.ID, nil
+}
+
+// resume takes back that a referral has ended: what was done since counts after all.
 func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
 	if err != nil || r.State != IsEnded {
 		return err
 	}
+	since := id.First(r.EndedAt)
 	r.State, r.EndedAt, r.EndReason = IsStarted, time.Time{}, ""
-	if !r.ConvertedAt.IsZero() {
+	if r.isConverted() {
 		r.State = IsConverted
 	}
 	r.Version++
@@ -161,18 +179,13 @@ func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 	if err := s.tell(c, r, Resumed); err != nil {
 		return err
 	}
-	rewards, err := reward.OfReferral(c.Tx(), c.Tenant(), r.ID)
-	if err != nil {
+	if err := s.conformAll(c, r, anyReward); err != nil {
 		return err
 	}
-	for _, given := range rewards {
-		if given.State == reward.IsCancelled && given.CancelReason == reward.ReasonEnded {
-			if err := s.rewards.Reinstate(c, given); err != nil {
-				return err
-			}
-		}
+	if err := s.evaluateSince(c, r.ReferredID, since); err != nil {
+		return err
 	}
-	return nil
+	return s.followAccountAgain(c, r.ReferredID)
 }
 
 func (s *Service) endAgain(c *fact.Command, f *fact.Fact) error {
@@ -180,5 +193,13 @@ func (s *Service) endAgain(c *fact.Command, f *fact.Fact) error {
 	if err != nil {
 		return err
 	}
-	return s.end(c, r, EndedByHand)
+	raw, err := f.Raw()
+	if err != nil {
+		return err
+	}
+	var then Referral
+	if err := json.Unmarshal(raw, &then); err != nil {
+		return err
+	}
+	return s.end(c, r, cmp.Or(then.EndReason, EndedByHand))
 }

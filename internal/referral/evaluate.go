@@ -1,7 +1,9 @@
 package referral
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"time"
@@ -30,6 +32,7 @@ type happening struct {
 	received time.Time
 	document map[string]any
 	activity *activity.Activity // nil: it is a fact
+	again    bool               // it was asked about before
 }
 
 func ofActivity(a *activity.Activity) happening {
@@ -67,12 +70,12 @@ func (s *Service) evaluateReferral(c *fact.Command, f *fact.Fact, r *Referral) e
 // evaluate does what the rules of all programs say of what happened.
 func (s *Service) evaluate(c *fact.Command, h happening) error {
 	h.at, h.received = orNow(h.at, c), orNow(h.received, c)
-	programs, err := s.programs.List(c.Tx(), c.Tenant())
+	programs, err := s.all(c)
 	if err != nil {
 		return err
 	}
 	for _, p := range programs {
-		if p.Kind != KindName || !p.Runs(h.received) {
+		if p.Kind != KindName || !h.concerns(p) {
 			continue
 		}
 		set, version, err := s.programs.RulesAt(c.Tx(), p, h.received)
@@ -87,6 +90,13 @@ func (s *Service) evaluate(c *fact.Command, h happening) error {
 		}
 	}
 	return nil
+}
+
+// concerns reports whether the rules of a program are asked about what happened. In one
+// that does not run any more nothing new begins, but what was begun is asked about
+// again.
+func (h happening) concerns(p *program.Program) bool {
+	return p.Runs(h.received) || h.again && p.Status != program.Draft
 }
 
 func orNow(t time.Time, c *fact.Command) time.Time {
@@ -105,8 +115,8 @@ type part struct {
 	person   *person.Person
 }
 
-// parts returns the parts that the person has in a program. Rules of everybody are
-// asked in the first one only.
+// parts returns the parts that the person had in a program when something happened.
+// Rules of everybody are asked in the first one only.
 func (s *Service) parts(q db.Queryer, p *program.Program, h happening) ([]part, error) {
 	who, err := person.Get(q, p.TenantID, h.person)
 	if err != nil {
@@ -115,12 +125,12 @@ func (s *Service) parts(q db.Queryer, p *program.Program, h happening) ([]part, 
 	var parts []part
 	r, err := byReferred(q, p.TenantID, p.ID, h.person)
 	switch {
-	case err == nil && r.State != IsEnded:
+	case err == nil && r.heldAt(h):
 		parts = append(parts, part{program: p, role: rule.Referred, referral: r, person: who})
 	case err != nil && !problem.NotFound.Has(err):
 		return nil, err
 	}
-	refers, err := hasReferred(q, p.TenantID, p.ID, h.person)
+	refers, err := hasReferred(q, p.TenantID, p.ID, h)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +143,21 @@ func (s *Service) parts(q db.Queryer, p *program.Program, h happening) ([]part, 
 	return parts, nil
 }
 
+// heldAt reports whether a referral had begun and not ended when something happened.
+func (r *Referral) heldAt(h happening) bool {
+	if h.activity == nil {
+		return r.State != IsEnded
+	}
+	return !h.precedes(r.ID) && (r.State != IsEnded || h.received.Before(r.EndedAt))
+}
+
+// precedes reports whether an activity happened before something else.
+func (h happening) precedes(other id.ID) bool { return bytes.Compare(h.key[:], other[:]) < 0 }
+
 func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set, version int64, h happening) error {
+	if err := c.Tx().Flush(); err != nil { // the person may be new
+		return err
+	}
 	parts, err := s.parts(c.Tx(), p, h)
 	if err != nil {
 		return err
@@ -144,11 +168,20 @@ func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set,
 		if err != nil {
 			return err
 		}
+		converts := false
 		for _, result := range results {
-			if i > 0 && result.Rule.Actor != of.role { // it was asked in the first part
+			// Each rule is asked in one part: that of its actor, or the first.
+			if result.Rule.Actor != of.role && (i > 0 || result.Rule.Actor != rule.Self) {
 				continue
 			}
-			if err := s.apply(c, of, h, result); err != nil {
+			holds, err := s.apply(c, of, h, result)
+			if err != nil {
+				return err
+			}
+			converts = converts || holds && result.Rule.Convert
+		}
+		if of.referral != nil && !converts && h.again && of.referral.convertedBy == h.key {
+			if err := s.unconvert(c, of.referral, "what converted it does not do so any more"); err != nil {
 				return err
 			}
 		}
@@ -175,7 +208,7 @@ func (of part) input(q db.Queryer, h happening) rule.Input {
 	in.History = history
 	if of.referral != nil {
 		in.Since = of.referral.StartedAt
-		in.Documents["referral"] = referralDocument(of.referral)
+		in.Documents["referral"] = of.referral.documentAt(h)
 	}
 	return in
 }
@@ -188,43 +221,54 @@ func personDocument(p *person.Person) map[string]any {
 	return doc
 }
 
-func referralDocument(r *Referral) map[string]any {
+// documentAt is what rules see of a referral: where it stood when something happened.
+func (r *Referral) documentAt(h happening) map[string]any {
+	state := r.State
+	if h.activity != nil {
+		state = IsStarted
+		if r.isConverted() && bytes.Compare(r.convertedBy[:], h.key[:]) < 0 {
+			state = IsConverted
+		}
+	}
 	return map[string]any{
-		"id": ReferralID.Format(r.ID), "state": string(r.State), "code": r.Code, "method": string(r.Method),
+		"id": ReferralID.Format(r.ID), "state": string(state), "code": r.Code, "method": string(r.Method),
 		"started_at": r.StartedAt.UTC().Format(time.RFC3339Nano),
 	}
 }
 
 // apply does what came of a rule, or takes back what it did when it was asked
-// before and said otherwise.
-func (s *Service) apply(c *fact.Command, of part, h happening, result rule.Result) error {
+// before and said otherwise. It reports whether what the rule says holds.
+func (s *Service) apply(c *fact.Command, of part, h happening, result rule.Result) (bool, error) {
 	if !result.Matched {
-		return s.withdraw(c, of, h, result.Rule)
+		return false, s.withdraw(c, of, h, result.Rule)
 	}
 	if w := result.Effect.Wait; w != nil && w.Until.After(c.Now()) {
-		return s.waitFor(c, of, h, result)
+		return false, s.waitFor(c, of, h, result)
 	}
 	if w := result.Effect.Wait; w != nil {
 		happened, err := activity.History{Queryer: c.Tx(), Tenant: c.Tenant(), Person: h.person}.Happened(w.Event, h.at, w.Until)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if happened {
-			return s.withdraw(c, of, h, result.Rule)
+			return false, s.withdraw(c, of, h, result.Rule)
 		}
 	}
-	return s.effect(c, of, h, result)
+	return true, s.effect(c, of, h, result)
 }
 
 // effect does what a rule says.
 func (s *Service) effect(c *fact.Command, of part, h happening, result rule.Result) error {
 	e := result.Effect
+	if !of.program.Runs(h.received) && e.Wait == nil { // nothing new begins
+		return nil
+	}
 	to, ok := of.beneficiary(e.To)
 	if !ok {
 		return nil
 	}
-	if e.Convert && of.referral != nil && of.referral.State == IsStarted {
-		if err := s.convert(c, of.referral, h.key); err != nil {
+	if e.Convert && of.referral != nil {
+		if err := s.convertBy(c, of.referral, h); err != nil {
 			return err
 		}
 	}
@@ -237,7 +281,42 @@ func (s *Service) effect(c *fact.Command, of part, h happening, result rule.Resu
 			return err
 		}
 	}
-	return s.give(c, of, h, to, result)
+	return s.because(c, h, func() error { return s.give(c, of, h, to, result) })
+}
+
+// because runs fn with what happened as the cause of what it appends.
+func (s *Service) because(c *fact.Command, h happening, fn func() error) error {
+	if h.activity == nil {
+		return fn()
+	}
+	return c.Because(h.activity.FactID, fn)
+}
+
+// convertBy has what happened convert a referral, unless something did so before. What
+// did so later does not any more.
+func (s *Service) convertBy(c *fact.Command, r *Referral, h happening) error {
+	if r.isConverted() && h.precedes(r.convertedBy) {
+		if err := s.unconvert(c, r, "something earlier converts the referral"); err != nil {
+			return err
+		}
+	}
+	return s.because(c, h, func() error { return s.convert(c, r, h.key) })
+}
+
+// unconvert takes back that a referral was converted, with what that led to.
+func (s *Service) unconvert(c *fact.Command, r *Referral, reason string) error {
+	converted, err := s.latest(c, r.ID, Converted)
+	if err != nil || converted == nil {
+		return err
+	}
+	if _, err := c.Undo(fact.Undoing{Fact: converted.ID, Reason: reason}); err != nil {
+		return err
+	}
+	now, err := selectReferral(c.Tx(), c.Tenant(), r.ID)
+	if err == nil {
+		*r = *now
+	}
+	return err
 }
 
 // beneficiary is who gets what a rule gives to a role.
@@ -297,35 +376,30 @@ func (s *Service) give(c *fact.Command, of part, h happening, to id.ID, result r
 	award := reward.Award{
 		Effect: of.effectKey(result.Rule, to, h), Order: h.key, ProgramID: of.program.ID, Rule: result.Rule.Key, RuleVersion: of.version,
 		PersonID: to, Audience: e.To, Kind: e.Kind, Amount: e.Amount, Unit: cmp.Or(e.Unit, of.program.Unit), Name: e.Name, Source: e.Source, Def: e.Def,
-		DueAt: e.DueAt, Expires: give.Expires, Zone: of.program.Zone, Clawback: settings.Clawback, Limit: of.allowance(result.Rule, to),
-	}
-	denied := false
-	if of.referral != nil {
-		award.ReferralID = of.referral.ID
-		if e.To == rule.Self {
-			award.Audience = rule.Referred
-		}
-		side := ReferrerSide
-		if award.Audience == rule.Referred {
-			side = ReferredSide
-		}
-		award.Held = of.referral.decided(side) == Undecided
-		denied = of.referral.decided(side) == Denied
+		DueAt: e.DueAt, Expires: give.Expires, Zone: of.program.Zone, Clawback: settings.Clawback, Limit: of.allowance(result, to, h),
 	}
 	who, err := person.Get(c.Tx(), c.Tenant(), to)
 	if err != nil || who.IsDeleted() {
 		return err
 	}
-	award.Held = award.Held || who.IsBlocked()
-	given, isNew, err := s.rewards.Give(c, award)
-	if err != nil || !denied || !isNew {
+	if of.referral != nil {
+		award.ReferralID = of.referral.ID
+		if e.To == rule.Self {
+			award.Audience = rule.Referred
+		}
+	}
+	terms := termsOf(of.referral, &reward.Reward{Audience: award.Audience, DueAt: award.DueAt}, who)
+	award.Held = terms.Held || terms.Denied || terms.Ended
+	given, _, err := s.rewards.Give(c, award)
+	if err != nil {
 		return err
 	}
-	return s.rewards.Deny(c, given)
+	return s.conform(c, of.referral, given)
 }
 
 // allowance is the limit of a rule for somebody.
-func (of part) allowance(r *rule.Rule, to id.ID) *reward.Allowance {
+func (of part) allowance(result rule.Result, to id.ID, h happening) *reward.Allowance {
+	r := result.Rule
 	l := r.Limit
 	if l == nil {
 		return nil
@@ -338,28 +412,18 @@ func (of part) allowance(r *rule.Rule, to id.ID) *reward.Allowance {
 		scope = "rule/tenant/" + r.Key
 	case rule.PerProgram:
 	}
-	return &reward.Allowance{Scope: scope, Window: l.Window, Count: l.Count, Amount: l.Amount, Clamp: l.Over == rule.Clamp, Notify: l.Notify}
+	at := h.received
+	if w := result.Effect.Wait; w != nil && h.activity != nil {
+		at = w.Until
+	}
+	return &reward.Allowance{Scope: scope, Window: l.Window, Count: l.Count, Amount: l.Amount, Clamp: l.Over == rule.Clamp, Notify: l.Notify, At: at}
 }
 
-// withdraw takes back what a rule did because of something of which it does not say
+// withdraw takes back what a rule gave because of something of which it does not say
 // so any more.
 func (s *Service) withdraw(c *fact.Command, of part, h happening, r *rule.Rule) error {
-	if h.activity == nil || r.Give == nil && !r.Convert {
-		return nil
-	}
-	if r.Convert && of.referral != nil && of.referral.convertedBy == h.key {
-		converted, err := s.latest(c, of.referral.ID, Converted)
-		if err != nil {
-			return err
-		}
-		if converted != nil {
-			if _, err := c.Undo(fact.Undoing{Fact: converted.ID, Reason: "its cause was undone"}); err != nil {
-				return err
-			}
-		}
-	}
 	to, ok := of.beneficiary(r.To)
-	if r.Give == nil || !ok {
+	if !h.again || r.Give == nil || !ok {
 		return nil
 	}
 	return s.rewards.Withdraw(c, of.effectKey(r, to, h))
@@ -382,8 +446,18 @@ func (s *Service) waitFor(c *fact.Command, of part, h happening, result rule.Res
 	if err != nil {
 		return err
 	}
-	_, err = timer.Set(c.Tx(), timer.Timer{TenantID: c.Tenant(), Kind: unlessTimer, DueAt: result.Effect.Wait.Until, Ref: h.activity.ID, Data: data})
+	ref := of.waitRef(result.Rule, h)
+	if _, err := timer.Cancel(c.Tx(), c.Tenant(), unlessTimer, ref); err != nil { // it may be asked about again
+		return err
+	}
+	_, err = timer.Set(c.Tx(), timer.Timer{TenantID: c.Tenant(), Kind: unlessTimer, DueAt: result.Effect.Wait.Until, Ref: ref, Data: data})
 	return err
+}
+
+// waitRef names what a rule waits for because of something that happened.
+func (of part) waitRef(r *rule.Rule, h happening) id.ID {
+	sum := sha256.Sum256([]byte(of.program.ID.String() + "/" + r.Key + "/" + h.key.String()))
+	return id.ID(sum[:len(id.ID{})])
 }
 
 func (s *Service) unlessDue(c *fact.Command, t timer.Timer) error {
@@ -403,61 +477,7 @@ func (s *Service) unlessDue(c *fact.Command, t timer.Timer) error {
 	if err != nil {
 		return err
 	}
-	return c.Because(a.FactID, func() error { return s.evaluateIn(c, p, set, version, ofActivity(a)) })
-}
-
-// takeBackBy undoes the activities of a person that another one takes back, as a
-// refund does.
-func (s *Service) takeBackBy(c *fact.Command, a *activity.Activity) error {
-	programs, err := s.programs.List(c.Tx(), c.Tenant())
-	if err != nil {
-		return err
-	}
-	event := a.Document()
-	for _, p := range programs {
-		if p.Kind != KindName {
-			continue
-		}
-		for _, r := range p.Rules.Rules() {
-			if r.UndoOn == nil || r.UndoOn.Event != a.Type {
-				continue
-			}
-			causes, err := activity.OfTypes(c.Tx(), c.Tenant(), a.PersonID, r.On, maxCauses)
-			if err != nil {
-				return err
-			}
-			for _, cause := range causes {
-				if cause.ID == a.ID || !r.MatchUndo(a.Type, event, cause.Document()) {
-					continue
-				}
-				if _, err := c.Undo(fact.Undoing{Fact: cause.FactID, Reason: a.Type}); err != nil && !problem.Conflict.Has(err) {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// maxCauses is how many of somebody's latest activities of a type a refund is
-// compared with.
-const maxCauses = 500
-
-// evaluateAgain asks the rules once more of what somebody did since an activity that
-// was undone, or brought about again: what they say now holds.
-func (s *Service) evaluateAgain(c *fact.Command, of *activity.Activity) error {
-	after := of.ID
-	for {
-		page, err := activity.Since(c.Tx(), c.Tenant(), of.PersonID, activity.Page{After: after, Limit: 200})
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for _, a := range page {
-			err := c.Because(a.FactID, func() error { return s.evaluate(c, ofActivity(a)) })
-			if err != nil {
-				return err
-			}
-		}
-		after = page[len(page)-1].ID
-	}
+	h := ofActivity(a)
+	h.again = true
+	return s.evaluateIn(c, p, set, version, h)
 }

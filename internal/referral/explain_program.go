@@ -293,7 +293,7 @@ func (e *explainer) referrals(b *book, asked *Referral) ([]*Referral, error) {
 	} else if !problem.NotFound.Has(err) {
 		return nil, err
 	}
-	sent, err := recentOf(e.q, e.tenant, b.ID, e.person.ID, e.left.referrals+1)
+	sent, err := sentIn(e.q, e.tenant, b.ID, e.person.ID, e.left.referrals+1)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (e *explainer) ownScene(b *book) (*scene, error) {
 		}
 		sc.referred = nil
 	}
-	if sc.refers, err = hasReferred(e.q, e.tenant, b.ID, e.person.ID); sc.refers {
+	if sc.refers, err = hasReferred(e.q, e.tenant, b.ID, happening{person: e.person.ID}); sc.refers {
 		sc.role, sc.as = rule.Referrer, rule.Referrer
 	}
 	return sc, err

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -103,20 +105,52 @@ func (s *Service) moderated(c *fact.Command, r *Referral, side Side) error {
 }
 
 func (s *Service) followModeration(c *fact.Command, r *Referral, side Side) error {
+	return s.conformAll(c, r, func(given *reward.Reward) bool { return side == BothSides || side == sideOfReward(given) })
+}
+
+// conformAll brings the rewards of a referral that are meant to where it wants them.
+func (s *Service) conformAll(c *fact.Command, r *Referral, meant func(given *reward.Reward) bool) error {
 	rewards, err := reward.OfReferral(c.Tx(), c.Tenant(), r.ID)
 	if err != nil {
 		return err
 	}
 	for _, given := range rewards {
-		of := sideOfReward(given)
-		if side != BothSides && side != of {
+		if !meant(given) {
 			continue
 		}
-		if err := s.follow(c, r.decided(of), given); err != nil {
+		// What was done for the one before may have changed it.
+		if given, err = reward.Get(c.Tx(), c.Tenant(), given.ID); err != nil {
+			return err
+		}
+		if err := s.conform(c, r, given); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// conform brings a reward to where its referral wants it, which may be nil, and whether
+// its person is blocked.
+func (s *Service) conform(c *fact.Command, r *Referral, given *reward.Reward) error {
+	who, err := person.Get(c.Tx(), c.Tenant(), given.PersonID)
+	if err != nil {
+		return err
+	}
+	return s.rewards.Conform(c, given, termsOf(r, given, who))
+}
+
+// termsOf says what a reward depends on.
+func termsOf(r *Referral, given *reward.Reward, who *person.Person) reward.Terms {
+	t := reward.Terms{Held: who.IsBlocked()}
+	if r == nil {
+		return t
+	}
+	decided := r.decided(sideOfReward(given))
+	t.Held = t.Held || decided == Undecided
+	t.Denied = decided == Denied
+	// What had no more to wait for when the referral ended was available by then.
+	t.Ended = r.State == IsEnded && (given.Held || t.Held || given.DueAt.After(r.EndedAt))
+	return t
 }
 
 // sideOfReward is the side of a referral that a reward is of.
@@ -127,28 +161,10 @@ func sideOfReward(given *reward.Reward) Side {
 	return ReferrerSide
 }
 
-// follow has a reward be as its side's moderation wants it.
-func (s *Service) follow(c *fact.Command, decided Moderation, given *reward.Reward) error {
-	switch decided {
-	case Denied:
-		return s.rewards.Deny(c, given)
-	case Undecided:
-		return s.rewards.Hold(c, given)
-	case Approved:
-		if given.State == reward.IsCancelled && given.CancelReason == reward.ReasonDenied {
-			given.Held = false
-			return s.rewards.Reinstate(c, given)
-		}
-		return s.releaseUnlessBlocked(c, given)
-	default:
-		return nil
-	}
-}
-
 // approveDue approves what is still pending when the time for that is over.
 func (s *Service) approveDue(c *fact.Command, t timer.Timer) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), t.Ref)
-	if err != nil || r.ByHand || r.State == IsEnded {
+	if err != nil || r.ByHand || r.State == IsEnded || r.isSuspect() {
 		return err
 	}
 	was := *r
@@ -163,6 +179,11 @@ func (s *Service) approveDue(c *fact.Command, t timer.Timer) error {
 	}
 	r.ModeratedAt = c.Now()
 	return s.moderated(c, r, BothSides)
+}
+
+// isSuspect reports whether a signal has somebody look at the referral.
+func (r *Referral) isSuspect() bool {
+	return slices.ContainsFunc(r.Signals, func(signal fraud.Signal) bool { return signal.Action == fraud.Hold || signal.Action == fraud.Block })
 }
 
 // Get returns one of the tenant's referrals, or problem.NotFound.

@@ -24,7 +24,7 @@ func (s *Service) React(c *fact.Command, f *fact.Fact) error {
 	case *reward.Limit:
 		return s.writeLimit(c, data)
 	case fact.UndoneData:
-		return s.onUndone(c, f, data)
+		return s.onUndone(c, data)
 	}
 	return nil
 }
@@ -45,7 +45,10 @@ func (s *Service) onPerson(c *fact.Command, f *fact.Fact, p *person.Person) erro
 			return s.evaluateFact(c, f, p.ID)
 		}
 	case person.Blocked:
-		return s.endAll(c, p.ID, EndedByBlock)
+		if err := s.endAll(c, p.ID, EndedByBlock); err != nil {
+			return err
+		}
+		return s.conformWaiting(c, p.ID)
 	case person.Unblocked:
 		return s.unblocked(c, p.ID)
 	case person.Deleted:
@@ -91,6 +94,9 @@ func (s *Service) followAccount(c *fact.Command, r *Referral, a *person.Account,
 	}
 	switch a.State {
 	case person.Paid:
+		if r.State != IsStarted {
+			return nil
+		}
 		return s.convert(c, r, by)
 	case person.Cancelled:
 		return s.end(c, r, EndedByAccount)
@@ -123,23 +129,15 @@ func (s *Service) onReward(c *fact.Command, f *fact.Fact, r *reward.Reward) erro
 }
 
 // onUndone has what an activity had prevented happen after all.
-func (s *Service) onUndone(c *fact.Command, f *fact.Fact, u fact.UndoneData) error {
-	if u.Type != activity.Tracked && u.Type != fact.Undone {
+func (s *Service) onUndone(c *fact.Command, u fact.UndoneData) error {
+	if u.Type != activity.Tracked {
 		return nil
 	}
-	undone, err := fact.Get(c.Tx(), c.Tenant(), f.Subject.ID)
+	root, err := fact.Get(c.Tx(), c.Tenant(), u.Root)
 	if err != nil {
 		return err
 	}
-	if undone.Type == fact.Undone { // it was brought about again
-		if undone, err = fact.Get(c.Tx(), c.Tenant(), undone.Subject.ID); err != nil {
-			return err
-		}
-	}
-	if undone.Type != activity.Tracked {
-		return nil
-	}
-	a, err := activity.Get(c.Tx(), c.Tenant(), undone.Subject.ID)
+	a, err := activity.Get(c.Tx(), c.Tenant(), root.Subject.ID)
 	if err != nil {
 		return err
 	}
@@ -157,19 +155,38 @@ func (s *Service) unblocked(c *fact.Command, of id.ID) error {
 			continue
 		}
 		ended, err := s.latest(c, r.ID, Ended)
-		if err != nil || ended == nil {
+		if err != nil {
 			return err
+		}
+		if ended == nil {
+			continue
 		}
 		if _, err := c.Undo(fact.Undoing{Fact: ended.ID, Reason: "unblocked", Depth: 1}); err != nil {
 			return err
 		}
 	}
-	waiting, err := reward.HeldOf(c.Tx(), c.Tenant(), of)
+	return s.conformWaiting(c, of)
+}
+
+// conformWaiting brings the rewards that a person has not had yet to where it wants
+// them that the person is blocked, or is not any more.
+func (s *Service) conformWaiting(c *fact.Command, of id.ID) error {
+	waiting, err := reward.WaitingOf(c.Tx(), c.Tenant(), of)
 	if err != nil {
 		return err
 	}
 	for _, given := range waiting {
-		if err := s.releaseIfApproved(c, given); err != nil {
+		// What was done for the one before may have changed it.
+		if given, err = reward.Get(c.Tx(), c.Tenant(), given.ID); err != nil {
+			return err
+		}
+		var r *Referral
+		if !given.ReferralID.IsZero() {
+			if r, err = selectReferral(c.Tx(), c.Tenant(), given.ReferralID); err != nil {
+				return err
+			}
+		}
+		if err := s.conform(c, r, given); err != nil {
 			return err
 		}
 	}
@@ -182,37 +199,17 @@ func (s *Service) latest(c *fact.Command, of id.ID, factType string) (*fact.Fact
 	if err := c.Tx().Flush(); err != nil {
 		return nil, err
 	}
-	facts, err := fact.Of(c.Tx(), c.Tenant(), of, fact.Page{Limit: 100})
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range facts {
-		if f.Type == factType && f.UndoneBy.IsZero() {
-			return f, nil
+	page := fact.Page{Limit: 100}
+	for {
+		facts, err := fact.Of(c.Tx(), c.Tenant(), of, page)
+		if err != nil || len(facts) == 0 {
+			return nil, err
 		}
+		for _, f := range facts {
+			if f.Type == factType && f.UndoneBy.IsZero() {
+				return f, nil
+			}
+		}
+		page.Before = facts[len(facts)-1].ID
 	}
-	return nil, nil //nolint:nilnil // there is none
-}
-
-// releaseUnlessBlocked gives what waited for a decision, unless its person is
-// blocked.
-func (s *Service) releaseUnlessBlocked(c *fact.Command, given *reward.Reward) error {
-	p, err := person.Get(c.Tx(), c.Tenant(), given.PersonID)
-	if err != nil || p.IsBlocked() {
-		return err
-	}
-	return s.rewards.Release(c, given)
-}
-
-// releaseIfApproved gives what waited because its person was blocked, unless its
-// side of the referral is not approved.
-func (s *Service) releaseIfApproved(c *fact.Command, given *reward.Reward) error {
-	if given.ReferralID.IsZero() {
-		return s.rewards.Release(c, given)
-	}
-	r, err := selectReferral(c.Tx(), c.Tenant(), given.ReferralID)
-	if err != nil || r.decided(sideOfReward(given)) != Approved {
-		return err
-	}
-	return s.rewards.Release(c, given)
 }

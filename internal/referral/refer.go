@@ -3,6 +3,8 @@ package referral
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
@@ -89,10 +91,15 @@ func (s *Service) referByCode(c *fact.Command, programs []Running, p *person.Per
 		TenantID: c.Tenant(), Code: found.Folded, ProgramID: of.ID, MembershipID: found.MembershipID, Method: attribution.ByCode,
 		CookieID: r.Device, IP: r.IP, At: c.Now(), PersonID: p.ID,
 	}
-	if _, err := attribution.Record(c.Tx(), t); err != nil {
+	if t, err = attribution.Record(c.Tx(), t); err != nil {
 		return nil, err
 	}
-	return s.attribute(c, of, p, r)
+	started, err := s.attribute(c, of, p, r)
+	if started != nil || err != nil {
+		return started, err
+	}
+	// The credit is somebody's who can't have it any more.
+	return s.start(c, of, p, found, t, attribution.ByCode)
 }
 
 // mayBeReferred refuses somebody of whom a referral could mean nothing any more.
@@ -183,20 +190,33 @@ func (s *Service) attribute(c *fact.Command, of *Running, p *person.Person, r Re
 		}
 		return nil, err
 	}
-	if used.PersonID == p.ID {
+	if used.PersonID == p.ID || !used.Active {
 		return nil, nil //nolint:nilnil // nobody gets the credit
 	}
-	return s.start(c, of, p, used, touch, answer.Decision.Method)
+	started, err := s.start(c, of, p, used, touch, answer.Decision.Method)
+	if errors.Is(err, ErrNoCode) {
+		return nil, nil //nolint:nilnil // nobody gets the credit
+	}
+	return started, err
 }
 
-// start begins a referral and judges it.
-func (s *Service) start(c *fact.Command, of *Running, p *person.Person, used code.Code, touch attribution.Touch, method attribution.Method) (*Referral, error) {
+// creditable returns whose code it is, unless that person takes part in nothing.
+func (s *Service) creditable(c *fact.Command, used code.Code) (*person.Person, error) {
 	referrer, err := person.Get(c.Tx(), c.Tenant(), used.PersonID)
 	if err != nil {
 		return nil, err
 	}
 	if referrer.IsDeleted() || referrer.IsBlocked() {
 		return nil, refuse(ErrNoCode, problem.InvalidField("referred_by", "has a code that does not count any more"))
+	}
+	return referrer, nil
+}
+
+// start begins a referral and judges it.
+func (s *Service) start(c *fact.Command, of *Running, p *person.Person, used code.Code, touch attribution.Touch, method attribution.Method) (*Referral, error) {
+	referrer, err := s.creditable(c, used)
+	if err != nil {
+		return nil, err
 	}
 	r := &Referral{
 		ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), Version: 1, ProgramID: of.ID, ProgramKey: of.Key, ReferrerID: referrer.ID, ReferredID: p.ID,
@@ -210,12 +230,13 @@ func (s *Service) start(c *fact.Command, of *Running, p *person.Person, used cod
 	}
 	r.AutoModeratedAt, r.ModeratedAt = c.Now(), c.Now()
 	r.apply(verdict)
+	// That it was started comes first, and then what was thought of it.
+	begun := *r
+	r.Version++
 	if err := insert(c.Tx(), r); err != nil {
 		return nil, err
 	}
-	// That it was started comes first, and then what was thought of it.
-	begun := *r
-	f, err := c.Append(fact.Fact{Type: Started, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: r.Version, Data: &begun})
+	f, err := c.Append(fact.Fact{Type: Started, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: begun.Version, Data: &begun})
 	if err != nil {
 		return nil, err
 	}
@@ -273,10 +294,18 @@ func (s *Service) judge(c *fact.Command, of *Running, referrer, referred *person
 	}
 	verdict := fraud.Evaluate(evidence, of.Settings.fraud, c.Now())
 	var marked []id.ID
-	for _, signal := range verdict.Signals {
-		marked = append(marked, signal.Details.Referrals...)
+	for _, other := range recent {
+		if slices.ContainsFunc(verdict.Signals, func(signal fraud.Signal) bool { return other.lacks(signal) }) {
+			marked = append(marked, other.ID)
+		}
 	}
 	return verdict, marked, nil
+}
+
+// lacks reports whether a signal is about an earlier referral, which does not show it
+// yet.
+func (e earlier) lacks(signal fraud.Signal) bool {
+	return slices.Contains(signal.Details.Referrals, e.ID) && !strings.Contains(e.signals, `"kind":"`+string(signal.Kind)+`"`)
 }
 
 func sideOf(p *person.Person) fraud.Person {
@@ -308,17 +337,18 @@ func texts(all ...string) []string {
 // ring returns how the referrers lead back from a referrer to the referred, or
 // nothing.
 func (s *Service) ring(c *fact.Command, of, referrer, referred id.ID) ([]id.ID, error) {
+	refers, err := hasReferred(c.Tx(), c.Tenant(), of, happening{person: referred})
+	if err != nil || !refers { // most often: then nobody can have come by way of that one
+		return nil, err
+	}
 	chain := []id.ID{referrer}
 	for range fraud.MaxRing {
-		before, err := byReferred(c.Tx(), c.Tenant(), of, chain[len(chain)-1])
-		if problem.NotFound.Has(err) {
-			return nil, nil
-		}
-		if err != nil {
+		before, err := referrerOf(c.Tx(), c.Tenant(), of, chain[len(chain)-1])
+		if err != nil || before.IsZero() {
 			return nil, err
 		}
-		chain = append(chain, before.ReferrerID)
-		if before.ReferrerID == referred {
+		chain = append(chain, before)
+		if before == referred {
 			return chain, nil
 		}
 	}
@@ -328,12 +358,7 @@ func (s *Service) ring(c *fact.Command, of, referrer, referred id.ID) ([]id.ID, 
 // markOthers has other referrals show a signal that is about them as much as about
 // the one that is new, as a rate is. They are treated by it as that one is.
 func (s *Service) markOthers(c *fact.Command, r *Referral, others []id.ID) error {
-	done := map[id.ID]bool{r.ID: true}
 	for _, of := range others {
-		if done[of] {
-			continue
-		}
-		done[of] = true
 		other, err := selectReferral(c.Tx(), c.Tenant(), of)
 		if err != nil {
 			return err

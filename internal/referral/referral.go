@@ -9,9 +9,26 @@
 // pending, and is taken back while it is denied.
 //
 // The package is a reactor: it turns facts about people, accounts and activities
-// into referrals and rewards, inside of the commands that have them. What an
-// activity led to can be taken back with it, and what then would have happened
-// instead happens.
+// into referrals and rewards, inside of the commands that have them.
+//
+// What an activity led to can be taken back with it, and what then would have happened
+// instead happens: the rules are asked again of what the same person did since, as
+// they were then and as the referral stood then. What is left is what there would be
+// had the activity never been, and undoing that brings back what there was. It does
+// not go further than that:
+//
+//   - Rules about facts, such as referral.converted or account.paid, are asked when the
+//     fact comes about, not again. That an account has paid converts a referral again.
+//   - Conditions on a person see the person as known now.
+//   - While a program does not run, nothing is given that was not before, whenever
+//     that was done for which it would be; what no rule says any more is taken back.
+//   - A decision that changed nothing then, such as to convert by hand what was
+//     converted already, leaves no trace.
+//   - What is given in another's place waits while somebody has to decide about it, or
+//     its person is blocked, though it would have been available before.
+//   - An activity that a rule waits for (unless), and that is reported when the wait is
+//     over, comes too late.
+//   - For limits see package reward.
 package referral
 
 import (
@@ -140,9 +157,14 @@ type Referral struct {
 
 	// What is remembered of the referred person as it was, to judge later ones by.
 	ip, device, email string
-	// convertedBy is what converted it: an activity, or another fact.
+	// convertedBy is what converted it, an activity or another fact, by its place among
+	// all that happens.
 	convertedBy id.ID
 }
+
+// isConverted reports whether the referred person did what the program asks for, be it
+// that the referral has ended since.
+func (r *Referral) isConverted() bool { return !r.ConvertedAt.IsZero() }
 
 // decided reports what was decided about a side.
 func (r *Referral) decided(s Side) Moderation {

@@ -54,7 +54,7 @@ type Registered struct {
 // cookies call for. All of it or nothing. Repeating it changes nothing.
 func (s *Service) Register(ctx context.Context, tenant id.ID, r Registration) (Registered, error) {
 	var done Registered
-	err := s.do(ctx, tenant, r.Identity.Scheme+"/"+r.Identity.Key, func(c *fact.Command) error {
+	err := s.do(ctx, tenant, r.queue(), func(c *fact.Command) error {
 		var err error
 		done, err = s.register(c, r)
 		return err
@@ -88,6 +88,13 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 	if err != nil {
 		return Registered{}, err
 	}
+	if !saved.Created { // a program may be newer than the person
+		for _, of := range programs {
+			if err := s.join(c, of.Program, saved.Person); err != nil {
+				return Registered{}, err
+			}
+		}
+	}
 	if err := s.claim(c, programs, saved.Person, r.Codes); err != nil {
 		return Registered{}, err
 	}
@@ -97,11 +104,25 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 	if err := c.Settle(); err != nil {
 		return Registered{}, err
 	}
-	if done.Codes, err = s.CodesOf(c.Tx(), c.Tenant(), saved.Person.ID); err != nil {
+	all, err := s.all(c)
+	if err != nil {
+		return Registered{}, err
+	}
+	if done.Codes, err = codesIn(c.Tx(), all, saved.Person.ID); err != nil {
 		return Registered{}, err
 	}
 	done.Referrals, err = OfReferred(c.Tx(), c.Tenant(), saved.Person.ID)
 	return done, err
+}
+
+// queue is what registrations wait for each other by: each referral is judged by the
+// others of its referrer, so that those who come by one code would be in each other's
+// way.
+func (r Registration) queue() string {
+	for _, text := range slices.Concat(r.ReferredBy, r.Cookies) {
+		return "code/" + code.Fold(text)
+	}
+	return r.Identity.Scheme + "/" + r.Identity.Key
 }
 
 // claim gives the person the codes that were asked for.
@@ -123,10 +144,15 @@ func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, c
 		if err != nil {
 			return err
 		}
-		if isNew {
-			if err := tellCode(c, of, made); err != nil {
-				return err
-			}
+		if !isNew {
+			continue
+		}
+		all, err := code.ByMembership(c.Tx(), c.Tenant(), m.ID)
+		if err != nil {
+			return err
+		}
+		if err := tellCode(c, of, made, len(all)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -139,9 +165,10 @@ func newCode(c *fact.Command, of *program.Program, m program.Membership, p *pers
 	}
 }
 
-func tellCode(c *fact.Command, of *program.Program, made code.Code) error {
+// tellCode tells of a new code of a member, who has so many by now.
+func tellCode(c *fact.Command, of *program.Program, made code.Code, number int) error {
 	_, err := c.Append(fact.Fact{
-		Type: CodeIssued, Subject: fact.Ref{Kind: CodeSubject, ID: made.MembershipID}, Version: 1,
+		Type: CodeIssued, Subject: fact.Ref{Kind: CodeSubject, ID: made.MembershipID}, Version: int64(number),
 		Data: &Code{Text: made.Text, Short: made.Short, ProgramID: of.ID, ProgramKey: of.Key, PersonID: made.PersonID, CreatedAt: made.CreatedAt},
 	})
 	return err
@@ -164,17 +191,24 @@ func (s *Service) join(c *fact.Command, of *program.Program, p *person.Person) e
 	if err != nil || !isNew {
 		return err
 	}
-	return tellCode(c, of, made)
+	return tellCode(c, of, made, 1)
 }
 
 // CodesOf returns a person's codes, the one of each program that is shown, the
 // earliest program first.
 func (s *Service) CodesOf(q db.Queryer, tenant, of id.ID) ([]Code, error) {
-	all, err := code.ByPerson(q, tenant, of)
-	if err != nil || len(all) == 0 {
+	programs, err := s.programs.List(q, tenant)
+	if err != nil {
 		return nil, err
 	}
-	programs, err := s.programs.List(q, tenant)
+	return codesIn(q, programs, of)
+}
+
+func codesIn(q db.Queryer, programs []*program.Program, of id.ID) ([]Code, error) {
+	if len(programs) == 0 {
+		return nil, nil
+	}
+	all, err := code.ByPerson(q, programs[0].TenantID, of)
 	if err != nil {
 		return nil, err
 	}
@@ -415,7 +449,13 @@ func (s *Service) Refer(ctx context.Context, tenant, of id.ID, text string) (*Re
 		if err != nil {
 			return err
 		}
-		r, err = s.referByCode(c, programs, p, text, Registration{})
+		if r, err = s.referByCode(c, programs, p, text, Registration{}); err != nil {
+			return err
+		}
+		if err := c.Settle(); err != nil {
+			return err
+		}
+		r, err = selectReferral(c.Tx(), tenant, r.ID) // rules may have converted it
 		return err
 	})
 	return r, err

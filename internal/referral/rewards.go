@@ -30,12 +30,17 @@ func (s *Service) GiveReward(ctx context.Context, tenant id.ID, a reward.Award) 
 		}
 		award := a
 		award.Held = award.Held || p.IsBlocked()
-		var isNew bool
-		given, isNew, err = s.rewards.Give(c, award)
-		if err != nil || !isNew {
+		isNew := false
+		if given, isNew, err = s.rewards.Give(c, award); err != nil {
 			return err
 		}
-		return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.RewardGiven, ObjectID: reward.RewardID.Format(given.ID)})
+		if isNew {
+			return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.RewardGiven, ObjectID: reward.RewardID.Format(given.ID)})
+		}
+		if given.PersonID != a.PersonID || given.Kind != a.Kind || given.Unit != a.Unit {
+			return problem.IdempotencyConflict.New("the key was used for another reward")
+		}
+		return nil
 	})
 	return given, err
 }

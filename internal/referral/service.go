@@ -55,17 +55,37 @@ type Running struct {
 	Settings *Settings
 }
 
+// allPrograms is the key under which a command keeps the tenant's programs.
+type allPrograms struct{}
+
+// all returns the tenant's programs. They do not change while a command is under way.
+func (s *Service) all(c *fact.Command) ([]*program.Program, error) {
+	if known, ok := c.Tx().Kept(allPrograms{}).([]*program.Program); ok {
+		return known, nil
+	}
+	programs, err := s.programs.List(c.Tx(), c.Tenant())
+	if err == nil {
+		c.Tx().Keep(allPrograms{}, programs)
+	}
+	return programs, err
+}
+
 // running returns the tenant's programs in which something may begin now.
 func (s *Service) running(c *fact.Command) ([]Running, error) {
-	all, err := s.programs.Running(c.Tx(), c.Tenant(), KindName, c.Now())
+	all, err := s.all(c)
 	if err != nil {
 		return nil, err
 	}
-	running := make([]Running, len(all))
-	for i, p := range all {
-		if running[i], err = s.withSettings(p); err != nil {
+	var running []Running
+	for _, p := range all {
+		if p.Kind != KindName || !p.Runs(c.Now()) {
+			continue
+		}
+		of, err := s.withSettings(p)
+		if err != nil {
 			return nil, err
 		}
+		running = append(running, of)
 	}
 	return running, nil
 }

@@ -1,9 +1,12 @@
 package referral
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
@@ -139,11 +142,27 @@ func byReferred(q db.Queryer, tenant, program, person id.ID) (*Referral, error) 
 	return scan(q.QueryRow(`SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referred_id = $2 AND program_id = $3`, tenant, person, program))
 }
 
-// hasReferred reports whether a person has referred anybody in a program.
-func hasReferred(q db.Queryer, tenant, program, person id.ID) (bool, error) {
+// referrerOf returns who has referred a person in a program; zero: nobody.
+func referrerOf(q db.Queryer, tenant, program, person id.ID) (id.ID, error) {
+	var referrer id.ID
+	err := q.QueryRow(`SELECT referrer_id FROM referral WHERE tenant_id = $1 AND referred_id = $2 AND program_id = $3`, tenant, person, program).
+		Scan(&referrer)
+	if err != nil && !errors.Is(err, db.ErrNoRows) {
+		return id.ID{}, fmt.Errorf("referral: read a referral: %w", err)
+	}
+	return referrer, nil
+}
+
+// hasReferred reports whether a person had referred anybody in a program when
+// something happened.
+func hasReferred(q db.Queryer, tenant, program id.ID, h happening) (bool, error) {
+	until := Page{}.before()
+	if h.activity != nil {
+		until = h.key
+	}
 	has := false
-	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3)`, tenant, person, program).
-		Scan(&has)
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3 AND id < $4)`,
+		tenant, h.person, program, until).Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("referral: look for referrals: %w", err)
 	}
@@ -173,14 +192,49 @@ func collect(q db.Queryer, query string, args ...any) ([]*Referral, error) {
 // OfReferred returns by what a person was referred, in all programs, the earliest
 // first.
 func OfReferred(q db.Queryer, tenant, person id.ID) ([]*Referral, error) {
-	return collect(q, `SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referred_id = $2 ORDER BY id`, tenant, person)
+	all, err := collect(q, `SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referred_id = $2`, tenant, person)
+	// One for each program at most. SQLite would read all referrals to have them in order.
+	slices.SortFunc(all, func(a, b *Referral) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return all, err
+}
+
+// earlier is what later referrals of the same referrer are judged by.
+type earlier struct {
+	ID, ReferredID    id.ID
+	StartedAt         time.Time
+	ip, device, email string
+	signals           string // as they are stored
+}
+
+// sentIn returns whom a person has referred in a program, the latest first.
+func sentIn(q db.Queryer, tenant, program, person id.ID, limit int) ([]*Referral, error) {
+	return collect(q, `SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3
+		ORDER BY id DESC LIMIT $4`, tenant, person, program, limit)
 }
 
 // recentOf returns the latest referrals of a referrer in a program, the latest
 // first.
-func recentOf(q db.Queryer, tenant, program, person id.ID, limit int) ([]*Referral, error) {
-	return collect(q, `SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3
-		ORDER BY id DESC LIMIT $4`, tenant, person, program, limit)
+func recentOf(q db.Queryer, tenant, program, person id.ID, limit int) ([]earlier, error) {
+	rows, err := q.Query(`SELECT id, referred_id, started_at, ip, device, email, signals FROM referral
+		WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3 ORDER BY id DESC LIMIT $4`, tenant, person, program, limit)
+	if err != nil {
+		return nil, fmt.Errorf("referral: read earlier referrals: %w", err)
+	}
+	defer rows.Close()
+	var all []earlier
+	for rows.Next() {
+		var e earlier
+		var started int64
+		if err := rows.Scan(&e.ID, &e.ReferredID, &started, &e.ip, &e.device, &e.email, &e.signals); err != nil {
+			return nil, fmt.Errorf("referral: read an earlier referral: %w", err)
+		}
+		e.StartedAt = db.FromMicro(started)
+		all = append(all, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("referral: read earlier referrals: %w", err)
+	}
+	return all, nil
 }
 
 // Page is a part of a list, the latest first.

@@ -3,6 +3,8 @@ package referral_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +36,12 @@ type world struct {
 }
 
 // sink keeps the facts that were told.
-type sink struct{ facts []*fact.Fact }
+type sink struct {
+	mu    sync.Mutex
+	facts []*fact.Fact
+	// refuse fails the telling; nil: nothing does.
+	refuse func(facts []*fact.Fact) error
+}
 
 func (s *sink) Prepare(context.Context, id.ID) (fact.Teller, error) { return &teller{sink: s}, nil }
 func (*sink) Stale(error) bool                                      { return false }
@@ -42,14 +49,28 @@ func (*sink) Stale(error) bool                                      { return fal
 type teller struct{ sink *sink }
 
 func (t *teller) Tell(c *fact.Command, facts []*fact.Fact) error {
-	facts = append([]*fact.Fact(nil), facts...)
-	c.Tx().After(func() { t.sink.facts = append(t.sink.facts, facts...) })
+	if t.sink.refuse != nil {
+		if err := t.sink.refuse(facts); err != nil {
+			return err
+		}
+	}
+	facts = slices.Clone(facts)
+	c.Tx().After(func() {
+		t.sink.mu.Lock()
+		defer t.sink.mu.Unlock()
+		t.sink.facts = append(t.sink.facts, facts...)
+	})
 	return nil
 }
 
 func mustWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, db: testkit.OpenDB(t, db.Options{}), tenant: id.New(time.Now()), sink: &sink{}}
+	return mustWorldOn(t, testkit.OpenDB(t, db.Options{}), id.New(time.Now()))
+}
+
+// mustWorldOn is one of the processes that share a database.
+func mustWorldOn(t testing.TB, d *db.DB, tenant id.ID) *world {
+	w := &world{t: t, db: d, tenant: tenant, sink: &sink{}}
 	w.log = fact.New(fact.Options{DB: w.db, Sink: w.sink})
 	w.programs = program.NewService(w.db, referral.Kind())
 	w.rewards = reward.New(w.log)
@@ -158,4 +179,16 @@ func (w *world) told() []string {
 	}
 	w.sink.facts = nil
 	return types
+}
+
+// wantBooksInOrder checks the ledger of the tenant.
+func (w *world) wantBooksInOrder() {
+	w.t.Helper()
+	w.read(func(q db.Queryer) error {
+		faults, _, err := ledger.Check(q, w.tenant, ledger.Place{}, 10_000)
+		for _, f := range faults {
+			w.t.Errorf("%+v", f)
+		}
+		return err
+	})
 }

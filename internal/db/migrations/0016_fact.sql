@@ -1,4 +1,5 @@
 -- What happened in programs, each with its cause.
+-- Not clustered, as is explained at the table of codes.
 -- owner: fact
 CREATE TABLE fact (
 	tenant_id    {{blob}} NOT NULL,
@@ -14,7 +15,7 @@ CREATE TABLE fact (
 	recorded_at  {{bigint}} NOT NULL,
 	undone_by    {{blob}}, -- the fact that took it back; NULL: it holds
 	PRIMARY KEY (tenant_id, id)
-){{clustered}};
+){{strict}};
 CREATE INDEX fact_subject ON fact (tenant_id, subject_id, id);
 CREATE INDEX fact_cause ON fact (tenant_id, cause, id) WHERE cause IS NOT NULL;
 CREATE INDEX fact_undone ON fact (tenant_id, undone_by, id) WHERE undone_by IS NOT NULL;

@@ -1,4 +1,5 @@
 -- The people that tenants know.
+-- Not clustered, as is explained at the table of codes.
 -- owner: engine/person
 CREATE TABLE person (
 	tenant_id    {{blob}} NOT NULL,
@@ -25,12 +26,13 @@ CREATE TABLE person (
 	email_folded {{blob}}, -- UTF-8 in small letters, which a search looks at; NULL: none
 	name_folded  {{blob}},
 	PRIMARY KEY (tenant_id, id)
-){{clustered}};
+){{strict}};
 CREATE INDEX person_account ON person (tenant_id, account, id) WHERE account <> '';
 CREATE INDEX person_email ON person (tenant_id, email_folded) WHERE email_folded IS NOT NULL;
 CREATE INDEX person_name ON person (tenant_id, name_folded) WHERE name_folded IS NOT NULL;
 
 -- What people are known by.
+-- Not clustered, as is explained at the table of codes.
 -- owner: engine/person
 CREATE TABLE identity (
 	tenant_id {{blob}} NOT NULL,
@@ -38,7 +40,7 @@ CREATE TABLE identity (
 	key       TEXT NOT NULL,
 	person_id {{blob}} NOT NULL,
 	PRIMARY KEY (tenant_id, scheme, key)
-){{clustered}};
+){{strict}};
 CREATE INDEX identity_person ON identity (tenant_id, person_id);
 
 -- How many people a tenant has, in parts that are counted apart.

@@ -1,4 +1,5 @@
 -- What people did, as it was reported.
+-- Not clustered, as is explained at the table of codes.
 -- owner: engine/activity
 CREATE TABLE activity (
 	tenant_id   {{blob}} NOT NULL,
@@ -12,7 +13,7 @@ CREATE TABLE activity (
 	fact_id     {{blob}} NOT NULL, -- that it was tracked
 	undone_at   {{bigint}}, -- it counts no more
 	PRIMARY KEY (tenant_id, id)
-){{clustered}};
+){{strict}};
 CREATE UNIQUE INDEX activity_key ON activity (tenant_id, key) WHERE key IS NOT NULL;
 CREATE INDEX activity_person ON activity (tenant_id, person_id, id);
 CREATE INDEX activity_of_type ON activity (tenant_id, person_id, type, occurred_at);

@@ -1,4 +1,5 @@
 -- What people were given.
+-- Not clustered, as is explained at the table of codes.
 -- owner: engine/reward
 CREATE TABLE reward (
 	tenant_id     {{blob}} NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE reward (
 	zone          TEXT NOT NULL, -- of days and months in that
 	cancelled_at  {{bigint}},
 	cancel_reason TEXT NOT NULL,
+	against       {{bigint}} NOT NULL, -- what it is cancelled for, as bits; see reward.against
 	fixed         {{bool}} NOT NULL, -- can't be cancelled by hand
 	redeemed      {{bigint}} NOT NULL,
 	clawback      TEXT NOT NULL, -- what becomes of what was spent if it is taken back
@@ -41,8 +43,9 @@ CREATE TABLE reward (
 	cause         {{blob}}, -- the fact that it was given
 	updated_at    {{bigint}} NOT NULL,
 	PRIMARY KEY (tenant_id, id)
-){{clustered}};
+){{strict}};
 CREATE UNIQUE INDEX reward_effect ON reward (tenant_id, effect);
 CREATE INDEX reward_person ON reward (tenant_id, person_id, id);
 CREATE INDEX reward_referral ON reward (tenant_id, referral_id, id) WHERE referral_id IS NOT NULL;
 CREATE INDEX reward_refused ON reward (tenant_id, limit_scope, limit_window, placed) WHERE state = 'refused';
+CREATE INDEX reward_limited ON reward (tenant_id, limit_scope, limit_window, placed) WHERE limit_scope <> '' AND state <> 'refused';

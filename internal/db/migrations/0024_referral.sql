@@ -1,4 +1,5 @@
 -- Who was referred by whom.
+-- Not clustered, as is explained at the table of codes.
 -- owner: referral
 CREATE TABLE referral (
 	tenant_id           {{blob}} NOT NULL,
@@ -29,9 +30,10 @@ CREATE TABLE referral (
 	email               TEXT NOT NULL, -- normalised
 	converted_by        {{blob}},
 	PRIMARY KEY (tenant_id, id)
-){{clustered}};
+){{strict}};
 CREATE UNIQUE INDEX referral_referred ON referral (tenant_id, referred_id, program_id);
 CREATE INDEX referral_referrer ON referral (tenant_id, referrer_id, program_id, id);
+CREATE INDEX referral_sent ON referral (tenant_id, referrer_id, id);
 
 -- How many referrals a tenant has, in parts that are counted apart.
 -- owner: referral

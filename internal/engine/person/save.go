@@ -344,8 +344,13 @@ func SetAccount(c *fact.Command, key string, state State, currency string, detai
 		return nil, err
 	}
 	differs := a.State != state
+	if !differs && a.Currency == currency && bytes.Equal(a.Details, details) {
+		return a, nil
+	}
 	a.State, a.Currency, a.Details, a.UpdatedAt = state, currency, details, c.Now()
-	a.Version++
+	if differs {
+		a.Version++
+	}
 	if err := upsertAccount(c.Tx(), a); err != nil || !differs {
 		return a, err
 	}

@@ -121,8 +121,10 @@ func update(tx *db.Tx, p *Person) error {
 	return nil
 }
 
+const deleteIdentities = `DELETE FROM identity WHERE tenant_id = $1 AND person_id = $2`
+
 func removeIdentities(tx *db.Tx, p *Person) error {
-	if _, err := tx.Exec(`DELETE FROM identity WHERE tenant_id = $1 AND person_id = $2`, p.TenantID, p.ID); err != nil {
+	if _, err := tx.Exec(deleteIdentities, p.TenantID, p.ID); err != nil {
 		return fmt.Errorf("person: forget an identity: %w", err)
 	}
 	return nil

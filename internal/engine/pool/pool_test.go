@@ -137,10 +137,10 @@ func TestARewardThatSomebodyHasToDecideOnTakesNoCodeBefore(t *testing.T) {
 	}
 	w.wantCode(held, "")
 	w.wantCode(w.mustGive("other"), "a")
-	release := func(c *fact.Command) error { return w.rewards.Release(c, w.mustGet(held)) }
+	release := func(c *fact.Command) error { return w.rewards.Conform(c, w.mustGet(held), reward.Terms{}) }
 	w.mustDo(release)
 	w.wantCode(held, "")
-	w.mustDo(func(c *fact.Command) error { return w.rewards.Hold(c, w.mustGet(held)) })
+	w.mustDo(func(c *fact.Command) error { return w.rewards.Conform(c, w.mustGet(held), reward.Terms{Held: true}) })
 	w.mustAdd("b")
 	w.mustCatchUp()
 	w.wantCode(held, "")

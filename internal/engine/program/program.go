@@ -3,7 +3,7 @@
 //
 // A program is of a kind, which says what its settings are. Its rules are a set
 // that is replaced as a whole; each set has a version, and what was given by an
-// earlier one is not touched by a later one. [Service.Active] reads a tenant's
+// earlier one is not touched by a later one. [Service.Running] reads a tenant's
 // programs in the transaction that makes use of them, so that a change holds from
 // its commit on, on every node; what has to be parsed is parsed once.
 package program
@@ -52,6 +52,8 @@ type Program struct {
 	Version      int64
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+
+	rulesSince time.Time // when this version of them came to hold
 }
 
 // Runs reports whether something new may begin in the program.

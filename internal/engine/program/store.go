@@ -13,7 +13,7 @@ import (
 )
 
 const columns = `p.tenant_id, p.id, p.key, p.kind, p.name, p.status, p.starts_at, p.ends_at, p.zone, p.unit, p.settings,
-	p.rules_version, p.version, p.created_at, p.updated_at, r.rules`
+	p.rules_version, p.version, p.created_at, p.updated_at, r.rules, r.created_at`
 
 var errNoProgram = problem.NotFound.New("there is no such program")
 
@@ -24,9 +24,9 @@ func (s *Service) scan(row scanner) (*Program, error) {
 	var p Program
 	var zone, settings, rules string
 	var starts, ends db.NullMicro
-	var created, updated int64
+	var created, updated, since int64
 	err := row.Scan(&p.TenantID, &p.ID, &p.Key, &p.Kind, &p.Name, &p.Status, &starts, &ends, &zone, &p.Unit, &settings,
-		&p.RulesVersion, &p.Version, &created, &updated, &rules)
+		&p.RulesVersion, &p.Version, &created, &updated, &rules, &since)
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, errNoProgram
 	}
@@ -34,7 +34,7 @@ func (s *Service) scan(row scanner) (*Program, error) {
 		return nil, fmt.Errorf("program: read a program: %w", err)
 	}
 	p.Settings, p.StartsAt, p.EndsAt = json.RawMessage(settings), starts.Time, ends.Time
-	p.CreatedAt, p.UpdatedAt = db.FromMicro(created), db.FromMicro(updated)
+	p.CreatedAt, p.UpdatedAt, p.rulesSince = db.FromMicro(created), db.FromMicro(updated), db.FromMicro(since)
 	if p.Zone, err = s.rules.zone(zone); err != nil {
 		return nil, fmt.Errorf("program: the time zone of the program %s: %w", p.ID, err)
 	}
@@ -93,6 +93,9 @@ func (s *Service) Running(q db.Queryer, tenant id.ID, kind string, now time.Time
 // RulesAt returns the rules that held at a time, and their version: those by which
 // what happened then is judged, however they were edited since.
 func (s *Service) RulesAt(q db.Queryer, p *Program, at time.Time) (*rule.Set, int64, error) {
+	if !at.Before(p.rulesSince) {
+		return p.Rules, p.RulesVersion, nil
+	}
 	var version int64
 	var raw string
 	err := q.QueryRow(`SELECT version, rules FROM rule_set WHERE tenant_id = $1 AND program_id = $2 AND created_at <= $3

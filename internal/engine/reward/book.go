@@ -30,6 +30,7 @@ const (
 	open     lotState = "open"
 	closed   lotState = "closed" // its time is over
 	revoked  lotState = "revoked"
+	recalled lotState = "recalled" // revoked before it was open
 )
 
 // wallet is where a reward is booked.
@@ -38,22 +39,22 @@ func (r *Reward) wallet() ledger.Wallet { return ledger.Wallet{Person: r.PersonI
 // book brings the ledger to where the reward is. What is redeemed is booked by who
 // redeems it.
 func (s *Service) book(c *fact.Command, r *Reward) error {
-	if !r.Spendable() || r.State == IsRefused {
+	if !r.Spendable() {
 		return nil
+	}
+	if r.State == IsCancelled || r.State == IsRefused {
+		return s.bookBack(c, r)
+	}
+	if r.lot == revoked || r.lot == recalled {
+		txn, err := ledger.Reinstate(c.Tx(), s.entry(c, r.ref("reinstate")), r.ID)
+		if err := s.booked(c, r, txn, err); err != nil {
+			return err
+		}
+		r.lot = map[lotState]lotState{revoked: open, recalled: promised}[r.lot]
 	}
 	grant := ledger.Grant{Wallet: r.wallet(), Amount: r.Amount, Lot: r.ID, Program: r.ProgramID, Expires: r.ExpiresAt}
 	var txn *ledger.Txn
 	var err error
-	if r.lot == revoked && r.State != IsCancelled {
-		txn, err = ledger.Reinstate(c.Tx(), s.entry(c, r.ref("reinstate")), r.ID)
-		if err := s.booked(c, r, txn, err); err != nil {
-			return err
-		}
-		r.lot = promised
-		if !r.AvailableAt.IsZero() {
-			r.lot = open
-		}
-	}
 	switch {
 	case r.State == IsPending && r.lot == noLot:
 		txn, err = ledger.Promise(c.Tx(), s.entry(c, r.ref("award")), grant)
@@ -67,12 +68,24 @@ func (s *Service) book(c *fact.Command, r *Reward) error {
 	case r.State == IsExpired && r.lot == open:
 		txn, err = ledger.Expire(c.Tx(), s.entry(c, r.ref("expire")), r.ID)
 		r.lot = closed
-	case r.State == IsCancelled && r.lot != noLot && r.lot != revoked:
-		txn, err = ledger.Revoke(c.Tx(), s.entry(c, r.ref("revoke")), r.ID, r.clawback)
-		r.lot = revoked
 	default:
 		return nil
 	}
+	return s.booked(c, r, txn, err)
+}
+
+// bookBack takes out of the ledger what nobody is to have.
+func (s *Service) bookBack(c *fact.Command, r *Reward) error {
+	next := revoked
+	switch r.lot {
+	case noLot, revoked, recalled:
+		return nil
+	case promised:
+		next = recalled
+	case open, closed:
+	}
+	txn, err := ledger.Revoke(c.Tx(), s.entry(c, r.ref("revoke")), r.ID, r.clawback)
+	r.lot = next
 	return s.booked(c, r, txn, err)
 }
 

@@ -69,7 +69,7 @@ func (r *Reward) Claim(q db.Queryer, now time.Time) (*Claim, error) {
 	if c.Used, err = counter.Used(q, key); err != nil || !c.Refused {
 		return c, err
 	}
-	waiting, err := selectRefused(q, r.TenantID, l, maxPromoted)
+	waiting, err := selectRefused(q, r.TenantID, l, maxPlaces)
 	if err != nil {
 		return nil, err
 	}

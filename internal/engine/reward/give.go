@@ -32,12 +32,18 @@ func New(log *fact.Log) *Service {
 	log.Handle(expiresTimer, s.expire)
 	log.Handle(pool.FilledTimer, s.fill)
 	given := fact.Reversal{
-		Undo: func(c *fact.Command, f *fact.Fact) error { return s.undo(c, f.Subject.ID) },
-		Redo: func(c *fact.Command, f *fact.Fact) error { return s.redo(c, f.Subject.ID) },
+		Undo: func(c *fact.Command, f *fact.Fact) error {
+			return s.onGiven(c, f, func(r *Reward) error { return s.object(c, r, undone) })
+		},
+		Redo: func(c *fact.Command, f *fact.Fact) error {
+			return s.onGiven(c, f, func(r *Reward) error { return s.drop(c, r, undone) })
+		},
 	}
 	log.Reverse(Pending, given)
 	log.Reverse(Available, given)
 	log.Reverse(Refused, given)
+	log.Reverse(Reinstated, given)
+	log.Reverse(Cancelled, given)
 	return s
 }
 
@@ -48,11 +54,7 @@ func (s *Service) Give(c *fact.Command, a Award) (*Reward, bool, error) {
 	effect := effectKey(a.Effect)
 	before, err := selectByEffect(c.Tx(), c.Tenant(), effect)
 	if err == nil {
-		if before.State == IsCancelled && before.CancelReason == ReasonUndone {
-			before.cause = c.Cause()
-			return before, false, s.reinstate(c, before)
-		}
-		return before, false, nil
+		return before, false, s.giveAgain(c, before)
 	}
 	if !problem.NotFound.Has(err) {
 		return nil, false, err
@@ -63,6 +65,18 @@ func (s *Service) Give(c *fact.Command, a Award) (*Reward, bool, error) {
 	}
 	r.effect = effect
 	return r, true, s.give(c, r, a)
+}
+
+// giveAgain has a reward be given by what happens now, if what gave it was undone.
+func (s *Service) giveAgain(c *fact.Command, r *Reward) error {
+	if r.against&undone == 0 {
+		return nil
+	}
+	if err := s.drop(c, r, undone); err != nil || r.told.IsZero() {
+		return err
+	}
+	r.cause = r.told
+	return update(c.Tx(), r, c.Now())
 }
 
 // effectKey is how an effect's key is stored: of one length, whatever was put into
@@ -145,7 +159,7 @@ func (s *Service) give(c *fact.Command, r *Reward, a Award) error {
 	if err := s.begin(c, r, how); err != nil {
 		return err
 	}
-	return s.tellLimit(c, r)
+	return s.admitted(c, r)
 }
 
 // next moves a pending reward on if it waits for nothing, and returns the fact that
@@ -203,7 +217,11 @@ func (s *Service) change(c *fact.Command, r *Reward, how string) error {
 
 func (s *Service) tell(c *fact.Command, r *Reward, how string) (*fact.Fact, error) {
 	now := *r
-	return c.Append(fact.Fact{Type: how, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: r.Version, Data: &now})
+	f, err := c.Append(fact.Fact{Type: how, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: r.Version, Data: &now})
+	if err == nil {
+		r.told = f.ID
+	}
+	return f, err
 }
 
 // follow books a reward as it stands, and sets its timers.

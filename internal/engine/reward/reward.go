@@ -46,6 +46,10 @@ const (
 // is a *Limit. It happens once in each window of the limit.
 const LimitReached = "reward.limit_reached"
 
+// LimitSubject is the kind of what it is about: a limit, known by the last reward that
+// it allowed.
+const LimitSubject = "limit"
+
 // WalletSubject is the kind of what facts about wallets are about: a person, whose
 // wallets they are.
 const WalletSubject = "wallet"
@@ -117,7 +121,9 @@ type Reward struct {
 	effect   string // its key
 	order    id.ID  // where what caused it stands among what happened
 	expires  string // a rule.Duration, from when it becomes available; "": never
-	cause    id.ID  // the fact that it was given
+	cause    id.ID  // the fact that it was given, the latest where it was given again
+	told     id.ID  // the latest fact about it of this command; zero: none
+	against  against
 	limit    *taken // what it takes of a limit; nil: there is none
 	zoneName string
 	lot      lotState
@@ -139,7 +145,7 @@ func (r *Reward) Left() int64 {
 
 // Counts reports whether the reward is one that its rule has given: also one that a
 // limit refused, or that somebody denied.
-func (r *Reward) Counts() bool { return r.State != IsCancelled || r.CancelReason != ReasonUndone }
+func (r *Reward) Counts() bool { return r.against&undone == 0 }
 
 // Before reports whether what caused the reward happened before something else.
 func (r *Reward) Before(other id.ID) bool { return bytes.Compare(r.order[:], other[:]) < 0 }
@@ -200,4 +206,5 @@ type Allowance struct {
 	Amount int64
 	Clamp  bool // what is left is given where it is less than the award
 	Notify string
+	At     time.Time // for which the window is asked; zero: now
 }

@@ -13,7 +13,7 @@ import (
 
 const columns = `tenant_id, id, version, effect, placed, program_id, rule, rule_version, person_id, referral_id, audience, kind, amount, unit,
 	name, source, def, code, details, state, held, given_at, due_at, available_at, expires_at, expires, zone, cancelled_at, cancel_reason,
-	fixed, redeemed, clawback, lot, timed, limit_scope, limit_window, limit_taken, cause, updated_at`
+	against, fixed, redeemed, clawback, lot, timed, limit_scope, limit_window, limit_taken, cause, updated_at`
 
 // scanner is a row.
 type scanner interface{ Scan(dest ...any) error }
@@ -26,7 +26,7 @@ func scan(row scanner) (*Reward, error) {
 	var due, available, expires, cancelled db.NullMicro
 	err := row.Scan(&r.TenantID, &r.ID, &r.Version, &effect, &r.order, &program, &r.Rule, &r.RuleVersion, &r.PersonID, &referral, &r.Audience,
 		&r.Kind, &r.Amount, &r.Unit, &r.Name, &r.Source, &r.Def, &r.Code, &details, &r.State, &r.Held, &given, &due, &available, &expires,
-		&r.expires, &r.zoneName, &cancelled, &r.CancelReason, &r.Fixed, &r.Redeemed, &r.clawback, &r.lot, &r.timed, &scope, &window, &limit,
+		&r.expires, &r.zoneName, &cancelled, &r.CancelReason, &r.against, &r.Fixed, &r.Redeemed, &r.clawback, &r.lot, &r.timed, &scope, &window, &limit,
 		&cause, &updated)
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, problem.NotFound.New("there is no such reward")
@@ -77,7 +77,7 @@ func (r *Reward) args(now time.Time) ([]any, error) {
 		db.NullMicro{Time: r.ExpiresAt},
 		r.expires, r.zoneName,
 		db.NullMicro{Time: r.CancelledAt},
-		r.CancelReason, r.Fixed, r.Redeemed, string(r.clawback), string(r.lot), r.timed, scope, window, limit,
+		r.CancelReason, int64(r.against), r.Fixed, r.Redeemed, string(r.clawback), string(r.lot), r.timed, scope, window, limit,
 		nullable(r.cause), db.Micro(now),
 	}, nil
 }
@@ -88,7 +88,7 @@ func insert(tx *db.Tx, r *Reward, now time.Time) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO reward (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-		$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)`, args...)
+		$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)`, args...)
 	if err != nil {
 		return fmt.Errorf("reward: store a reward: %w", err)
 	}
@@ -104,8 +104,8 @@ func update(tx *db.Tx, r *Reward, now time.Time) error {
 	_, err = tx.Exec(`UPDATE reward SET version = $3, effect = $4, placed = $5, program_id = $6, rule = $7, rule_version = $8, person_id = $9,
 		referral_id = $10, audience = $11, kind = $12, amount = $13, unit = $14, name = $15, source = $16, def = $17, code = $18, details = $19,
 		state = $20, held = $21, given_at = $22, due_at = $23, available_at = $24, expires_at = $25, expires = $26, zone = $27,
-		cancelled_at = $28, cancel_reason = $29, fixed = $30, redeemed = $31, clawback = $32, lot = $33, timed = $34, limit_scope = $35,
-		limit_window = $36, limit_taken = $37, cause = $38, updated_at = $39 WHERE tenant_id = $1 AND id = $2`, args...)
+		cancelled_at = $28, cancel_reason = $29, against = $30, fixed = $31, redeemed = $32, clawback = $33, lot = $34, timed = $35,
+		limit_scope = $36, limit_window = $37, limit_taken = $38, cause = $39, updated_at = $40 WHERE tenant_id = $1 AND id = $2`, args...)
 	if err != nil {
 		return fmt.Errorf("reward: change a reward: %w", err)
 	}
@@ -183,10 +183,18 @@ func selectRefused(q db.Queryer, tenant id.ID, of *taken, limit int) ([]*Reward,
 		ORDER BY placed, id LIMIT $4`, tenant, of.Scope, of.Start, limit)
 }
 
-// HeldOf returns what a person was given that waits for a decision, the earliest
-// first.
-func HeldOf(q db.Queryer, tenant, person id.ID) ([]*Reward, error) {
-	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND person_id = $2 AND held ORDER BY id`, tenant, person)
+// selectAllowed returns what a limit allowed in a window because of what happened
+// later than something, the last first.
+func selectAllowed(q db.Queryer, tenant id.ID, of *taken, after id.ID, limit int) ([]*Reward, error) {
+	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND limit_scope = $2 AND limit_window = $3 AND placed > $4
+		AND limit_scope <> '' AND state <> 'refused' AND state <> 'cancelled' ORDER BY placed DESC LIMIT $5`,
+		tenant, of.Scope, of.Start, after, limit)
+}
+
+// WaitingOf returns what a person was given that was never available, the earliest
+// first: be it that it waits, or that it was refused or cancelled before.
+func WaitingOf(q db.Queryer, tenant, person id.ID) ([]*Reward, error) {
+	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND person_id = $2 AND available_at IS NULL ORDER BY id`, tenant, person)
 }
 
 // OfRule returns what a rule has given to a person, the earliest first.

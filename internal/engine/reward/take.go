@@ -2,7 +2,6 @@ package reward
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -14,49 +13,111 @@ import (
 // The reasons for which the program itself cancels a reward. Others are the
 // caller's words.
 const (
-	// ReasonUndone is that what caused the reward was undone. It is reinstated if
-	// that comes about again.
-	ReasonUndone = "undone"
-	// ReasonEnded is that the referral ended before it was available. It is reinstated
-	// when that is taken back.
-	ReasonEnded = "referral_ended"
-	// ReasonDenied is that its side of a referral was denied. It is reinstated when
-	// the side is approved after all.
-	ReasonDenied = "denied"
+	ReasonUndone = "undone"         // what caused it was undone
+	ReasonDenied = "denied"         // its side of a referral was denied
+	ReasonEnded  = "referral_ended" // the referral ended before it was available
 )
 
-// Hold has a reward that is pending wait until Release, whatever else it waits for.
-// One that is available stays so.
-func (s *Service) Hold(c *fact.Command, r *Reward) error {
-	if r.State != IsPending || r.Held {
-		return nil
+// against is what speaks against a reward: it is cancelled as long as anything does.
+type against int64
+
+const (
+	undone against = 1 << iota
+	denied
+	ended
+	byHand
+)
+
+// reason is why a reward is cancelled against which something speaks; words are the
+// caller's.
+func (a against) reason(words string) string {
+	switch {
+	case a&byHand != 0:
+		return words
+	case a&undone != 0:
+		return ReasonUndone
+	case a&denied != 0:
+		return ReasonDenied
+	default:
+		return ReasonEnded
 	}
-	r.Held = true
-	r.Version++
+}
+
+// Terms are what a reward depends on besides what caused it.
+type Terms struct {
+	// Held has a reward that was never available wait, whatever else it waits for. One
+	// that was stays so.
+	Held bool
+	// Denied takes it back, unless it is over: all redeemed, or expired.
+	Denied bool
+	// Ended takes it back if it was never available.
+	Ended bool
+}
+
+// Conform brings a reward to where the terms want it. What can't be cancelled by hand
+// is not cancelled by them either.
+func (s *Service) Conform(c *fact.Command, r *Reward, to Terms) error {
+	fresh := r.AvailableAt.IsZero()
+	now := r.against &^ (denied | ended)
+	if to.Denied && !r.Fixed && (r.against&denied != 0 || r.State != IsRedeemed && r.State != IsExpired) {
+		now |= denied
+	}
+	if to.Ended && !r.Fixed && fresh {
+		now |= ended
+	}
+	held := to.Held && fresh
+	if held == r.Held {
+		return s.stand(c, r, now)
+	}
+	r.Held = held
+	if now != r.against {
+		return s.stand(c, r, now)
+	}
+	if held || r.State != IsPending {
+		return update(c.Tx(), r, c.Now())
+	}
+	how, err := s.next(c, r)
+	if err != nil {
+		return err
+	}
+	if how == Available {
+		return s.change(c, r, Available)
+	}
 	return update(c.Tx(), r, c.Now())
 }
 
-// Release ends Hold.
-func (s *Service) Release(c *fact.Command, r *Reward) error {
-	if !r.Held {
+// stand has a reward be cancelled, or not any more, by what speaks against it now.
+func (s *Service) stand(c *fact.Command, r *Reward, now against) error {
+	was := r.against
+	r.against = now
+	switch {
+	case now == was:
 		return nil
+	case was == 0:
+		return s.cancel(c, r)
+	case now == 0:
+		return s.reinstate(c, r)
 	}
-	r.Held = false
-	if r.State == IsPending {
-		how, err := s.next(c, r)
-		if err != nil {
-			return err
-		}
-		if how == Available {
-			return s.change(c, r, Available)
-		}
+	reason := now.reason(r.CancelReason)
+	if reason == r.CancelReason {
+		return update(c.Tx(), r, c.Now())
 	}
-	r.Version++
-	return update(c.Tx(), r, c.Now())
+	r.CancelReason = reason
+	return s.change(c, r, Cancelled)
 }
 
-// Cancel takes a reward back. It returns problem.Conflict for one that is over: all
-// redeemed, expired, or that can't be cancelled by hand. Repeating it changes
+// object has something more speak against a reward.
+func (s *Service) object(c *fact.Command, r *Reward, why against) error {
+	return s.stand(c, r, r.against|why)
+}
+
+// drop has something speak against a reward no more.
+func (s *Service) drop(c *fact.Command, r *Reward, why against) error {
+	return s.stand(c, r, r.against&^why)
+}
+
+// Cancel takes a reward back for good. It returns problem.Conflict for one that is
+// over: all redeemed, expired, or that can't be cancelled by hand. Repeating it changes
 // nothing.
 func (s *Service) Cancel(c *fact.Command, of id.ID, reason string) (*Reward, error) {
 	r, err := selectReward(c.Tx(), c.Tenant(), of)
@@ -64,90 +125,82 @@ func (s *Service) Cancel(c *fact.Command, of id.ID, reason string) (*Reward, err
 		return nil, err
 	}
 	switch {
-	case r.State == IsCancelled:
+	case r.against&byHand != 0:
 		return r, nil
 	case r.State == IsRedeemed, r.State == IsExpired, r.State == IsRefused:
 		return nil, problem.Conflict.New("the reward is %s and can't be cancelled", r.State)
 	case r.Fixed:
 		return nil, problem.Conflict.New("the reward can't be cancelled")
 	}
-	return r, s.cancel(c, r, reason)
-}
-
-// Deny takes a reward back because its side of a referral was denied; End, because
-// the referral has ended. What is over stays as it is.
-func (s *Service) Deny(c *fact.Command, r *Reward) error { return s.takeBack(c, r, ReasonDenied) }
-
-// End is Deny for a referral that has ended.
-func (s *Service) End(c *fact.Command, r *Reward) error { return s.takeBack(c, r, ReasonEnded) }
-
-func (s *Service) takeBack(c *fact.Command, r *Reward, reason string) error {
-	if r.Fixed || r.State != IsPending && r.State != IsAvailable && r.State != IsRefused {
-		return nil
-	}
-	return s.cancel(c, r, reason)
+	r.CancelReason = reason
+	return r, s.object(c, r, byHand)
 }
 
 // cancel takes a reward back, whatever state it is in; what was spent of it stays
 // spent, as debt.
-func (s *Service) cancel(c *fact.Command, r *Reward, reason string) error {
-	if r.State == IsCancelled {
-		return nil
-	}
+func (s *Service) cancel(c *fact.Command, r *Reward) error {
 	was := r.State
-	r.State, r.CancelledAt, r.CancelReason = IsCancelled, c.Now(), reason
+	r.State, r.CancelledAt, r.CancelReason = IsCancelled, c.Now(), r.against.reason(r.CancelReason)
+	if err := s.stopTimers(c, r); err != nil {
+		return err
+	}
+	if err := r.leavePool(c); err != nil {
+		return err
+	}
+	if err := s.change(c, r, Cancelled); err != nil || was == IsRefused { // nobody had it
+		return err
+	}
+	return s.giveBack(c, r)
+}
+
+func (s *Service) stopTimers(c *fact.Command, r *Reward) error {
 	r.timed = false
 	for _, kind := range []string{dueTimer, expiresTimer} {
 		if _, err := timer.Cancel(c.Tx(), c.Tenant(), kind, r.ID); err != nil {
 			return err
 		}
 	}
-	if err := r.leavePool(c); err != nil {
-		return err
-	}
-	if was == IsRefused { // nobody had it
-		return s.change(c, r, Cancelled)
-	}
-	if err := s.change(c, r, Cancelled); err != nil {
-		return err
-	}
-	return s.giveBack(c, r)
+	return nil
 }
 
-// Reinstate brings a cancelled reward back, as far as a limit still allows.
-func (s *Service) Reinstate(c *fact.Command, r *Reward) error {
-	if r.State != IsCancelled {
-		return nil
-	}
-	return s.reinstate(c, r)
-}
-
+// reinstate brings a cancelled reward back, as far as a limit still allows.
 func (s *Service) reinstate(c *fact.Command, r *Reward) error {
+	r.CancelledAt, r.CancelReason = noTime, ""
 	if r.limit != nil {
-		allowed, err := s.retake(c, r)
+		allowed, err := s.admit(c, r)
 		if err != nil {
 			return err
 		}
 		if !allowed {
-			r.State, r.CancelledAt, r.CancelReason = IsRefused, noTime, ""
+			r.State = IsRefused
 			return s.change(c, r, Refused)
 		}
 	}
-	r.CancelledAt, r.CancelReason = noTime, ""
+	if err := s.comeBack(c, r); err != nil {
+		return err
+	}
+	if err := s.change(c, r, Reinstated); err != nil {
+		return err
+	}
+	return s.admitted(c, r)
+}
+
+// comeBack has a reward that was taken back be where it was, and where it would have
+// come to since.
+func (s *Service) comeBack(c *fact.Command, r *Reward) error {
 	wasAvailable := !r.AvailableAt.IsZero()
 	switch {
+	case wasAvailable && r.Redeemed > 0 && r.Redeemed >= r.Amount && r.Spendable():
+		r.State = IsRedeemed
 	case wasAvailable && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(c.Now()):
 		r.State = IsExpired
-	case wasAvailable && r.Redeemed == r.Amount && r.Spendable():
-		r.State = IsRedeemed
 	case wasAvailable:
 		r.State = IsAvailable
 	default:
-		if _, err := s.next(c, r); err != nil {
-			return err
-		}
+		_, err := s.next(c, r)
+		return err
 	}
-	return s.change(c, r, Reinstated)
+	return nil
 }
 
 // Withdraw takes back what was given under an effect key, if anything was: it is not
@@ -160,25 +213,17 @@ func (s *Service) Withdraw(c *fact.Command, effect string) error {
 	if err != nil {
 		return err
 	}
-	return s.cancel(c, r, ReasonUndone)
+	return s.object(c, r, undone)
 }
 
-// undo takes back a reward whose cause was undone.
-func (s *Service) undo(c *fact.Command, of id.ID) error {
-	r, err := selectReward(c.Tx(), c.Tenant(), of)
-	if err != nil {
+// onGiven does something with a reward whose giving is undone or redone. That it was
+// given before, by something else, does not matter any more.
+func (s *Service) onGiven(c *fact.Command, f *fact.Fact, fn func(r *Reward) error) error {
+	r, err := selectReward(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil || r.cause != f.ID {
 		return err
 	}
-	return s.cancel(c, r, ReasonUndone)
-}
-
-// redo brings it back, once.
-func (s *Service) redo(c *fact.Command, of id.ID) error {
-	r, err := selectReward(c.Tx(), c.Tenant(), of)
-	if err != nil || r.State != IsCancelled || r.CancelReason != ReasonUndone {
-		return err
-	}
-	return s.reinstate(c, r)
+	return fn(r)
 }
 
 // Redemption is a part of a reward to redeem.
@@ -244,12 +289,12 @@ func (r Redemption) ref(of *Reward) string {
 	if r.Ref != "" {
 		return "redeem:" + r.Ref
 	}
-	return "redeem:" + of.ID.String() + ":" + strconv.FormatInt(of.Version, 10)
+	return of.ref("redemption")
 }
 
 func (s *Service) redeemed(c *fact.Command, r *Reward, amount int64, txn *ledger.Txn) error {
 	r.Redeemed += amount
-	if r.Redeemed == r.Amount {
+	if r.Redeemed >= r.Amount {
 		r.State = IsRedeemed
 		if _, err := timer.Cancel(c.Tx(), c.Tenant(), expiresTimer, r.ID); err != nil {
 			return err
@@ -266,12 +311,12 @@ func (s *Service) redeemed(c *fact.Command, r *Reward, amount int64, txn *ledger
 
 // Spend takes an amount of what people have in a unit, from those named first, and
 // there from what expires first. It takes all of it or, with ErrInsufficient, nothing.
-// It returns what is left.
+// It returns what is left. Repeating it with the same reference changes nothing.
 func (s *Service) Spend(c *fact.Command, people []id.ID, what Redemption) (int64, error) {
 	if what.Amount <= 0 {
 		return 0, problem.InvalidField("amount", "must be more than 0")
 	}
-	var total int64
+	total := int64(0)
 	balances := make([]int64, len(people))
 	for i, of := range people {
 		b, err := ledger.ReadBalance(c.Tx(), c.Tenant(), ledger.Wallet{Person: of, Unit: what.Unit})
