@@ -236,7 +236,7 @@ func undoing(chain []Step, story *RewardStory) string {
 	for at != nil && at.Type != fact.Undone {
 		at = find(at.Cause)
 	}
-	if at == nil {
+	if at == nil || !slices.ContainsFunc(chain, func(s Step) bool { return s.About == story.ID && !s.UndoneBy.IsZero() }) {
 		story.Why = []Why{ByRules}
 		return "something earlier was taken back or brought about again, and the rule does not give for it any more"
 	}
