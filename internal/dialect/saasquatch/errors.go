@@ -128,7 +128,6 @@ func (*api) Refusals() dialect.Refusals {
 			"url": "endpointUrl", "description": "name",
 			"key": "id", "account": "accountId", "first_name": "firstName", "last_name": "lastName", "country": "countryCode",
 			"image_url": "imageUrl", "fields": "customFields", "code": "referralCode", "codes": "referralCodes", "referred_by": "referredBy.code",
-			"events.activities": "events", "events.type": "events.key", "events.occurred_at": "events.dateTriggered",
 			"state": "subscription.status",
 		},
 		Codes: map[*problem.Code]dialect.Refusal{

@@ -1,6 +1,7 @@
 package saasquatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,7 +84,11 @@ func (a *api) track(ctx context.Context, c *dialect.Call) (dialect.Answer, error
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, nil
 }
 
-// eventError says of fields that they are an event's and not a user's.
+// eventFields are what the vendor calls the fields of an activity that are called
+// otherwise here.
+var eventFields = map[string]string{"type": "key", "occurred_at": "dateTriggered"}
+
+// eventError names the fields of activities as those of events.
 func eventError(err error) error {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || len(e.Fields) == 0 {
@@ -91,7 +96,12 @@ func eventError(err error) error {
 	}
 	var checks problem.Checks
 	for _, f := range e.Fields {
-		checks.Add("events."+f.Name, "%s", f.Message)
+		place, name, within := strings.Cut(f.Name, ".")
+		place = strings.Replace(place, "activities", "events", 1)
+		if within {
+			place += "." + cmp.Or(eventFields[name], name)
+		}
+		checks.Add(place, "%s", f.Message)
 	}
 	return checks.Err()
 }
