@@ -378,8 +378,8 @@ func (s *Service) give(c *fact.Command, of part, h happening, to id.ID, result r
 		PersonID: to, Audience: e.To, Kind: e.Kind, Amount: e.Amount, Unit: cmp.Or(e.Unit, of.program.Unit), Name: e.Name, Source: e.Source, Def: e.Def,
 		DueAt: e.DueAt, Expires: give.Expires, Zone: of.program.Zone, Clawback: settings.Clawback, Limit: of.allowance(result, to, h),
 	}
-	who, err := person.Get(c.Tx(), c.Tenant(), to)
-	if err != nil || who.IsDeleted() {
+	beneficiary, err := personNow(c, to)
+	if err != nil || beneficiary.IsDeleted() {
 		return err
 	}
 	if of.referral != nil {
@@ -388,7 +388,7 @@ func (s *Service) give(c *fact.Command, of part, h happening, to id.ID, result r
 			award.Audience = rule.Referred
 		}
 	}
-	terms := termsOf(of.referral, &reward.Reward{Audience: award.Audience, DueAt: award.DueAt}, who)
+	terms := termsOf(of.referral, &reward.Reward{Audience: award.Audience, DueAt: award.DueAt}, beneficiary)
 	award.Held = terms.Held || terms.Denied || terms.Ended
 	given, _, err := s.rewards.Give(c, award)
 	if err != nil {

@@ -132,11 +132,11 @@ func (s *Service) conformAll(c *fact.Command, r *Referral, meant func(given *rew
 // conform brings a reward to where its referral wants it, which may be nil, and whether
 // its person is blocked.
 func (s *Service) conform(c *fact.Command, r *Referral, given *reward.Reward) error {
-	who, err := person.Get(c.Tx(), c.Tenant(), given.PersonID)
+	owner, err := personNow(c, given.PersonID)
 	if err != nil {
 		return err
 	}
-	return s.rewards.Conform(c, given, termsOf(r, given, who))
+	return s.rewards.Conform(c, given, termsOf(r, given, owner))
 }
 
 // termsOf says what a reward depends on.

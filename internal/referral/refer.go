@@ -202,7 +202,7 @@ func (s *Service) attribute(c *fact.Command, of *Running, p *person.Person, r Re
 
 // creditable returns whose code it is, unless that person takes part in nothing.
 func (s *Service) creditable(c *fact.Command, used code.Code) (*person.Person, error) {
-	referrer, err := person.Get(c.Tx(), c.Tenant(), used.PersonID)
+	referrer, err := personNow(c, used.PersonID)
 	if err != nil {
 		return nil, err
 	}

@@ -104,14 +104,10 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 	if err := c.Settle(); err != nil {
 		return Registered{}, err
 	}
-	all, err := s.all(c)
-	if err != nil {
+	if done.Codes, err = s.codesNow(c, saved.Person.ID); err != nil {
 		return Registered{}, err
 	}
-	if done.Codes, err = codesIn(c.Tx(), all, saved.Person.ID); err != nil {
-		return Registered{}, err
-	}
-	done.Referrals, err = OfReferred(c.Tx(), c.Tenant(), saved.Person.ID)
+	done.Referrals, err = referralsNow(c, saved.Person.ID)
 	return done, err
 }
 
@@ -145,6 +141,7 @@ func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, c
 			return err
 		}
 		if !isNew {
+			c.Tx().Keep(respelled{}, true)
 			continue
 		}
 		all, err := code.ByMembership(c.Tx(), c.Tenant(), m.ID)

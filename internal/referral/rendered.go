@@ -43,7 +43,7 @@ func (r *Reading) Person(of id.ID) (*person.Person, error) {
 	if err := r.c.Tx().Flush(); err != nil {
 		return nil, err
 	}
-	p, err := person.Get(r.c.Tx(), r.c.Tenant(), of)
+	p, err := personNow(r.c, of)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,12 @@ func (r *Reading) Profile(of id.ID) (Profile, error) {
 	if err := r.c.Tx().Flush(); err != nil {
 		return Profile{}, err
 	}
-	return r.s.profile(r.c.Tx(), p)
+	codes, err := r.s.codesNow(r.c, of)
+	if err != nil {
+		return Profile{}, err
+	}
+	referrals, err := referralsNow(r.c, of)
+	return Profile{p, codes, referrals}, err
 }
 
 // ProgramKey returns the key of a program; "": it is none.
@@ -83,6 +88,10 @@ func (r *Reading) ProgramKey(of id.ID) (string, error) {
 // FirstRewards returns what the sides of a referral were given first, the referrer's
 // before the referred person's; nil: nothing.
 func (r *Reading) FirstRewards(of *Referral) (*reward.Reward, *reward.Reward, error) {
+	given := slices.ContainsFunc(r.c.Facts(), func(f *fact.Fact) bool { _, ok := f.Data.(*reward.Reward); return ok })
+	if !given && startedNow(r.c, of.ID) {
+		return nil, nil, nil
+	}
 	if err := r.c.Tx().Flush(); err != nil {
 		return nil, nil, err
 	}
@@ -110,7 +119,16 @@ func (r *Reading) LinkPath(of *Referral) (string, error) {
 // FriendPercent returns the discount, in basis points, that the rules of a program
 // give to the friend; 0: none.
 func (r *Reading) FriendPercent(program id.ID) (int64, error) {
-	return r.s.friendPercentOf(r.c.Tx(), r.c.Tenant(), program)
+	programs, err := r.s.all(r.c)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range programs {
+		if p.ID == program {
+			return friendPercent(p.Rules), nil
+		}
+	}
+	return 0, nil
 }
 
 func (s *Service) friendPercentOf(q db.Queryer, tenant, of id.ID) (int64, error) {

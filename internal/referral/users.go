@@ -18,17 +18,14 @@ func (s *Service) hasRoom(c *fact.Command, p *person.Person) error {
 	if p.Account == "" {
 		return nil
 	}
-	people, err := person.OfAccount(c.Tx(), c.Tenant(), p.Account, id.ID{}, maxPeople+1)
+	if err := c.Tx().Flush(); err != nil { // the person counts
+		return err
+	}
+	people, err := person.CountOfAccount(c.Tx(), c.Tenant(), p.Account, maxPeople+1)
 	if err != nil {
 		return err
 	}
-	others := 0
-	for _, other := range people {
-		if other.ID != p.ID {
-			others++
-		}
-	}
-	if others >= maxPeople {
+	if people > maxPeople {
 		return refuse(ErrFull, problem.Conflict.New("the account has %d people, which is as many as it may have", maxPeople))
 	}
 	return nil

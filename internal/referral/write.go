@@ -27,7 +27,7 @@ func (s *Service) writeReferrer(c *fact.Command, r *Referral, what message.Type)
 	if err != nil || s.messages == nil || !of.Settings.writes() {
 		return err
 	}
-	referred, err := person.Get(c.Tx(), c.Tenant(), r.ReferredID)
+	referred, err := personNow(c, r.ReferredID)
 	if err != nil {
 		return err
 	}
@@ -84,11 +84,11 @@ type letter struct {
 
 // write renders a message, keeps it, and tells of it.
 func (s *Service) write(c *fact.Command, to id.ID, l letter) error {
-	recipient, err := person.Get(c.Tx(), c.Tenant(), to)
+	recipient, err := personNow(c, to)
 	if err != nil || recipient.IsDeleted() {
 		return err
 	}
-	shown, err := s.CodesOf(c.Tx(), c.Tenant(), to)
+	shown, err := s.codesNow(c, to)
 	if err != nil {
 		return err
 	}

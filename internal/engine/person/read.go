@@ -42,6 +42,11 @@ func OfAccount(q db.Queryer, tenant id.ID, account string, after id.ID, limit in
 		ORDER BY p.id LIMIT $4`, tenant, account, after, limit)
 }
 
+// CountOfAccount returns how many people an account has, most at most.
+func CountOfAccount(q db.Queryer, tenant id.ID, account string, most int) (int, error) {
+	return selectAccountCount(q, tenant, account, most)
+}
+
 // Page is a part of a list, the latest first.
 type Page struct {
 	Before id.ID // the last one of the page before; zero: the first page

@@ -153,6 +153,16 @@ func selectCount(q db.Queryer, tenant id.ID) (int64, error) {
 	return n, nil
 }
 
+func selectAccountCount(q db.Queryer, tenant id.ID, account string, most int) (int, error) {
+	n := 0
+	err := q.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM person WHERE tenant_id = $1 AND account = $2 AND account <> ''
+		AND deleted_at IS NULL LIMIT $3) counted`, tenant, account, most).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("person: count the people of an account: %w", err)
+	}
+	return n, nil
+}
+
 func selectAccount(q db.Queryer, tenant id.ID, key string) (*Account, error) {
 	a := Account{TenantID: tenant, Key: key}
 	var details string
