@@ -164,11 +164,8 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
 		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes, URL: a.publicURL(cfg),
 	})
-	handler, err := a.withConsole(cfg, tenants, native)
+	handler, err := a.withPages(cfg, hosted.Options{Tenants: tenants, Box: box, Metrics: edge.NewMetrics(registry)}, native)
 	if err != nil {
-		return err
-	}
-	if handler, err = a.withPages(cfg, hosted.Options{Tenants: tenants, Box: box, Metrics: edge.NewMetrics(registry)}, handler); err != nil {
 		return err
 	}
 	if err := a.serveProfiles(ctx, cfg.DebugListen); err != nil {

@@ -122,8 +122,12 @@ func (a *App) publicURL(cfg config.Server) string {
 	return strings.TrimSuffix(cmp.Or(cfg.PublicURL, a.URL()), "/")
 }
 
-// withPages serves the pages of programs beside a handler.
+// withPages serves the console and the pages of programs beside a handler.
 func (a *App) withPages(cfg config.Server, shared hosted.Options, beside http.Handler) (http.Handler, error) {
+	beside, err := a.withConsole(cfg, shared.Tenants, beside)
+	if err != nil {
+		return nil, err
+	}
 	shared.Referrals, shared.URL, shared.Unavailable, shared.Logger = a.programs.referrals, cfg.PublicURL, webhook.Unavailable, a.log
 	pages, err := hosted.New(shared)
 	if err != nil {

@@ -179,7 +179,7 @@ func TestAnEventHasTheVersionOfWhatItIsAbout(t *testing.T) {
 		}
 	}
 	want := []string{
-		"referral.converted 2", "user.reward.balance.changed 1", "user.reward.balance.changed 2", "user.reward.balance.changed 3",
+		"referral.converted 3", "user.reward.balance.changed 1", "user.reward.balance.changed 2", "user.reward.balance.changed 3",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -88,7 +88,7 @@ func mustTellingWorld(t testing.TB, chosen wire.Settings) *tellingWorld {
 	w.sink = &hookedSink{Sink: told}
 	w.log = fact.New(fact.Options{DB: w.DB, Sink: w.sink})
 	w.programs = program.NewService(w.DB, referral.Kind())
-	messages, err := message.New(message.Options{Jobs: job.NewRunner(job.Options{DB: w.DB})})
+	messages, err := message.New(message.Options{DB: w.DB, Log: w.log, Jobs: job.NewRunner(job.Options{DB: w.DB})})
 	if err != nil {
 		t.Fatal(err)
 	}
