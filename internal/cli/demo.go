@@ -121,7 +121,7 @@ type keysFile struct{ path, text string }
 func (c *demoCommand) writeKeys(server *app.App, s *story) (keysFile, error) {
 	text := fmt.Sprintf("# The demonstration's server and key. Read it with:  . %s\n"+
 		"export GRAPEVINE_URL=%s\nexport GRAPEVINE_KEY=%s\n"+
-		"# The tenant's key of SaaSquatch, for 'listen --dialect saasquatch'.\nexport GRAPEVINE_DIALECT_KEY=%s\n"+
+		"# The tenant's key of SaaSquatch, for its API and for 'listen --dialect saasquatch'.\nexport GRAPEVINE_DIALECT_KEY=%s\n"+
 		"# The operator's key, for calls about tenants:  GRAPEVINE_ADMIN_KEY=%s\n",
 		c.shellPath(), server.URL(), s.key, s.dialectKey, server.NewAdminKey)
 	f, err := os.CreateTemp(filepath.Dir(c.KeysFile), ".demo-*") // mode 0600
@@ -166,6 +166,7 @@ The server stays up until you press Ctrl-C, and what you publish appears here. I
   %[2]s event publish invoice.paid '{"amount":4200}'
   %[2]s trigger user.created          # a sample of another dialect: 'event types' lists them all
   %[2]s delivery list
+  %[2]s person story anna             # what happened to Anna of the referral program, the latest first
 
   curl -sS "$GRAPEVINE_URL/v1/events" -H "Authorization: Bearer $GRAPEVINE_KEY" \
     -H 'Content-Type: application/json' -d '{"type":"invoice.paid","data":{"amount":4200}}'

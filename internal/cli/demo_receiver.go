@@ -30,6 +30,7 @@ type demoRequest struct {
 // demoArrival is what came of it.
 type demoArrival struct {
 	refused error  // nil: it was verified
+	kind    string // the event's type, as the verified message has it
 	body    string // how it begins
 }
 
@@ -82,7 +83,7 @@ func (r *demoReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	msg, err := v.Request(req)
 	attempt, _ := strconv.Atoi(req.Header.Get("X-Grapevine-Attempt"))
-	r.arrived[demoRequest{req.URL.Path, req.Header.Get("X-Grapevine-Event-Id"), attempt}] = demoArrival{err, beginning(string(msg.Body), 100)}
+	r.arrived[demoRequest{req.URL.Path, req.Header.Get("X-Grapevine-Event-Id"), attempt}] = demoArrival{err, msg.Type, beginning(string(msg.Body), 100)}
 	switch {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusUnauthorized)

@@ -10,9 +10,9 @@ import (
 	"github.com/grapevine-hq/grapevine/verify"
 )
 
-// story is what the demonstration does and shows: an event in each dialect, then
-// three endpoints, two events, and every attempt as it happens. It uses the API as
-// any program does.
+// story is what the demonstration does and shows: an event in each dialect, then a
+// referral program, then three endpoints, two events, and every attempt as it
+// happens. It uses the API as any program does.
 type story struct {
 	env      *env
 	receiver *demoReceiver
@@ -30,17 +30,20 @@ type story struct {
 // demoSchedule is short, so that the story is: seconds between attempts.
 var demoSchedule = []float64{1, 2, 5}
 
+// demoTenant is the tenant's alias.
+const demoTenant = "demo"
+
 // begin makes the tenant.
 func (s *story) begin(url, adminKey string) error {
 	operator, err := client.New(url, adminKey)
 	if err != nil {
 		return err
 	}
-	tenant, err := operator.CreateTenant(s.env.ctx, client.NewTenant{Alias: "demo"})
+	tenant, err := operator.CreateTenant(s.env.ctx, client.NewTenant{Alias: demoTenant})
 	if err != nil {
 		return err
 	}
-	key, err := operator.CreateKey(s.env.ctx, tenant.ID, client.NewKey{Dialect: "saasquatch", Scopes: []client.Scope{client.ScopeRead}})
+	key, err := operator.CreateKey(s.env.ctx, tenant.ID, client.NewKey{Dialect: "saasquatch", Scopes: []client.Scope{client.ScopeRead, client.ScopePublish, client.ScopeManage}})
 	if err != nil {
 		return err
 	}
@@ -55,13 +58,17 @@ func (s *story) tell() error {
 	if err := s.tellOfDialects(); err != nil {
 		return err
 	}
+	if err := s.tellOfReferrals(); err != nil {
+		return err
+	}
 	if err := s.tellOfRetries(); err != nil {
 		return err
 	}
-	if s.console != "" {
-		fmt.Fprintf(s.env.out, "\nAll of this in a browser: %s\n", s.console)
+	if s.console == "" {
+		return nil
 	}
-	return nil
+	fmt.Fprintf(s.env.out, "\nAll of this in a browser: %s\n", s.console)
+	return s.invite()
 }
 
 // tellOfRetries subscribes, publishes, and follows the deliveries until each has
@@ -88,7 +95,7 @@ func (s *story) tellOfRetries() error {
 	if err := s.publishAndFollow(client.Publication{Type: "signup.completed", Data: map[string]any{"email": "mike@example.com", "referred_by": "MIKEKEENERSON"}}); err != nil {
 		return err
 	}
-	return s.publishAndFollow(client.Publication{Type: "reward.created", Data: map[string]any{"amount": 1000, "currency": "EUR"}})
+	return s.publishAndFollow(client.Publication{Type: "order.shipped", Data: map[string]any{"order": 4711}})
 }
 
 func (s *story) publishAndFollow(p client.Publication) error {

@@ -82,9 +82,17 @@ func (e *env) readJSON(name, argument string) (json.RawMessage, error) {
 		return nil, usagef("%s: %v", name, err)
 	}
 	if err := checkJSON(text); err != nil {
-		return nil, usagef("%s is not JSON: %v\nGive JSON in quotes for the shell, as in '{\"amount\":4200}', a file as @FILE, or - for the standard input", name, err)
+		return nil, usagef("%s: this is not JSON: %v\n%s", name, err, howToGiveJSON(argument))
 	}
 	return text, nil
+}
+
+// howToGiveJSON says it to somebody who has given something else.
+func howToGiveJSON(argument string) string {
+	if file, err := os.Stat(argument); err == nil && file.Mode().IsRegular() {
+		return "There is a file of that name: give @" + argument + " to have it read"
+	}
+	return "Give JSON in quotes for the shell, as in '{\"amount\":4200}', a file as @FILE, or - for the standard input"
 }
 
 func checkJSON(text []byte) error {
