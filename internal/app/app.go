@@ -58,6 +58,7 @@ type App struct {
 	audit      *audit.Service
 	jobs       *job.Runner
 	programs   *programs
+	pages      *hosted.Hosted
 	node       *node.Node
 	dispatcher *dispatch.Dispatcher
 	console    *console.Console

@@ -21,16 +21,24 @@ import (
 
 // dialectAPIs are the dialects that have an API of their own, by their names.
 // Adding one is its package and a line here.
-var dialectAPIs = map[string]func(*App, *tenant.Service) dialect.API{
-	"partnerstack": func(a *App, tenants *tenant.Service) dialect.API { return partnerstack.New(tenants, a.webhooks) },
-	"referralloop": func(a *App, tenants *tenant.Service) dialect.API { return referralloop.New(tenants, a.webhooks) },
-	"rehook":       func(a *App, tenants *tenant.Service) dialect.API { return rehook.New(tenants, a.webhooks) },
-	"saasquatch": func(a *App, tenants *tenant.Service) dialect.API {
+var dialectAPIs = map[string]func(apiParts) dialect.API{
+	"partnerstack": func(p apiParts) dialect.API { return partnerstack.New(p.tenants, p.webhooks) },
+	"referralloop": func(p apiParts) dialect.API { return referralloop.New(p.tenants, p.webhooks) },
+	"rehook":       func(p apiParts) dialect.API { return rehook.New(p.tenants, p.webhooks) },
+	"saasquatch": func(p apiParts) dialect.API {
 		return saasquatch.New(saasquatch.Services{
-			Tenants: tenants, Webhooks: a.webhooks, Programs: a.programs.kinds, Referrals: a.programs.referrals,
-			Messages: a.programs.messages, Exports: a.programs.exports,
+			Tenants: p.tenants, Webhooks: p.webhooks, Programs: p.programs.kinds, Referrals: p.programs.referrals,
+			Messages: p.programs.messages, Exports: p.programs.exports, BaseURL: p.publicURL, Visits: p.pages.Visits,
 		})
 	},
+}
+
+// apiParts are what dialects' APIs are made of.
+type apiParts struct {
+	*App
+
+	tenants   *tenant.Service
+	publicURL string // "": as each request says
 }
 
 // checkDialects refuses settings that name a dialect which has no API.
@@ -59,8 +67,9 @@ func (a *App) mount(cfg config.Server, native http.Handler, tenants *tenant.Serv
 		Limiter: edge.NewLimiter(cfg.RateLimit), Unavailable: webhook.Unavailable, Metrics: edge.NewMetrics(registry), Logger: a.log,
 		Visits: dialect.NewVisitLimiter(dialect.Visits{CreationsADay: 50, OthersAnHour: 100}),
 	}
+	parts := apiParts{App: a, tenants: tenants, publicURL: cfg.PublicURL}
 	for name, makeAPI := range dialectAPIs {
-		m.Dialects[name] = dialect.New(makeAPI(a, tenants), opts)
+		m.Dialects[name] = dialect.New(makeAPI(parts), opts)
 	}
 	for _, host := range cfg.DialectHost {
 		m.Hosts[host.Name] = host.Dialect

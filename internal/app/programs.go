@@ -129,9 +129,8 @@ func (a *App) withPages(cfg config.Server, shared hosted.Options, beside http.Ha
 		return nil, err
 	}
 	shared.Referrals, shared.URL, shared.Unavailable, shared.Logger = a.programs.referrals, cfg.PublicURL, webhook.Unavailable, a.log
-	pages, err := hosted.New(shared)
-	if err != nil {
+	if a.pages, err = hosted.New(shared); err != nil {
 		return nil, err
 	}
-	return pages.Beside(beside), nil
+	return a.pages.Beside(beside), nil
 }

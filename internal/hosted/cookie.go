@@ -60,8 +60,9 @@ func (h *Hosted) setCookie(w http.ResponseWriter, r *http.Request, c cookie) {
 	http.SetCookie(w, &set)
 }
 
-// visitsOf returns what the browser keeps of its visits to the tenant's links.
-func (h *Hosted) visitsOf(r *http.Request, of tenant.Tenant) attribution.Cookie {
+// Visits returns what the browser keeps of its visits to the tenant's links; nothing
+// where it keeps none.
+func (h *Hosted) Visits(r *http.Request, of tenant.Tenant) attribution.Cookie {
 	for _, c := range r.CookiesNamed(h.cookieName(r, visitsCookie, of)) {
 		if visits := attribution.ParseCookie(c.Value); visits.ID != "" {
 			return visits

@@ -60,7 +60,7 @@ func linkError(err error) error {
 // touch records that a link was followed, and has the browser keep it. Where that
 // fails the visitor is led on all the same.
 func (h *Hosted) touch(w http.ResponseWriter, r *http.Request, of tenant.Tenant, v referral.Visit) {
-	visits := h.visitsOf(r, of).Visit("", time.Now())
+	visits := h.Visits(r, of).Visit("", time.Now())
 	v.Cookie, v.IP, v.UserAgent, v.URL = visits.ID, edge.Address(r), r.UserAgent(), r.Referer()
 	landing, err := h.referrals.Visit(r.Context(), v)
 	if err != nil {

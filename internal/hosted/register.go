@@ -117,7 +117,7 @@ func (h *Hosted) register(w http.ResponseWriter, r *http.Request, p page) error 
 		w.Header().Set("Retry-After", "180")
 		return problem.RateLimited.New("too many people have registered from your network: try again in some minutes")
 	}
-	visits := h.visitsOf(r, p.tenant).Visit("", time.Now())
+	visits := h.Visits(r, p.tenant).Visit("", time.Now())
 	done, err := h.referrals.Enter(r.Context(), p.tenant.ID, referral.Entry{
 		Program: p.program, Address: address, Form: f.Token,
 		Patch:      person.Patch{FirstName: &f.First, LastName: &f.Last, Email: &f.Email},

@@ -1,0 +1,74 @@
+package app_test
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/grapevine-hq/grapevine/internal/config"
+)
+
+func TestSaaSquatchsAnswersHaveTheLinksThatItsEventsHave(t *testing.T) {
+	cfg := settings(filepath.Join(t.TempDir(), "grapevine.db"))
+	cfg.PublicURL = "https://refer.example.com/"
+	cfg.DialectListen = []config.DialectName{{Dialect: "saasquatch", Name: "127.0.0.1:0"}}
+	a := mustStart(t, cfg)
+	s := mustSite(t, a.URL(), "acme")
+	s.mustListen()
+	s.mustUser("mike", `{"firstName":"Mike"}`)
+	made := s.mustHear("saasquatch", map[string]int{"user.created": 1})["user.created"][0]
+	const begin = `"shareLink":"https://refer.example.com/r/`
+	if !strings.Contains(string(made.Data), begin) {
+		t.Errorf("an event: %s", made.Data)
+	}
+	for _, path := range []string{"/open" + of("mike"), of("mike"), of("mike") + "/shareurls"} {
+		if got := s.must(http.MethodGet, path, "").text; !strings.Contains(got, "https://refer.example.com/r/") || strings.Contains(got, s.url) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+func TestWhoFollowedAShareLinkIsReferredWhenSaaSquatchsClientReportsThem(t *testing.T) {
+	a, _ := mustServe(t)
+	s := mustSite(t, a.URL(), "shop")
+	s.mustListen()
+	mikes := s.mustUser("mike", `{"firstName":"Mike"}`)
+	links := s.must(http.MethodGet, "/open"+of("mike"), "").member(t, "shareLinks").(map[string]any)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, links["shareLink"].(string), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+	resp, err := browser.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusFound || !strings.HasPrefix(to, "https://www.example.com") {
+		t.Fatalf("%d to %q", resp.StatusCode, to)
+	}
+	visited := func(r *http.Request) {
+		for _, c := range jar.Cookies(r.URL) {
+			r.AddCookie(c)
+		}
+	}
+	if got := s.ask(visited, http.MethodGet, "/a/shop/widgets/squatchcookiejson", ""); got.text != `{"codes":["`+mikes+`"]}` {
+		t.Errorf("the visitor's codes: %d %s", got.status, got.text)
+	}
+	said := map[string]any{"user": map[string]any{"id": "susy", "accountId": "susy-inc"}}
+	byBrowser := func(r *http.Request) {
+		visited(r)
+		byToken(token("HS256", s.key, said))(r)
+	}
+	if got := s.ask(byBrowser, http.MethodPut, "/api/v1/shop/open"+of("susy"), `{}`); !strings.Contains(got.text, `"referredByCodes":["`+mikes+`"]`) {
+		t.Errorf("whom the visitor came by: %d %s", got.status, got.text)
+	}
+	s.mustHear("saasquatch", map[string]int{"referral.started": 1})
+}
