@@ -84,5 +84,10 @@ run "tests" tests
 if [[ ${#on_postgres[@]} != 0 ]]; then
   run "postgres" postgres
 fi
-# With the race detector a world takes many times as long, and there are few.
+# With the race detector a world, or a history, takes many times as long, and there
+# are few.
 run "simulation" go test -timeout=15m -run=TestARandomWorld ./internal/dispatch
+run "histories" go test -timeout=15m ./internal/referral ./internal/engine/ledger
+if [[ ${#on_postgres[@]} != 0 ]]; then
+  run "histories on Postgres" env GRAPEVINE_TEST_DATABASE=postgres go test -timeout=15m ./internal/referral
+fi

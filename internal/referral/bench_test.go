@@ -94,7 +94,7 @@ func BenchmarkAYearOfTimersForTenThousandMembers(b *testing.B) {
 
 func TestAYearOfTimersLeavesNothingToSpendOfWhatHasExpired(t *testing.T) {
 	members := 50
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		members = 5
 	}
 	w := mustWorld(t)

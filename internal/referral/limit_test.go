@@ -36,7 +36,7 @@ func atOnce(n, atATime int, fn func(i int) error) []error {
 }
 
 func TestAThousandConversionsAgainstALimitOfAHundredGiveAHundredRewards(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		t.Skip("it takes some seconds")
 	}
 	w := mustWorld(t)

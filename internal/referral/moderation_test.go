@@ -136,7 +136,7 @@ func TestAThousandReferralsAreModeratedAtOnceOrNone(t *testing.T) {
 	w.mustProgram(giveAndGet, `{"fraud":{"rate":{"action":"off"}},"moderation":{"referrer":"pending"}}`)
 	first := w.mustRegister(referral.Registration{Identity: who("first")})
 	n := 1000
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		n = 50
 	}
 	decisions := make([]referral.Decision, n)

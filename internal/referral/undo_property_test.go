@@ -3,6 +3,7 @@ package referral_test
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -270,6 +271,7 @@ const noFraud = `{}`
 // and when that is undone in turn, what there would be had nobody undone anything.
 // What it does not cover is said in the documentation of the package and of reward.
 func TestUndoingAnActivityLeavesWhatAReplayWithoutItGives(t *testing.T) {
+	fewer(t)
 	w := mustWorld(t)
 	const people = 4
 	rapid.Check(t, func(t *rapid.T) {
@@ -318,4 +320,19 @@ func (w *world) runTimers(now time.Time) {
 	if _, err := w.timers.RunDue(w.t.Context(), now); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// fewer has a property be checked on fewer histories where each takes many times as
+// long.
+func fewer(t *testing.T) {
+	t.Helper()
+	if !raceDetector {
+		return
+	}
+	checks := flag.Lookup("rapid.checks")
+	was := checks.Value.String()
+	if err := checks.Value.Set("10"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = checks.Value.Set(was) })
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"flag"
 	"slices"
 	"testing"
 	"time"
@@ -329,6 +330,7 @@ func (m *model) agree(t *rapid.T) {
 }
 
 func TestAnyHistoryLeavesWhatItsTransactionsSay(t *testing.T) {
+	fewer(t)
 	d := testkit.OpenDB(t, db.Options{})
 	tb := t
 	rapid.Check(t, func(t *rapid.T) {
@@ -343,4 +345,19 @@ func TestAnyHistoryLeavesWhatItsTransactionsSay(t *testing.T) {
 			"": m.agree,
 		})
 	})
+}
+
+// fewer has a property be checked on fewer histories where each takes many times as
+// long.
+func fewer(t *testing.T) {
+	t.Helper()
+	if !raceDetector {
+		return
+	}
+	checks := flag.Lookup("rapid.checks")
+	was := checks.Value.String()
+	if err := checks.Value.Set("10"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = checks.Value.Set(was) })
 }
