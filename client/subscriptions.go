@@ -74,8 +74,8 @@ type SubscriptionWithSecret struct {
 type NewSubscription struct {
 	URL string `json:"url"`
 	// EventTypes are names of types that are sent, and patterns such as
-	// "invoice.*"; or "*" alone: every type that the tenant publishes, which
-	// Grapevine's own ("webhook.*") are not.
+	// "invoice.*"; or "*" alone: every type that the tenant publishes, and all that
+	// happens in its programs, but not Grapevine's own news ("webhook.*").
 	EventTypes  []string          `json:"event_types"`
 	Dialect     string            `json:"dialect,omitempty"`
 	Filter      *Filter           `json:"filter,omitempty"`

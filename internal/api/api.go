@@ -30,13 +30,16 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
+	"github.com/grapevine-hq/grapevine/internal/engine/pool"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 )
 
-// Options are what the API needs. The services and SigningKeys are required.
+// Options are what the API needs. The services, SigningKeys and Timers are required.
 type Options struct {
 	Tenants     *tenant.Service
 	Webhooks    *webhook.Service
@@ -44,6 +47,10 @@ type Options struct {
 	Audit       *audit.Service
 	Programs    *program.Service
 	Referrals   *referral.Service
+	Messages    *message.Service
+	Exports     *export.Service
+	Pools       *pool.Service
+	Timers      Timers
 
 	// Ready says whether the node can serve; nil: always. /readyz asks it.
 	Ready func(ctx context.Context) error
@@ -107,6 +114,11 @@ func New(opts Options) http.Handler {
 	s.referralRoutes()
 	s.rewardRoutes()
 	s.factRoutes()
+	s.whyRoutes()
+	s.poolRoutes()
+	s.themeRoutes()
+	s.exportRoutes()
+	s.timerRoutes()
 	s.dialectRoutes()
 	s.signingKeyRoutes()
 	s.auditRoutes()
@@ -140,6 +152,8 @@ func (s *server) config() huma.Config {
 		{Name: tagReferrals, Description: "Who came by whom, and what was decided about it."},
 		{Name: tagRewards, Description: "What people are given, and what they can spend."},
 		{Name: tagFacts, Description: "What changed in programs, what each change led to, and how it is taken back."},
+		{Name: tagMessages, Description: "What people are written, and the theme that says it."},
+		{Name: tagExports, Description: "Files with many rows."},
 		{Name: tagDialects, Description: "Whose webhooks are spoken, and how the tenant speaks them."},
 		{Name: tagTenants, Description: "Accounts' environments and their keys. These calls take the operator's key."},
 		{Name: tagAudit, Description: "Who changed what, when and from where."},
@@ -160,6 +174,8 @@ const (
 	tagReferrals     = "Referrals"
 	tagRewards       = "Rewards"
 	tagFacts         = "Facts"
+	tagMessages      = "Messages"
+	tagExports       = "Exports"
 	tagDialects      = "Dialects"
 	tagTenants       = "Tenants"
 	tagAudit         = "Audit"

@@ -35,7 +35,12 @@ var unaudited = map[string]string{
 	"POST /v1/people/{id}/spend":            "as above",
 	"POST /v1/rewards/{id}/redeem":          "as above",
 	"PUT /v1/accounts/{key}":                "as above",
+
+	"POST /v1/theme/templates/{type}/preview": "changes nothing",
 }
+
+// demanded are the parameters that calls demand.
+var demanded = map[string]string{"DELETE /v1/theme/variables": "?locale=de"}
 
 // MustAudit returns all entries there are, the newest first.
 func (w *world) MustAudit(f audit.Filter) []audit.Entry {
@@ -67,7 +72,7 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 				key, actor = adminKey, audit.Actor{Kind: audit.Operator}
 			}
 			before := len(w.MustAudit(audit.Filter{}))
-			elsewhere := strings.NewReplacer("{id}", "nothing", "{key_id}", "nothing", "{dialect}", "klingon", "{key}", "nothing").Replace(op.path)
+			elsewhere := strings.NewReplacer("{id}", "nothing", "{key_id}", "nothing", "{dialect}", "klingon", "{key}", "nothing", "{type}", "nothing").Replace(op.path)
 			for what, refused := range map[string]answer{
 				"without a key":               w.send(op.method, v.name(op.path), "", op.body),
 				"of what is not there":        w.send(op.method, elsewhere+"?nothing=1", key, op.body),
@@ -80,7 +85,7 @@ func TestEveryCallThatChangesSomethingLeavesAnEntry(t *testing.T) {
 			if after := len(w.MustAudit(audit.Filter{})); after != before {
 				t.Fatalf("calls that were refused left %d entries", after-before)
 			}
-			sent := w.send(op.method, v.name(op.path), key, v.fill(op.body), "X-Request-Id: r-4711")
+			sent := w.send(op.method, v.name(op.path)+demanded[name], key, v.fill(op.body), "X-Request-Id: r-4711")
 			if sent.status > 299 {
 				t.Fatalf("%d %s", sent.status, sent.body)
 			}
@@ -114,7 +119,11 @@ func (v victim) prepare(t *testing.T, path string) {
 		_, err = v.BlockPerson(t.Context(), v.ids["people"])
 	case strings.HasSuffix(path, "/convert"): // of what was converted
 		_, err = v.UndoFact(t.Context(), v.ids["facts"], client.Undoing{})
-	case strings.HasSuffix(path, "/resume"):
+	case path == "/v1/theme/variables":
+		_, err = v.SetThemeVariables(t.Context(), "de", json.RawMessage(`{}`))
+	case path == "/v1/theme/templates/{type}":
+		_, err = v.SetTemplate(t.Context(), "referral_paid", "", client.Template{Subject: "s", Message: "m"})
+	case path == "/v1/replays/{id}/resume":
 		_, err = v.PauseReplay(t.Context(), v.ids["replays"])
 	}
 	if err != nil {

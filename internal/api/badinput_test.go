@@ -308,7 +308,7 @@ func TestBadInputOfProgramsIsRefusedByFieldAndNeverRepeatedOrStored(t *testing.T
 	if _, err := a.ReportPerson(t.Context(), "anna", client.PersonReport{}); err != nil {
 		t.Fatal(err)
 	}
-	w.refusesAll(t, a, slices.Concat(badPrograms(), badPeople()))
+	w.refusesAll(t, a, slices.Concat(badPrograms(), badPeople(), badOthers()))
 }
 
 func TestBadInputIsRefusedByFieldAndNeverRepeatedOrStored(t *testing.T) {
@@ -349,6 +349,7 @@ func (w *world) MustCount() map[string]int {
 		for _, table := range []string{
 			"tenant", "api_key", "event", "subscription", "delivery", "attempt", "idempotency_key", "audit_entry",
 			"program", "rule_set", "person", "account", "activity", "referral", "reward", "fact", "code", "touch",
+			"pool", "pool_code", "export", "timer", "theme", "theme_draft",
 		} {
 			var n int
 			if err := q.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n); err != nil {

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/client"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
@@ -190,6 +192,21 @@ func (r *recorder) programs(t *testing.T, c *client.Client) {
 	r.same(t, "Spend", spent, err)
 	balances, err := c.Balances(ctx, "bert/1")
 	r.same(t, "Balances", map[string]any{"balances": balances}, err)
+	for who, q := range map[string]client.WhyQuestion{"bert/1": {}, "anna": {Program: program.Key, Rule: "advocate", Referral: bert.Referrals[0].ID}, "dora": {}} {
+		why, err := c.ExplainPerson(ctx, who, q)
+		r.same(t, "ExplainPerson", why, err)
+	}
+	messages, err := c.Messages(ctx, "anna", client.Page{Limit: 1})
+	r.same(t, "Messages", messages, err)
+	if len(messages.Data) == 0 || messages.NextCursor == "" {
+		t.Fatalf("Anna was written nothing: %+v", messages)
+	}
+	added, err := c.AddCodes(ctx, "shop", []string{"A", "B", "A"})
+	r.same(t, "AddCodes", added, err)
+	pools, err := c.Pools(ctx)
+	r.same(t, "Pools", map[string]any{"data": pools}, err)
+	pool, err := c.Pool(ctx, "shop")
+	r.same(t, "Pool", pool, err)
 	story, err := c.Story(ctx, "bert/1", client.Page{})
 	r.same(t, "Story", story, err)
 	facts, err := c.Facts(ctx, "", client.Page{Limit: 250})
@@ -206,6 +223,84 @@ func (r *recorder) programs(t *testing.T, c *client.Client) {
 	done(t, "ForgetPersonForEver", c.ForgetPersonForEver(ctx, "carl"))
 	facts, err = c.Facts(ctx, dora.ID, client.Page{})
 	r.same(t, "Facts", facts, err)
+}
+
+// theme calls everything about messages, but for those that were written.
+func (r *recorder) theme(t *testing.T, w *world, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	schema, err := c.ThemeSchema(ctx)
+	r.same(t, "ThemeSchema", map[string]any{"schema": schema}, err)
+	schema, err = c.SetThemeSchema(ctx, schema)
+	r.same(t, "SetThemeSchema", map[string]any{"schema": schema}, err)
+	variables, err := c.SetThemeVariables(ctx, "", json.RawMessage(`{"companyName":"Acme"}`))
+	r.same(t, "SetThemeVariables", map[string]any{"variables": variables}, err)
+	variables, err = c.ChangeThemeVariables(ctx, "de", json.RawMessage(`{"companyName":"Gipfel"}`))
+	r.same(t, "ChangeThemeVariables", map[string]any{"variables": variables}, err)
+	variables, err = c.ThemeVariables(ctx, "de")
+	r.same(t, "ThemeVariables", map[string]any{"variables": variables}, err)
+	set, err := c.SetTemplate(ctx, "referral_paid", "de", client.Template{Subject: "Hallo", Message: "{{.variables.companyName}}", Format: "text"})
+	r.same(t, "SetTemplate", set, err)
+	set, err = c.Template(ctx, "referral_paid", "de")
+	r.same(t, "Template", set, err)
+	preview, err := c.PreviewTemplate(ctx, "referral_paid", "de")
+	r.same(t, "PreviewTemplate", preview, err)
+	version, err := c.PublishTheme(ctx)
+	r.same(t, "PublishTheme", map[string]any{"version": version}, err)
+	w.MustWork(message.Published)
+	status, err := c.ThemeStatus(ctx)
+	r.same(t, "ThemeStatus", status, err)
+	if preview.Message != "Gipfel" || status.Version != version {
+		t.Errorf("%+v, %+v", preview, status)
+	}
+	done(t, "ResetTemplate", c.ResetTemplate(ctx, "referral_paid", "de"))
+	done(t, "DeleteThemeLocale", c.DeleteThemeLocale(ctx, "de"))
+}
+
+// exports calls everything about exports.
+func (r *recorder) exports(t *testing.T, w *world, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	made, err := c.CreateExport(ctx, client.NewExport{Type: "REFERRAL", Name: "n", ExportChoice: client.ExportChoice{
+		Program: "give-and-get", CreatedSince: time.Now().Add(-time.Hour), CreatedBefore: time.Now().Add(time.Hour), UpdatedSince: time.Now().Add(-time.Hour),
+		UpdatedBefore: time.Now().Add(time.Hour), CreatedOrUpdatedSince: time.Now().Add(-time.Hour), CreatedOrUpdatedBefore: time.Now().Add(time.Hour),
+	}})
+	r.same(t, "CreateExport", made, err)
+	w.MustWork(export.Written)
+	got, err := c.Export(ctx, made.ID)
+	r.same(t, "Export", got, err)
+	file, err := c.DownloadExport(ctx, made.ID)
+	done(t, "DownloadExport", err)
+	text, err := io.ReadAll(file)
+	done(t, "DownloadExport", errors.Join(err, file.Close()))
+	if got.Status != client.ExportCompleted || int64(len(text)) != got.Bytes || !bytes.Equal(text, r.answer) {
+		t.Errorf("%+v: %s", got, text)
+	}
+	w.jobs.Stop()
+	other, err := c.CreateExport(ctx, client.NewExport{Type: "USER"})
+	r.same(t, "CreateExport", other, err)
+	other, err = c.CancelExport(ctx, other.ID)
+	r.same(t, "CancelExport", other, err)
+	exports, err := c.Exports(ctx, client.Page{Limit: 1})
+	r.same(t, "Exports", exports, err)
+	if len(exports.Data) != 1 || exports.Data[0].ID != other.ID || exports.NextCursor == "" {
+		t.Errorf("%+v", exports)
+	}
+}
+
+// timers calls everything about timers.
+func (r *recorder) timers(t *testing.T, a account, w *world) {
+	t.Helper()
+	w.timers.Stop()
+	parked := w.MustParked(a)
+	timers, err := a.ParkedTimers(t.Context(), client.Page{})
+	r.same(t, "ParkedTimers", timers, err)
+	done(t, "ResumeTimer", a.ResumeTimer(t.Context(), parked))
+	timers, err = a.Timers(t.Context(), client.Page{Limit: 1})
+	r.same(t, "Timers", timers, err)
+	if len(timers.Data) != 1 || timers.Data[0].ID != parked {
+		t.Errorf("%+v", timers)
+	}
 }
 
 func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
@@ -336,6 +431,9 @@ func TestTheClientReachesEveryOperationAndReadsEveryAnswerWhole(t *testing.T) {
 	settings, err = c.DialectSettings(t.Context(), "saasquatch")
 	r.same(t, "DialectSettings", settings, err)
 	r.programs(t, c)
+	r.theme(t, w, c)
+	r.exports(t, w, c)
+	r.timers(t, account{Client: c, tenant: acme}, w)
 	done(t, "DeleteSubscription", c.DeleteSubscription(t.Context(), created.ID))
 	_, err = c.Subscription(t.Context(), created.ID)
 	wantCode(t, err, problem.NotFound)

@@ -115,13 +115,41 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"Subject":           reflect.TypeFor[client.Subject](),
 		"Trace":             reflect.TypeFor[client.Trace](),
 		"Undo":              reflect.TypeFor[client.Undoing](),
+		"Why":               reflect.TypeFor[client.Why](),
+		"WhyProgram":        reflect.TypeFor[client.WhyProgram](),
+		"WhyAttribution":    reflect.TypeFor[client.WhyAttribution](),
+		"WhyPassed":         reflect.TypeFor[client.WhyPassed](),
+		"WhyReferral":       reflect.TypeFor[client.WhyReferral](),
+		"WhyModeration":     reflect.TypeFor[client.WhyModeration](),
+		"WhyRule":           reflect.TypeFor[client.WhyRule](),
+		"WhyOutcome":        reflect.TypeFor[client.WhyOutcome](),
+		"WhyTrigger":        reflect.TypeFor[client.WhyTrigger](),
+		"WhyReward":         reflect.TypeFor[client.WhyReward](),
+		"WhyLimit":          reflect.TypeFor[client.WhyLimit](),
+		"WhyFact":           reflect.TypeFor[client.WhyFact](),
+		"Pool":              reflect.TypeFor[client.Pool](),
+		"PoolPage":          reflect.TypeFor[client.List[client.Pool]](),
+		"AddedCodes":        reflect.TypeFor[client.AddedCodes](),
+		"Timer":             reflect.TypeFor[client.Timer](),
+		"TimerPage":         reflect.TypeFor[client.List[client.Timer]](),
+		"Export":            reflect.TypeFor[client.Export](),
+		"ExportPage":        reflect.TypeFor[client.List[client.Export]](),
+		"NewExport":         reflect.TypeFor[client.NewExport](),
+		"ShownTemplate":     reflect.TypeFor[client.Template](),
+		"SetTemplate":       reflect.TypeFor[client.Template](),
+		"Preview":           reflect.TypeFor[client.Preview](),
+		"ThemeStatus":       reflect.TypeFor[client.ThemeStatus](),
+		"ThemeLog":          reflect.TypeFor[client.ThemeLog](),
+		"Written":           reflect.TypeFor[client.Message](),
+		"WrittenPage":       reflect.TypeFor[client.List[client.Message]](),
 		"TestResult":        reflect.TypeFor[client.TestResult](), "Timing": reflect.TypeFor[client.Timing](),
 	}
 	// What the client writes or reads by hand; its tests and those of the routes
 	// show that it does.
 	byHand := []string{
-		"Balances", "Batch", "ChangeProgram", "ChangeSettings", "ChangeSubscription", "DryRunAnswer", "Enable", "Explain", "KeyRoll", "Links",
-		"Moderate", "Moderated", "Problem", "PublishedBatch", "Recover", "ReferBy", "ReportActivities", "ReportedActivities", "Rules", "SecretRotation",
+		"AddCodes", "Balances", "Batch", "ChangeProgram", "ChangeSettings", "ChangeSubscription", "DryRunAnswer", "Enable", "Explain", "KeyRoll", "Links",
+		"Moderate", "Moderated", "Problem", "PublishedBatch", "Publishing", "Recover", "ReferBy", "ReportActivities", "ReportedActivities", "Rules", "SecretRotation",
+		"SetThemeSchema", "SetVariables", "ThemeSchema", "Variables",
 	}
 	for name, schema := range doc.Components.Schemas {
 		if slices.Contains(byHand, name) {

@@ -197,15 +197,22 @@ func curl(op *huma.Operation) string {
 	if op.Method != http.MethodGet {
 		b.WriteString("-X " + op.Method + " ")
 	}
-	b.WriteString(`"$GRAPEVINE_URL` + strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID", "{dialect}", "$DIALECT", "{name}", "$NAME").Replace(op.Path) + `"`)
+	path := strings.NewReplacer("{id}", "$ID", "{key_id}", "$KEY_ID", "{dialect}", "$DIALECT", "{name}", "$NAME",
+		"{key}", "$KEY", "{code}", "$CODE", "{type}", "$TYPE").Replace(op.Path)
+	b.WriteString(`"$GRAPEVINE_URL` + path + `"`)
 	b.WriteString(" \\\n  -H \"Authorization: Bearer " + key + `"`)
 	if op.RequestBody != nil {
 		if example, err := json.Marshal(op.RequestBody.Content[jsonType].Example); err == nil {
 			b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d '" + string(example) + "'")
 		}
 	}
-	if answer := op.Responses["200"]; answer != nil && answer.Content[fileType] != nil {
-		b.WriteString(" \\\n  -f -o backup.db")
+	if answer := op.Responses["200"]; answer != nil {
+		switch {
+		case answer.Content[fileType] != nil:
+			b.WriteString(" \\\n  -f -o backup.db")
+		case answer.Content[csvType] != nil:
+			b.WriteString(" \\\n  -f -o export.csv")
+		}
 	}
 	return b.String()
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -91,7 +93,8 @@ func (s *server) listFacts(ctx context.Context, r request[factList, none]) (page
 // subjects are the kinds of ids of what facts are about.
 var subjects = map[string]id.Kind{
 	person.Subject: person.Kind, reward.WalletSubject: person.Kind, referral.Subject: referral.ReferralID, reward.Subject: reward.RewardID,
-	activity.Subject: activity.ActivityID, "fact": fact.FactID,
+	activity.Subject: activity.ActivityID, "fact": fact.FactID, referral.MessageSubject: messageID, export.Subject: export.ExportID,
+	message.ThemeSubject: id.Tenant,
 }
 
 func parseSubject(text string) (id.ID, error) {
@@ -140,13 +143,17 @@ func showTrace(t *referral.Trace) traceJSON {
 	return traceJSON{showFact(t.Fact), pageOf(t.Effects, "", showTrace).Data, t.More}
 }
 
-func showFact(f *fact.Fact) FactJSON {
-	subject := f.Subject.ID.String()
-	if kind, ok := subjects[f.Subject.Kind]; ok {
-		subject = kind.Format(f.Subject.ID)
+// showSubject names what a fact is about.
+func showSubject(of fact.Ref) subjectJSON {
+	if kind, ok := subjects[of.Kind]; ok {
+		return subjectJSON{of.Kind, kind.Format(of.ID)}
 	}
+	return subjectJSON{of.Kind, of.ID.String()}
+}
+
+func showFact(f *fact.Fact) FactJSON {
 	return FactJSON{
-		ID: fact.FactID.Format(f.ID), Type: f.Type, Subject: subjectJSON{f.Subject.Kind, subject}, Version: f.Version,
+		ID: fact.FactID.Format(f.ID), Type: f.Type, Subject: showSubject(f.Subject), Version: f.Version,
 		Cause: shownID(fact.FactID, f.Cause), Actor: string(f.Actor), Data: factData(f), At: f.At, RecordedAt: f.RecordedAt,
 		UndoneBy: shownID(fact.FactID, f.UndoneBy),
 	}
@@ -177,6 +184,8 @@ func factData(f *fact.Fact) json.RawMessage {
 		return reshaped(raw, showWalletChange)
 	case kind == "code":
 		return reshaped(raw, func(c *referral.Code) CodeJSON { return showCode(*c) })
+	case kind == export.Subject:
+		return reshaped(raw, showExport)
 	case kind == "message":
 		return reshaped(raw, showMessage)
 	}
@@ -232,5 +241,5 @@ type messageJSON struct {
 }
 
 func showMessage(m *referral.Message) messageJSON {
-	return messageJSON{m.ID.String(), shownPerson(m.PersonID), m.Type, m.Subject, m.Message}
+	return messageJSON{messageID.Format(m.ID), shownPerson(m.PersonID), m.Type, m.Subject, m.Message}
 }

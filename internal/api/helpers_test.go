@@ -17,12 +17,20 @@ import (
 
 	"github.com/grapevine-hq/grapevine/client"
 	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/app"
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/export"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/engine/pool"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
+	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/jwks"
 	"github.com/grapevine-hq/grapevine/internal/netguard"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -30,6 +38,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/secret"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -46,6 +55,9 @@ type world struct {
 	audit     *audit.Service
 	programs  *program.Service
 	referrals *referral.Service
+	jobs      *job.Runner   // not started
+	timers    *timer.Runner // not started
+	told      chan string   // the types of what jobs have brought about
 	receiver  *receiver
 	log       *logBuffer
 	server    *httptest.Server
@@ -106,8 +118,9 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.jobs = job.NewRunner(job.Options{DB: w.db, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	w.webhooks = webhook.New(webhook.Options{
-		DB: w.db, Box: box, CheckURL: checkURL, Attempter: w.receiver, Handshake: w.receiver.shakeHands,
+		DB: w.db, Jobs: w.jobs, Box: box, CheckURL: checkURL, Attempter: w.receiver, Handshake: w.receiver.shakeHands,
 		Identify: func(ctx context.Context, of id.ID, dialect string) (*wire.Identity, error) {
 			return w.tenants.Identity(ctx, of, dialect)
 		},
@@ -121,13 +134,8 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	if w.audit, err = audit.New(w.db, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	facts := fact.New(fact.Options{DB: w.db})
-	w.programs = program.NewService(w.db, referral.Kind())
-	w.referrals = referral.New(referral.Options{DB: w.db, Log: facts, Programs: w.programs, Rewards: reward.New(facts)})
 	opts := api.Options{
 		Tenants:     w.tenants,
-		Programs:    w.programs,
-		Referrals:   w.referrals,
 		URL:         "https://hooks.example.com",
 		Webhooks:    w.webhooks,
 		SigningKeys: keys,
@@ -136,6 +144,7 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 		Logger:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Version:     "test",
 	}
+	w.addPrograms(&opts)
 	if !w.db.Shared() {
 		opts.Backup = w.db.OpenBackup
 	}
@@ -145,9 +154,65 @@ func MustWorld(t testing.TB, change func(*api.Options)) *world {
 	w.server = httptest.NewServer(api.New(opts))
 	t.Cleanup(func() {
 		w.server.Close()
+		w.jobs.Stop()
+		w.timers.Stop()
 		w.db.Close()
 	})
 	return w
+}
+
+// addPrograms has the API run programs. Jobs and timers wait until MustWork.
+func (w *world) addPrograms(opts *api.Options) {
+	w.t.Helper()
+	w.told = make(chan string, 100)
+	facts := fact.New(fact.Options{DB: w.db, Sink: w})
+	w.timers = timer.New(timer.Options{DB: w.db, Execute: facts.Execute, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))})
+	w.programs = program.NewService(w.db, referral.Kind())
+	var err error
+	if opts.Messages, err = message.New(message.Options{DB: w.db, Log: facts, Jobs: w.jobs}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.referrals = referral.New(referral.Options{DB: w.db, Log: facts, Programs: w.programs, Rewards: reward.New(facts), Messages: opts.Messages})
+	sources := w.referrals.Exports(referral.Naming{
+		Scheme: person.Native, Split: func(key string) (string, string, bool) { return "", key, true },
+		Link: func(string, code.Link) string { return "" }, Reward: func(kind rule.Kind) string { return string(kind) },
+	})
+	if opts.Exports, err = export.New(export.Options{DB: w.db, Log: facts, Jobs: w.jobs, Sources: sources}); err != nil {
+		w.t.Fatal(err)
+	}
+	opts.Programs, opts.Referrals, opts.Pools, opts.Timers = w.programs, w.referrals, pool.New(w.db), app.Timers(w.db)
+}
+
+// Prepare, Stale and Tell have the world be told of facts.
+
+func (w *world) Prepare(context.Context, id.ID) (fact.Teller, error) { return w, nil }
+func (w *world) Stale(error) bool                                    { return false }
+
+// Tell notes what jobs have brought about.
+func (w *world) Tell(c *fact.Command, facts []*fact.Fact) error {
+	for _, f := range facts {
+		if f.Actor == fact.ByJob {
+			c.Tx().After(func() { w.told <- f.Type })
+		}
+	}
+	return nil
+}
+
+// MustWork begins jobs and timers, and waits until a job has brought something about.
+func (w *world) MustWork(until string) {
+	w.t.Helper()
+	w.jobs.Start()
+	w.timers.Start()
+	for {
+		select {
+		case told := <-w.told:
+			if told == until {
+				return
+			}
+		case <-time.After(20 * time.Second):
+			w.t.Fatalf("there is no %s", until)
+		}
+	}
 }
 
 // checkURL is the guard's, without the look-up of names.

@@ -77,13 +77,14 @@ func TestWithoutTheDatabaseEverythingIsUnavailable(t *testing.T) {
 		if op.path == "/v1/backup" && testkit.OnPostgres() { // nor does the word that there is none
 			continue
 		}
-		path := strings.NewReplacer("{dialect}", "saasquatch", "{key_id}", "key_000000000000000000000000", "{key}", "acme", "{code}", "ANNA", "{id}", map[string]string{
+		path := strings.NewReplacer("{dialect}", "saasquatch", "{key_id}", "key_000000000000000000000000", "{key}", "acme", "{code}", "ANNA", "{type}", "referral_paid", "{id}", map[string]string{
 			"tenants": "ten_000000000000000000000000", "subscriptions": "sub_000000000000000000000000", "events": "evt_000000000000000000000000",
 			"deliveries": "dlv_000000000000000000000000000000000000000000000000", "replays": "job_000000000000000000000000",
 			"programs": "prg_000000000000000000000000", "people": "per_000000000000000000000000", "referrals": "ref_000000000000000000000000",
 			"rewards": "rwd_000000000000000000000000", "facts": "fct_000000000000000000000000",
+			"exports": "exp_000000000000000000000000", "timers": "tmr_000000000000000000000000",
 		}[strings.Split(op.path, "/")[2]]).Replace(op.path)
-		got := w.send(op.method, path, key, op.body)
+		got := w.send(op.method, path+demanded[op.method+" "+op.path], key, op.body)
 		got.problem(t, problem.Unavailable)
 		if got.header.Get("Retry-After") != "1" {
 			t.Errorf("%s %s does not say when to try again", op.method, op.path)

@@ -14,8 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/client"
+	"github.com/grapevine-hq/grapevine/internal/api"
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 	"github.com/grapevine-hq/grapevine/internal/webhook"
 	"github.com/grapevine-hq/grapevine/internal/wire"
 )
@@ -112,10 +116,40 @@ func (w *world) MustProgramThings(a account) map[string]string {
 	if _, err := a.SetAccount(w.t.Context(), "victims", client.AccountReport{State: client.AccountTrial}); err != nil {
 		w.t.Fatal(err)
 	}
+	if _, err := a.AddCodes(w.t.Context(), "victims", []string{"FIRST"}); err != nil {
+		w.t.Fatal(err)
+	}
+	written, err := a.CreateExport(w.t.Context(), client.NewExport{Type: "USER"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return map[string]string{
+		"exports": written.ID, "timers": w.MustParked(a),
 		"programs": p.ID, "people": first.ID, "referrals": second.Referrals[0].ID, "rewards": rewards.Data[0].ID,
 		"facts": reported[0].FactID, "code": first.Codes[0].Text, "account": "victims", "activity": reported[0].ID, "referred": second.ID,
 	}
+}
+
+// MustParked is a timer of the tenant that has failed too often.
+func (w *world) MustParked(a account) string {
+	w.t.Helper()
+	var parked id.ID
+	err := w.db.Write(w.t.Context(), func(tx *db.Tx) error {
+		var err error
+		parked, err = timer.Set(tx, timer.Timer{TenantID: a.tenant.ID, Kind: "broken", DueAt: time.Now().Add(-time.Hour), Ref: a.tenant.ID})
+		if err != nil {
+			return err
+		}
+		if err := tx.Flush(); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`UPDATE timer SET parked_at = try_at, failures = 20, error = 'it is broken' WHERE tenant_id = $1 AND kind = $2`, a.tenant.ID[:], "broken")
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return api.TimerID.Format(parked)
 }
 
 // examples are the ids in the document's examples that name things of a tenant's.
@@ -135,7 +169,7 @@ const ownType = "victims.own"
 // name puts the victim's ids into a route's path.
 func (v victim) name(path string) string {
 	noun := strings.Split(path, "/")[2]
-	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch", "{name}", ownType,
+	path = strings.NewReplacer("{id}", v.ids[noun], "{dialect}", "saasquatch", "{name}", ownType, "{type}", "referral_paid",
 		"{key}", v.ids["account"], "{code}", v.ids["code"]).Replace(path)
 	return strings.Replace(path, "{key_id}", v.keyID, 1)
 }
@@ -155,6 +189,8 @@ func (v victim) MustSee(w *world) string {
 		"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/event-types/{name}", "/v1/dialects/{dialect}/settings",
 		"/v1/programs", "/v1/programs/{id}", "/v1/programs/{id}/rules/versions", "/v1/people", "/v1/people/{id}", "/v1/people/{id}/story", "/v1/people/{id}/balances",
 		"/v1/accounts/{key}", "/v1/codes/{code}", "/v1/referrals", "/v1/referrals/{id}", "/v1/rewards", "/v1/rewards/{id}", "/v1/facts", "/v1/facts/{id}",
+		"/v1/people/{id}/explain", "/v1/people/{id}/messages", "/v1/exports", "/v1/exports/{id}", "/v1/pools", "/v1/pools/{key}", "/v1/timers", "/v1/timers?parked=true",
+		"/v1/theme/variables", "/v1/theme/schema", "/v1/theme/status", "/v1/theme/templates/{type}",
 	} {
 		see(http.MethodGet, path, v.Key)
 	}
@@ -171,8 +207,8 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 	before := v.MustSee(w)
 	asked := 0
 	for _, op := range w.MustOperations() {
-		if !strings.Contains(op.path, "{") || strings.Contains(op.path, "{dialect}") || // a dialect is nobody's
-			op.method == http.MethodPut && strings.Contains(op.path, "{key}") { // and each tenant has its own accounts
+		if !strings.Contains(op.path, "{") || strings.Contains(op.path, "{dialect}") || strings.Contains(op.path, "{type}") || // those are nobody's
+			op.method != http.MethodGet && op.method != http.MethodDelete && strings.Contains(op.path, "{key}") { // and each tenant makes its own accounts and pools
 			continue
 		}
 		asked++
@@ -183,7 +219,7 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 				named := op.path
 				for noun, prefix := range map[string]string{
 					"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id, "replays": "job_",
-					"programs": "prg_", "people": "per_", "referrals": "ref_", "rewards": "rwd_", "facts": "fct_",
+					"programs": "prg_", "people": "per_", "referrals": "ref_", "rewards": "rwd_", "facts": "fct_", "exports": "exp_", "timers": "tmr_",
 				} {
 					if strings.HasPrefix(op.path, "/v1/"+noun) {
 						named = strings.Replace(named, "{id}", prefix+id, 1)
@@ -212,6 +248,7 @@ func TestNoListShowsWhatIsAnotherTenants(t *testing.T) {
 	for _, query := range []string{
 		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/deliveries?data=n:1", "/v1/replays",
 		"/v1/programs", "/v1/people", "/v1/people?search=anna", "/v1/people?search=" + v.ids["code"], "/v1/referrals", "/v1/rewards", "/v1/facts",
+		"/v1/exports", "/v1/pools", "/v1/timers", "/v1/timers?parked=true", "/v1/exports?cursor=" + v.ids["exports"],
 		"/v1/facts?subject=" + v.ids["people"],
 		"/v1/deliveries?subscription_id=" + v.ids["subscriptions"], "/v1/deliveries?event_id=" + v.ids["events"],
 	} {

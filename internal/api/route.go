@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -30,6 +31,7 @@ type route struct {
 	errors           []*problem.Code // besides those that any route of its kind gives
 	example          string          // of the body, JSON
 	answer           string          // an example of what comes back, JSON
+	bytes            int             // of the body; zero: edge.MaxBody
 }
 
 // namesOne reports whether the path names a single thing.
@@ -265,7 +267,7 @@ func (s *server) prepare(w http.ResponseWriter, r *http.Request, rt route) error
 		return nil
 	}
 	var err error
-	c.body, err = s.readBody(w, r, edge.SizeLimit{Bytes: edge.MaxBody})
+	c.body, err = s.readBody(w, r, edge.SizeLimit{Bytes: cmp.Or(rt.bytes, edge.MaxBody)})
 	return err
 }
 

@@ -159,12 +159,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	}); err != nil {
 		return err
 	}
-	native := api.New(api.Options{
-		Tenants: tenants, Webhooks: a.webhooks, SigningKeys: keys, Audit: a.audit, Logger: a.log, Version: opts.Version,
-		Programs: a.programs.kinds, Referrals: a.programs.referrals, Ready: a.ready.check, Unavailable: webhook.Unavailable, Backup: a.backup(cfg.Database),
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}), Registry: registry,
-		RateLimit: cfg.RateLimit, MaxEventBytes: cfg.MaxEventBytes, URL: a.publicURL(cfg),
-	})
+	native := a.nativeAPI(cfg, api.Options{Tenants: tenants, SigningKeys: keys, Registry: registry, Version: opts.Version}, registry)
 	handler, err := a.withPages(cfg, hosted.Options{Tenants: tenants, Box: box, Metrics: edge.NewMetrics(registry)}, native)
 	if err != nil {
 		return err
@@ -175,6 +170,18 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 	a.serveAll(cfg, a.mount(cfg, handler, tenants, registry))
 	a.announce(ctx, cfg, opts.Version)
 	return nil
+}
+
+// nativeAPI returns the handler of the native API. shared has what the rest of the
+// server does not keep.
+func (a *App) nativeAPI(cfg config.Server, shared api.Options, metrics prometheus.Gatherer) http.Handler {
+	shared.Webhooks, shared.Audit, shared.Logger = a.webhooks, a.audit, a.log
+	shared.Programs, shared.Referrals, shared.Messages = a.programs.kinds, a.programs.referrals, a.programs.messages
+	shared.Exports, shared.Pools, shared.Timers = a.programs.exports, a.programs.pools, Timers(a.db)
+	shared.Ready, shared.Unavailable, shared.Backup = a.ready.check, webhook.Unavailable, a.backup(cfg.Database)
+	shared.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	shared.RateLimit, shared.MaxEventBytes, shared.URL = cfg.RateLimit, cfg.MaxEventBytes, a.publicURL(cfg)
+	return api.New(shared)
 }
 
 // begin begins to send, and to do what is due.

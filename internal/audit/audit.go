@@ -82,6 +82,8 @@ const (
 
 	PoolFilled Action = "pool.filled" // got codes
 
+	TimerResumed Action = "timer.resumed" // one that had failed too often
+
 	PersonBlocked     Action = "person.blocked"
 	PersonUnblocked   Action = "person.unblocked"
 	PersonDeleted     Action = "person.deleted"
@@ -111,6 +113,7 @@ func Actions() []Action {
 		ExportCreated, ExportCancelled, ExportDownloaded,
 		ThemeUpdated, ThemePublished,
 		PoolFilled,
+		TimerResumed,
 		PersonBlocked, PersonUnblocked, PersonDeleted, AccountDeleted,
 		ReferralModerated, ReferralConverted, ReferralEnded, RewardGiven, RewardCancelled, FactUndone,
 		BackupMade,

@@ -47,6 +47,10 @@ type commands struct {
 	Referral     referralCommands     `cmd:"" group:"client" help:"Look up who came by whom, and decide about it."`
 	Reward       rewardCommands       `cmd:"" group:"client" help:"Look up what people were given; give, redeem and take back."`
 	Fact         factCommands         `cmd:"" group:"client" help:"See what changed in programs and what it led to, and undo it."`
+	Pool         poolCommands         `cmd:"" group:"client" help:"Fill the pools of codes that rewards give away."`
+	Theme        themeCommands        `cmd:"" group:"client" help:"Say what people are written: variables, templates, and when they come into use."`
+	Export       exportCommands       `cmd:"" group:"client" help:"Write rows to files, and download those."`
+	Timer        timerCommands        `cmd:"" group:"client" help:"See what will happen later, and resume what failed too often."`
 	Jwks         jwksCommands         `cmd:"" group:"client" help:"Replace the server's own signing key."`
 	Audit        auditCommands        `cmd:"" group:"client" help:"See who changed what, when and from where."`
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`

@@ -14,6 +14,8 @@ type personCommands struct {
 	List       personList       `cmd:"" help:"List people, the newest first, or search for some."`
 	Show       personShow       `cmd:"" aliases:"get" help:"Show a person with codes and referrals."`
 	Story      personStory      `cmd:"" help:"Show everything about a person, what was written down last first."`
+	Explain    personExplain    `cmd:"" help:"Say why a person did or didn't get rewards."`
+	Messages   personMessages   `cmd:"" help:"List what a person was written, the newest first."`
 	Links      personLinks      `cmd:"" help:"Show a person's share links."`
 	Code       personCode       `cmd:"" help:"Find out whose code it is."`
 	Track      personTrack      `cmd:"" help:"Report what a person did, with what follows from it."`

@@ -31,6 +31,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"receiver":   startReceiver,
 	"post":       post,
 	"subscribed": awaitSubscriptions,
+	"written":    awaitExport,
 	"exits":      exits,
 	"mask":       mask,
 }
@@ -129,6 +130,21 @@ func awaitSubscriptions(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("there are not %d subscriptions", want)
 }
 
+// awaitExport waits until the export whose id a file has is completed.
+func awaitExport(ts *testscript.TestScript, _ bool, args []string) {
+	id := strings.TrimSpace(ts.ReadFile(args[0]))
+	api, err := client.New(ts.Getenv("GRAPEVINE_URL"), ts.Getenv("GRAPEVINE_KEY"))
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		x, err := api.Export(context.Background(), id)
+		ts.Check(err)
+		if x.Status == client.ExportCompleted {
+			return
+		}
+	}
+	ts.Fatalf("the export is not completed")
+}
+
 // exits runs a program and demands its exit code.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
@@ -147,7 +163,7 @@ var masks = []struct {
 	pattern *regexp.Regexp
 	by      string
 }{
-	{regexp.MustCompile(`\b(act|dlv|evt|fct|job|key|per|prg|ref|rwd|sub|ten)_[0-9a-f]{24,48}\b`), "${1}_ID"},
+	{regexp.MustCompile(`\b(act|dlv|evt|exp|fct|job|key|msg|per|pool|prg|ref|rwd|sub|ten|tmr)_[0-9a-f]{24,48}\b`), "${1}_ID"},
 	{regexp.MustCompile(`\bgv_(live|test)_\w+`), "gv_${1}_KEY"},
 	{regexp.MustCompile(`\bwhsec_[\w+/]+=*`), "whsec_SECRET"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "TIME"},

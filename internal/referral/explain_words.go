@@ -9,6 +9,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 )
@@ -77,9 +78,9 @@ func sentenceOfProgram(b *book, story *ProgramStory) string {
 }
 
 func sentenceOfReferral(b *book, story *ReferralStory, r *Referral) string {
-	text := "The person referred " + r.ReferredID.String()
+	text := "The person referred " + person.Kind.Format(r.ReferredID)
 	if story.Side == ReferredSide {
-		text = "The person was referred by " + r.ReferrerID.String()
+		text = "The person was referred by " + person.Kind.Format(r.ReferrerID)
 	}
 	text += " on " + when(r.StartedAt, b.Zone)
 	if r.Code != "" {

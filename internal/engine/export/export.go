@@ -295,6 +295,23 @@ func (s *Service) List(ctx context.Context, tenant id.ID, page Page) ([]Export, 
 	return list, total, err
 }
 
+// Latest returns the tenant's exports that were ordered before one, the newest
+// first; where before is zero, the newest there are.
+func (s *Service) Latest(ctx context.Context, tenant, before id.ID, limit int) ([]Export, error) {
+	if before.IsZero() {
+		for i := range before {
+			before[i] = 0xff
+		}
+	}
+	var list []Export
+	err := s.db.Read(ctx, func(q db.Queryer) error {
+		var err error
+		list, err = selectBefore(q, tenant, before, limit)
+		return err
+	})
+	return list, err
+}
+
 // Cancel ends an export that is being written, and deletes what was written of it.
 // One that was cancelled before stays so.
 func (s *Service) Cancel(ctx context.Context, tenant, export id.ID) (Export, error) {

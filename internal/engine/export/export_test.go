@@ -340,7 +340,23 @@ func TestExportsAreListedByPageTheNewestFirst(t *testing.T) {
 	if _, _, err := list(export.Page{Limit: -1}); !problem.Invalid.Has(err) {
 		t.Errorf("a negative limit: %v", err)
 	}
+	for _, c := range []struct {
+		before id.ID
+		want   []id.ID
+	}{{id.ID{}, all[:3]}, {all[2], all[3:]}, {all[4], nil}} {
+		found, err := w.Latest(t.Context(), w.tenant, c.before, 3)
+		var got []id.ID
+		for _, e := range found {
+			got = append(got, e.ID)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("before %s: %v\n%s", c.before, err, diff)
+		}
+	}
 	w.tenant = id.New(time.Now())
+	if got, err := w.Latest(t.Context(), w.tenant, id.ID{}, 9); len(got) != 0 || err != nil {
+		t.Errorf("another tenant sees %v, %v", got, err)
+	}
 	if got, total, err := list(export.Page{Limit: 9}); len(got) != 0 || total != 0 || err != nil {
 		t.Errorf("another tenant sees %v, %d, %v", got, total, err)
 	}

@@ -53,7 +53,11 @@ func selectExport(q db.Queryer, tenant, export id.ID) (Export, error) {
 const selectPage = `SELECT ` + columns + ` FROM export WHERE tenant_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3`
 
 func selectExports(q db.Queryer, tenant id.ID, page Page) ([]Export, error) {
-	rows, err := q.Query(selectPage, tenant[:], page.Limit, page.Offset)
+	return queryExports(q, selectPage, tenant[:], page.Limit, page.Offset)
+}
+
+func queryExports(q db.Queryer, query string, args ...any) ([]Export, error) {
+	rows, err := q.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +71,10 @@ func selectExports(q db.Queryer, tenant id.ID, page Page) ([]Export, error) {
 		list = append(list, e)
 	}
 	return list, rows.Err()
+}
+
+func selectBefore(q db.Queryer, tenant, before id.ID, limit int) ([]Export, error) {
+	return queryExports(q, `SELECT `+columns+` FROM export WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, tenant[:], before[:], limit)
 }
 
 func countExports(q db.Queryer, tenant id.ID) (int, error) {
