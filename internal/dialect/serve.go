@@ -11,6 +11,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
@@ -118,7 +119,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer
 	}
 	actor := c.Principal.Actor()
 	actor.Via, actor.Address, actor.RequestID = h.api.Name(), edge.Address(r), c.RequestID
-	return c.route.Handle(audit.WithActor(r.Context(), actor), c)
+	ctx := audit.WithActor(r.Context(), actor)
+	if c.Person != "" {
+		ctx = fact.WithActor(ctx, fact.ByPerson)
+	}
+	return c.route.Handle(ctx, c)
 }
 
 // allowed refuses a call that is not for the key, or for the person.

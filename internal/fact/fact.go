@@ -17,6 +17,7 @@
 package fact
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -62,6 +63,21 @@ const (
 	ByTimer  Actor = "timer"
 	ByJob    Actor = "job"
 )
+
+type actorKey struct{}
+
+// WithActor returns a context in which commands are the actor's, unless they say
+// otherwise.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+func actorOf(ctx context.Context) Actor {
+	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
+		return a
+	}
+	return ByKey
+}
 
 // Undone is the type of the fact that takes others back.
 const Undone = "fact.undone"

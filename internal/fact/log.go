@@ -85,7 +85,7 @@ type Order struct {
 	// Key is what commands queue by that would be in each other's way: mostly whom
 	// the command is about. "": it is in nobody's way.
 	Key   string
-	Actor Actor // "": ByKey
+	Actor Actor // "": the one that the context has, or ByKey
 }
 
 // maxTries is how often a command is run while what it tells by goes out of date.
@@ -97,7 +97,7 @@ const maxTries = 10
 // more than once.
 func (l *Log) Do(ctx context.Context, o Order, fn func(c *Command) error) error {
 	if o.Actor == "" {
-		o.Actor = ByKey
+		o.Actor = actorOf(ctx)
 	}
 	for range maxTries {
 		teller, err := l.sink.Prepare(ctx, o.Tenant)

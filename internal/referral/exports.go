@@ -50,7 +50,7 @@ func (s *Service) Exports(n Naming) []export.Source {
 	e := exports{s, n}
 	return []export.Source{
 		{
-			Type: "USER", Check: e.checkPlain, Page: e.users, Prose: []string{"firstName", "lastName"},
+			Type: "USER", Check: e.checkPlain, Page: e.users, Prose: []string{"email", "firstName", "lastName"},
 			Columns: []string{
 				"id", "accountId", "email", "firstName", "lastName", "imageUrl", "firstSeenIP", "lastSeenIP", "dateCreated", "emailHash",
 				"referralSource", "locale", "shareLink", "facebookShareLink", "twitterShareLink", "emailShareLink", "linkedinShareLink",
@@ -58,7 +58,7 @@ func (s *Service) Exports(n Naming) []export.Source {
 		},
 		{
 			Type: "USER_REFERRAL", Check: e.check, Page: e.userReferrals,
-			Prose: []string{"referredFirstName", "referredLastName", "referrerFirstName", "referrerLastName"},
+			Prose: []string{"referredEmail", "referredFirstName", "referredLastName", "referrerEmail", "referrerFirstName", "referrerLastName"},
 			Columns: []string{
 				"id", "programId", "referredUser", "referredAccount", "referredEmail", "referredFirstName", "referredLastName",
 				"referrerUser", "referrerAccount", "referrerEmail", "referrerFirstName", "referrerLastName",
@@ -353,7 +353,10 @@ func (e exports) nameOf(q db.Queryer, p *person.Person) (named, error) {
 			return named{p, user, account}, nil
 		}
 	}
-	return named{p, p.Key, p.Account}, nil
+	if p.Scheme == person.Native {
+		return named{p, p.Key, p.Account}, nil
+	}
+	return named{p, p.ID.String(), p.Account}, nil
 }
 
 // names are those of the people of one page.

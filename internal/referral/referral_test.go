@@ -2,8 +2,12 @@ package referral_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
@@ -54,5 +58,38 @@ func TestARefundTakesBackWhatThePurchaseLedToAndTheNextPurchaseCounts(t *testing
 	w.mustTrack(second.Person, refund("2"))
 	if a, b, r := w.balance(first.Person), w.balance(second.Person), w.referralOf(second.Person); a != 0 || b != 0 || r.State != referral.IsStarted {
 		t.Errorf("after both refunds the referrer has %d, the referred %d, the referral is %s", a, b, r.State)
+	}
+}
+
+func TestWhoIsForgottenIsInNoFactAndNoMessage(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, "")
+	_, second := w.mustPair()
+	if err := w.Forget(t.Context(), w.tenant, second.Person.ID, person.Deletion{}); err != nil {
+		t.Fatal(err)
+	}
+	w.read(func(q db.Queryer) error {
+		facts, err := fact.List(q, w.tenant, fact.Page{Limit: 100})
+		for _, f := range facts {
+			raw, err := f.Raw()
+			if err != nil {
+				return err
+			}
+			if f.Subject.ID == second.Person.ID && f.Type != person.Deleted && string(raw) != "{}" || strings.Contains(string(raw), "Olsen") {
+				t.Errorf("%s says %s", f.Type, raw)
+			}
+		}
+		forgotten, getErr := person.Get(q, w.tenant, second.Person.ID)
+		if getErr != nil {
+			return getErr
+		}
+		if forgotten.Key == "bert" || forgotten.Name() != "" {
+			t.Errorf("%+v", forgotten)
+		}
+		return err
+	})
+	again := w.mustRegister(referral.Registration{Identity: who("bert")})
+	if !again.Created || again.Person.ID == second.Person.ID {
+		t.Error("who comes again is not somebody new")
 	}
 }

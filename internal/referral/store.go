@@ -132,6 +132,15 @@ func update(tx *db.Tx, r *Referral) error {
 	return nil
 }
 
+// forget removes what is remembered of a person who was referred.
+func forget(tx *db.Tx, tenant, person id.ID) error {
+	_, err := tx.Exec(`UPDATE referral SET ip = '', device = '', email = '' WHERE tenant_id = $1 AND referred_id = $2`, tenant, person)
+	if err != nil {
+		return fmt.Errorf("referral: forget a person: %w", err)
+	}
+	return nil
+}
+
 func selectReferral(q db.Queryer, tenant, of id.ID) (*Referral, error) {
 	return scan(q.QueryRow(`SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND id = $2`, tenant, of))
 }

@@ -3,6 +3,8 @@ package referral
 import (
 	"context"
 
+	"github.com/grapevine-hq/grapevine/internal/audit"
+
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
@@ -99,7 +101,8 @@ func (s *Service) Remove(ctx context.Context, tenant id.ID, r Removal) error {
 		if err != nil {
 			return err
 		}
-		if err := person.Delete(c, r.Person, r.How); err != nil {
+		err = onRecord(ctx, c, ofPerson(audit.PersonDeleted, r.Person), func() error { return person.Delete(c, r.Person, r.How) })
+		if err != nil {
 			return err
 		}
 		if !r.EmptyAccount || p.Account == "" {
@@ -114,7 +117,10 @@ func (s *Service) Remove(ctx context.Context, tenant id.ID, r Removal) error {
 				return nil
 			}
 		}
-		_, err = person.DeleteAccount(c, p.Account)
-		return err
+		had, err := person.DeleteAccount(c, p.Account)
+		if err != nil || !had {
+			return err
+		}
+		return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.AccountDeleted, ObjectID: p.Account})
 	})
 }

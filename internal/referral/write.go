@@ -1,6 +1,7 @@
 package referral
 
 import (
+	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -138,5 +139,26 @@ func rewardValues(r *reward.Reward) map[string]any {
 
 // forgotten removes what was written to somebody.
 func (s *Service) forgotten(c *fact.Command, of id.ID) error {
-	return message.Forget(c.Tx(), c.Tenant(), of)
+	if err := forget(c.Tx(), c.Tenant(), of); err != nil {
+		return err
+	}
+	if err := attribution.Forget(c.Tx(), c.Tenant(), of); err != nil {
+		return err
+	}
+	page := message.Page{Limit: 200}
+	for {
+		written, err := message.List(c.Tx(), c.Tenant(), of, page)
+		if err != nil {
+			return err
+		}
+		if len(written) == 0 {
+			return message.Forget(c.Tx(), c.Tenant(), of)
+		}
+		for _, m := range written {
+			if err := fact.Redact(c.Tx(), c.Tenant(), m.ID); err != nil {
+				return err
+			}
+		}
+		page.Before = written[len(written)-1].ID
+	}
 }

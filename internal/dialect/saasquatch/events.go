@@ -15,6 +15,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
@@ -69,7 +70,7 @@ func (a *api) track(ctx context.Context, c *dialect.Call) (dialect.Answer, error
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	report, track := referral.Report{Person: p.ID, Activities: body.activities()}, a.Referrals.Track
+	report, track := referral.Report{Person: p.ID, Activities: body.activities(p.ID)}, a.Referrals.Track
 	if body.IdempotencyKey != nil {
 		track = a.Referrals.TrackOnce
 	}
@@ -154,16 +155,17 @@ func (b *eventsBody) check(account, user string) error {
 const maxMilli = 253402300799999
 
 // activities are the events as the engine knows them. Each has a name of its own for
-// ever: the request's key and its place in it, or the client's name for it.
-func (b *eventsBody) activities() []activity.New {
+// ever: whose it is, and the request's key and its place in it, or the client's name
+// for it. So nobody can use up another one's keys.
+func (b *eventsBody) activities(of id.ID) []activity.New {
 	all := make([]activity.New, len(b.Events))
 	for i, e := range b.Events {
 		n := activity.New{Type: e.Key, Fields: e.Fields}
 		switch {
 		case b.IdempotencyKey != nil:
-			n.Key = strings.Join([]string{name, *b.IdempotencyKey, strconv.Itoa(i)}, "/")
+			n.Key = strings.Join([]string{name, of.String(), *b.IdempotencyKey, strconv.Itoa(i)}, "/")
 		case e.ID != nil:
-			n.Key = strings.Join([]string{name, "event", *e.ID}, "/")
+			n.Key = strings.Join([]string{name, of.String(), "event", *e.ID}, "/")
 		}
 		if e.DateTriggered != nil {
 			n.OccurredAt = time.UnixMilli(int64(math.Round(*e.DateTriggered)))

@@ -23,9 +23,10 @@ type userRef struct {
 	AccountID string `json:"accountId"`
 }
 
-// refOf returns what a person is called by. Somebody whom we know by another name
-// has that for the id, and, without an account, for the account too; somebody without
-// a name has our own id.
+// refOf returns what a person is called by. Somebody whom the tenant knows by an id of
+// its own has that for the id, and, without an account, for the account too. Anybody
+// else has our own id: a name of another scheme may be an e-mail address, which is
+// nobody's business who has the person's code.
 func refOf(p *person.Person) userRef {
 	if account, user, ok := strings.Cut(p.Key, "/"); ok && p.Scheme == name {
 		a, errA := url.PathUnescape(account)
@@ -34,7 +35,10 @@ func refOf(p *person.Person) userRef {
 			return userRef{ID: u, AccountID: a}
 		}
 	}
-	id := cmp.Or(p.Key, p.ID.String())
+	id := p.ID.String()
+	if p.Scheme == person.Native {
+		id = p.Key
+	}
 	return userRef{ID: id, AccountID: cmp.Or(p.Account, id)}
 }
 

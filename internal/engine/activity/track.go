@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,12 @@ const (
 	maxFields = 64 << 10       // bytes
 	maxAhead  = 24 * time.Hour // how far in the future an activity may lie
 )
+
+// reserved begin the types of facts, to which rules listen as to activities: nobody
+// may claim that they happened.
+var reserved = []string{
+	"account", "activity", "code", "export", "fact", "message", "person", "referral", "reward", "theme", "timer", "wallet",
+}
 
 var typeFormat = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$`)
 
@@ -88,6 +95,9 @@ func (n New) check(now time.Time) (*Activity, error) {
 	}
 	if !typeFormat.MatchString(n.Type) {
 		checks.Add("type", "must be 1 to 128 letters, digits, '_', '-' or full stops, and begin with a letter or a digit")
+	}
+	if family, _, ok := strings.Cut(n.Type, "."); ok && slices.Contains(reserved, family) {
+		checks.Add("type", "is one of what happens here: nobody reports types that begin with %q", family+".")
 	}
 	if utf8.RuneCountInString(n.Key) > 255 || strings.ContainsFunc(n.Key, unicode.IsControl) || !utf8.ValidString(n.Key) {
 		checks.Add("key", "must have at most 255 characters, all of which can be seen")

@@ -338,6 +338,10 @@ func OfPerson(q db.Queryer, tenant, person id.ID, p Page) ([]Touch, error) {
 	return selectOfPerson(q, tenant, person, p)
 }
 
+// Forget removes from a person's touches where they came from. That there were
+// touches, and of which codes, stays.
+func Forget(tx *db.Tx, tenant, person id.ID) error { return forgetPerson(tx, tenant, person) }
+
 // Prune removes touches before a time that are nobody's, the oldest first, and
 // returns how many. It removes so many at most: who gets as many back calls again,
 // in another transaction.

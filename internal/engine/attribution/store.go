@@ -44,6 +44,11 @@ func keepTouch(tx *db.Tx, a Attribution) error {
 }
 
 // selectTouch returns a touch, or an error that matches db.ErrNoRows.
+func forgetPerson(tx *db.Tx, tenant, person id.ID) error {
+	_, err := tx.Exec(`UPDATE touch SET cookie_id = '', ip = '', user_agent = '', url = '' WHERE tenant_id = $1 AND person_id = $2`, tenant, person)
+	return wrapped("forget whose touches they are", err)
+}
+
 func selectTouch(q db.Queryer, tenant, touch id.ID) (Touch, error) {
 	return scanTouch(q.QueryRow(`SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND id = $2`, tenant, touch))
 }

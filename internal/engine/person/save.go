@@ -304,6 +304,9 @@ func Delete(c *fact.Command, of id.ID, how Deletion) error {
 		ID: p.ID, TenantID: p.TenantID, Version: p.Version + 1, Identity: p.Identity, Account: p.Account,
 		BlockedAt: p.BlockedAt, DeletedAt: c.Now(), CreatedAt: p.CreatedAt, UpdatedAt: c.Now(),
 	}
+	if !how.Remember { // a name may be an e-mail address
+		gone.Key = p.ID.String()
+	}
 	if err := update(c.Tx(), gone); err != nil {
 		return err
 	}
