@@ -13,6 +13,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/timer"
 )
 
 // convert notes that the referred person did what the program asks for. by is what
@@ -179,6 +180,9 @@ func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 	if err := s.tell(c, r, Resumed); err != nil {
 		return err
 	}
+	if err := s.approveAnew(c, r); err != nil {
+		return err
+	}
 	if err := s.conformAll(c, r, anyReward); err != nil {
 		return err
 	}
@@ -186,6 +190,19 @@ func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 		return err
 	}
 	return s.followAccountAgain(c, r.ReferredID)
+}
+
+// approveAnew sets the timer of an approval that may have come while the referral was
+// ended.
+func (s *Service) approveAnew(c *fact.Command, r *Referral) error {
+	of, err := s.ProgramOf(c.Tx(), c.Tenant(), r.ProgramID)
+	if err != nil {
+		return err
+	}
+	if _, err := timer.Cancel(c.Tx(), c.Tenant(), approveTimer, r.ID); err != nil {
+		return err
+	}
+	return approveLater(c, &of, r)
 }
 
 func (s *Service) endAgain(c *fact.Command, f *fact.Fact) error {

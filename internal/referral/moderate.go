@@ -141,7 +141,7 @@ func (s *Service) conform(c *fact.Command, r *Referral, given *reward.Reward) er
 
 // termsOf says what a reward depends on.
 func termsOf(r *Referral, given *reward.Reward, who *person.Person) reward.Terms {
-	t := reward.Terms{Held: who.IsBlocked()}
+	t := reward.Terms{Held: who.IsBlocked(), Ended: who.IsDeleted()}
 	if r == nil {
 		return t
 	}
@@ -149,7 +149,7 @@ func termsOf(r *Referral, given *reward.Reward, who *person.Person) reward.Terms
 	t.Held = t.Held || decided == Undecided
 	t.Denied = decided == Denied
 	// What had no more to wait for when the referral ended was available by then.
-	t.Ended = r.State == IsEnded && (given.Held || t.Held || given.DueAt.After(r.EndedAt))
+	t.Ended = t.Ended || r.State == IsEnded && (given.Held || t.Held || given.DueAt.After(r.EndedAt))
 	return t
 }
 

@@ -290,3 +290,40 @@ func TestWhatAProgramIsPausedAfterIsTakenBackButNothingNewIsGiven(t *testing.T) 
 	w.mustTrack(second.Person, refund("1"))
 	w.wantBalances(first.Person, second.Person, 0, 0)
 }
+
+func TestWhatWasToBeApprovedWhileAPersonWasBlockedIsApprovedAfterwards(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, `{"moderation":{"referrer":"pending","approve_after":"7d"}}`)
+	_, second := w.mustPair()
+	if _, err := w.Block(t.Context(), w.tenant, second.Person.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.timers.RunDue(t.Context(), time.Now().Add(8*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Unblock(t.Context(), w.tenant, second.Person.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.timers.RunDue(t.Context(), time.Now().Add(8*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.referralOf(second.Person); r.Referrer != referral.Approved {
+		t.Errorf("the referrer's side is %s", r.Referrer)
+	}
+}
+
+func TestWhoWasForgottenGetsNothingThatWasStillToCome(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(`[{"key":"advocate","on":"purchase","actor":"referred","to":"referrer","give":{"kind":"credit","amount":2000,"unit":"cents","pending":"14d"}}]`, "")
+	first, second := w.mustPair()
+	w.mustTrack(second.Person, purchase("1", 1))
+	if err := w.Forget(t.Context(), w.tenant, first.Person.ID, person.Deletion{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.timers.RunDue(t.Context(), time.Now().Add(20*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if has := w.balance(first.Person); has != 0 {
+		t.Errorf("who was forgotten has %d", has)
+	}
+}

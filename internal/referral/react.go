@@ -55,6 +55,9 @@ func (s *Service) onPerson(c *fact.Command, f *fact.Fact, p *person.Person) erro
 		if err := s.endAll(c, p.ID, EndedByDelete); err != nil {
 			return err
 		}
+		if err := s.conformWaiting(c, p.ID); err != nil {
+			return err
+		}
 		return s.forgotten(c, p.ID)
 	}
 	return nil
@@ -122,7 +125,7 @@ func (s *Service) onReferralFact(c *fact.Command, f *fact.Fact, r *Referral) err
 }
 
 func (s *Service) onReward(c *fact.Command, f *fact.Fact, r *reward.Reward) error {
-	if f.Type == reward.Available {
+	if r.FirstAvailable(f) {
 		return s.writeReward(c, r)
 	}
 	return nil

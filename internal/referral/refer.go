@@ -249,12 +249,19 @@ func (s *Service) start(c *fact.Command, of *Running, p *person.Person, used cod
 		if err := s.markOthers(c, r, marked); err != nil {
 			return err
 		}
-		if !of.Settings.after.IsZero() && verdict.Outcome != fraud.Held && (r.Referrer == Undecided || r.Referred == Undecided) {
-			_, err := timer.Set(c.Tx(), timer.Timer{TenantID: c.Tenant(), Kind: approveTimer, DueAt: of.Settings.after.After(c.Now(), of.Zone), Ref: r.ID})
-			return err
-		}
-		return nil
+		return approveLater(c, of, r)
 	})
+}
+
+// approveLater has what is pending be approved when the time for that is over, unless
+// a signal or somebody has it wait.
+func approveLater(c *fact.Command, of *Running, r *Referral) error {
+	after := of.Settings.after
+	if after.IsZero() || r.ByHand || r.isSuspect() || r.Referrer != Undecided && r.Referred != Undecided {
+		return nil
+	}
+	_, err := timer.Set(c.Tx(), timer.Timer{TenantID: c.Tenant(), Kind: approveTimer, DueAt: after.After(r.StartedAt, of.Zone), Ref: r.ID})
+	return err
 }
 
 // apply notes what was found about a referral.

@@ -155,11 +155,9 @@ func (t *telling) tellReferral(f *fact.Fact, r *referral.Referral) error {
 	return t.add(f, aReferral, eventType, func() (any, error) { return t.referral(f, r) })
 }
 
-// tellReward tells of a reward when it is available for the first time. One that was
-// taken back while it was pending can be so by being reinstated.
+// tellReward tells of a reward when it is available for the first time.
 func (t *telling) tellReward(f *fact.Fact, r *reward.Reward) error {
-	reinstated := f.Type == reward.Reinstated && r.State == reward.IsAvailable && r.AvailableAt.Equal(f.At)
-	if f.Type != reward.Available && !reinstated || t.given[r.ID] || t.version == v2016 && r.Kind == rule.Webhook {
+	if !r.FirstAvailable(f) || t.given[r.ID] || t.version == v2016 && r.Kind == rule.Webhook {
 		return nil
 	}
 	t.given[r.ID] = true

@@ -22,6 +22,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
@@ -149,6 +150,13 @@ func (r *Reward) Counts() bool { return r.against&undone == 0 }
 
 // Before reports whether what caused the reward happened before something else.
 func (r *Reward) Before(other id.ID) bool { return bytes.Compare(r.order[:], other[:]) < 0 }
+
+// FirstAvailable reports whether a fact about the reward, whose data it is, says that
+// it is available for the first time. One that was taken back while it was pending can
+// be so by being reinstated.
+func (r *Reward) FirstAvailable(f *fact.Fact) bool {
+	return f.Type == Available || f.Type == Reinstated && r.State == IsAvailable && r.AvailableAt.Equal(f.At)
+}
 
 // Cause is the fact that the reward was given.
 func (r *Reward) Cause() id.ID { return r.cause }
