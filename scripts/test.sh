@@ -45,10 +45,10 @@ tests() {
 # stands or falls with them.
 on_postgres=(
   ./internal/api ./internal/audit ./internal/db ./internal/dialect/... ./internal/dispatch ./internal/job ./internal/jwks
-  ./internal/node ./internal/secret ./internal/session ./internal/tenant ./internal/webhook
+  ./internal/node ./internal/secret ./internal/session ./internal/tenant ./internal/timer ./internal/webhook
 )
 # These start no goroutines of their own, and on SQLite the detector has seen them.
-on_postgres_without_race=(./internal/engine/... ./internal/fact ./internal/referral ./internal/timer)
+on_postgres_without_race=(./internal/engine/... ./internal/fact ./internal/referral)
 
 postgres() {
   GRAPEVINE_TEST_DATABASE=postgres go test "${race[@]}" -shuffle=on -timeout=15m "${on_postgres[@]}" &&
