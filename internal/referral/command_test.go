@@ -251,3 +251,25 @@ func TestEachFactAboutSomethingHasTheVersionAfterThatOfTheOneBefore(t *testing.T
 		t.Error("nothing was reinstated")
 	}
 }
+
+func TestOneCommandAsksRulesOnlySoOften(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("it takes some seconds")
+	}
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, "")
+	_, second := w.mustPair()
+	for batch, of := range []string{"1", "other", "other"} { // purchases of one order, and much that rules listen to after them
+		many := make([]activity.New, 90)
+		for i := range many {
+			many[i] = purchase(of, 1)
+			many[i].Key = fmt.Sprint(batch, "/", i)
+		}
+		w.mustTrack(second.Person, many...)
+	}
+	_, err := w.Track(t.Context(), w.tenant, referral.Report{Person: second.Person.ID, Activities: []activity.New{refund("1")}})
+	if !problem.Conflict.Has(err) {
+		t.Errorf("a refund of ninety purchases is answered with %v", err)
+	}
+	w.mustTrack(second.Person, purchase("2", 6000), refund("2"))
+}

@@ -154,7 +154,26 @@ func (r *Referral) heldAt(h happening) bool {
 // precedes reports whether an activity happened before something else.
 func (h happening) precedes(other id.ID) bool { return bytes.Compare(h.key[:], other[:]) < 0 }
 
+// evaluations is under what a command keeps how often it has asked rules.
+type evaluations struct{}
+
+// maxEvaluations bounds how often one command asks rules, some seconds' work: nobody
+// else can write meanwhile, and an undoing asks them again of all that came after.
+const maxEvaluations = 10_000
+
+func countEvaluation(c *fact.Command) error {
+	n, _ := c.Tx().Kept(evaluations{}).(int)
+	if n++; n > maxEvaluations {
+		return problem.Conflict.New("the rules would have to be asked more than %d times, of all that somebody did since: that is too much for one call", maxEvaluations)
+	}
+	c.Tx().Keep(evaluations{}, n)
+	return nil
+}
+
 func (s *Service) evaluateIn(c *fact.Command, p *program.Program, set *rule.Set, version int64, h happening) error {
+	if err := countEvaluation(c); err != nil {
+		return err
+	}
 	if err := c.Tx().Flush(); err != nil { // the person may be new
 		return err
 	}
