@@ -39,6 +39,20 @@ func mustListen(t testing.TB, handle func(net.Conn)) string {
 	return listener.Addr().String()
 }
 
+// mustTakePort returns an address at which nobody listens, and nobody else can before
+// the test ends: that of the client of a connection.
+func mustTakePort(t testing.TB) string {
+	t.Helper()
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", mustListen(t, func(net.Conn) { <-hold }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
+}
+
 // reply reads what comes first and answers it with a text.
 func reply(text string) func(net.Conn) {
 	return func(conn net.Conn) {
@@ -78,8 +92,7 @@ func TestARealErrorHasItsClassAndTellsNothingSecret(t *testing.T) {
 	port := mustPort(t, server.URL)
 	plain := httptest.NewServer(answerOK)
 	t.Cleanup(plain.Close)
-	closed := httptest.NewServer(answerOK)
-	closed.Close()
+	closed := "http://" + mustTakePort(t)
 	mutual, _, trustMutual := mustServe(t, answerOK)
 	mutual.TLS.ClientAuth = tls.RequireAnyClientCert
 	old, _, trustOld := mustServe(t, answerOK)
@@ -122,7 +135,7 @@ func TestARealErrorHasItsClassAndTellsNothingSecret(t *testing.T) {
 		{"no such host", unknown, nil, "https://unknown.example", netguard.ClassDNS, "looking up the host: no such host"},
 		{"a broken name server", broken, nil, "https://unknown.example", netguard.ClassDNS, "looking up the host: the name server failed"},
 		{"no name server", noServer, nil, "https://unknown.example", netguard.ClassDNS, "looking up the host: the name server failed"},
-		{"a closed port", loopback, nil, closed.URL, netguard.ClassConnect, "dial: connection refused"},
+		{"a closed port", loopback, nil, closed, netguard.ClassConnect, "dial: connection refused"},
 		{"a server that hangs up", loopback, nil, "http://" + mustListen(t, reply("")), netguard.ClassConnect, "EOF"},
 		{"a server that hangs up during the handshake", loopback, nil, "https://" + mustListen(t, reply("")), netguard.ClassConnect, "EOF"},
 		{"a connection that is reset", loopback, nil, "http://" + reset, netguard.ClassConnect, "read: connection reset by peer"},
