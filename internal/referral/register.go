@@ -112,11 +112,14 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 }
 
 // queue is what registrations wait for each other by: each referral is judged by the
-// others of its referrer, so that those who come by one code would be in each other's
-// way.
+// others of its referrer, and the people of an account are counted, so that those who
+// come by one code, or to one account, would be in each other's way.
 func (r Registration) queue() string {
 	for _, text := range slices.Concat(r.ReferredBy, r.Cookies) {
 		return "code/" + code.Fold(text)
+	}
+	if r.Patch.Account != nil && *r.Patch.Account != "" {
+		return "account/" + *r.Patch.Account
 	}
 	return r.Identity.Scheme + "/" + r.Identity.Key
 }
