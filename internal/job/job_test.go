@@ -176,7 +176,7 @@ func TestAJobIsDoneToItsEnd(t *testing.T) {
 }
 
 func TestAJobThatAnotherServerHasLeftIsDoneOnceTheRunnerIsWoken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)
 		w.Start()
 		synctest.Wait() // it sleeps, as there is nothing to do

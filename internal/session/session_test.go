@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
@@ -91,7 +90,7 @@ func TestTheOperatorsSessionKeepsItsProof(t *testing.T) {
 }
 
 func TestASessionLastsTwelveHoursFromItsLastUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		here, there := newServers(t)
 		used, rested := mustBegin(t, here, holder()), mustBegin(t, here, holder())
 		time.Sleep(time.Hour)
@@ -118,7 +117,7 @@ func TestASessionLastsTwelveHoursFromItsLastUse(t *testing.T) {
 }
 
 func TestAKeyHasSixtyFourSessionsAndTheOneThatRestedLongestEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		here, there := newServers(t)
 		h, other := holder(), holder()
 		bystander := mustBegin(t, here, other)
@@ -203,7 +202,7 @@ func TestALinkIsGoodOnceAtAllServersTogether(t *testing.T) {
 }
 
 func TestThereAreSixtyFourLinksAndTheOldestEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		here, there := newServers(t)
 		var tokens []string
 		for range 65 {
