@@ -1,101 +1,34 @@
 package referral
 
 import (
-	"database/sql"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
-	"github.com/grapevine-hq/grapevine/internal/problem"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
-// explained is a snapshot that keeps the plans of what is asked of it.
-type explained struct {
-	db.Queryer
-	steps []string
-}
-
-func (e *explained) explain(query string, args []any) error {
-	rows, err := e.Queryer.Query("EXPLAIN QUERY PLAN "+query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var node, parent, unused int
-		var step string
-		if err := rows.Scan(&node, &parent, &unused, &step); err != nil {
-			return err
-		}
-		e.steps = append(e.steps, step)
-	}
-	return rows.Err()
-}
-
-func (e *explained) Query(query string, args ...any) (*sql.Rows, error) {
-	if err := e.explain(query, args); err != nil {
-		return nil, err
-	}
-	return e.Queryer.Query(query, args...)
-}
-
-func (e *explained) QueryRow(query string, args ...any) *sql.Row {
-	if err := e.explain(query, args); err != nil {
-		e.steps = append(e.steps, err.Error())
-	}
-	return e.Queryer.QueryRow(query, args...)
-}
-
-// The planner has no statistics here, as in production: ANALYZE is never run.
 func TestEveryQuestionIsAnsweredByAnIndex(t *testing.T) {
-	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plan.db"), db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+	plans := testkit.OpenPlans(t)
 	some, page := id.New(time.Now()), Page{Limit: 10}
 	for name, c := range map[string]struct {
 		index string
-		ask   func(q db.Queryer) error
+		ask   func(q *testkit.Explained) error
 	}{
-		"one":                          {"(tenant_id=? AND id=?)", func(q db.Queryer) error { _, err := Get(q, some, some); return ignoreMissing(err) }},
-		"by who was referred":          {"referral_referred (tenant_id=? AND referred_id=? AND program_id=?)", func(q db.Queryer) error { _, err := byReferred(q, some, some, some); return ignoreMissing(err) }},
-		"a referrer":                   {"referral_referred (tenant_id=? AND referred_id=? AND program_id=?)", func(q db.Queryer) error { _, err := referrerOf(q, some, some, some); return err }},
-		"whether anybody was referred": {"referral_referrer (tenant_id=? AND referrer_id=? AND program_id=? AND id<?)", func(q db.Queryer) error { _, err := hasReferred(q, some, some, happening{person: some}); return err }},
-		"of the referred":              {"referral_referred (tenant_id=? AND referred_id=?)", func(q db.Queryer) error { _, err := OfReferred(q, some, some); return err }},
-		"recent ones of a referrer":    {"referral_referrer (tenant_id=? AND referrer_id=? AND program_id=?)", func(q db.Queryer) error { _, err := recentOf(q, some, some, some, 10); return err }},
-		"of a referrer":                {"referral_sent (tenant_id=? AND referrer_id=? AND id<?)", func(q db.Queryer) error { _, err := OfReferrer(q, some, some, page); return err }},
-		"all":                          {"(tenant_id=? AND id<?)", func(q db.Queryer) error { _, err := List(q, some, page); return err }},
-		"their number":                 {"referral_count USING PRIMARY KEY (tenant_id=?)", func(q db.Queryer) error { _, err := Count(q, some); return err }},
+		"one":                 {"(tenant_id=? AND id=?)", func(q *testkit.Explained) error { _, err := Get(q, some, some); return err }},
+		"by who was referred": {"referral_referred (tenant_id=? AND referred_id=? AND program_id=?)", func(q *testkit.Explained) error { _, err := byReferred(q, some, some, some); return err }},
+		"a referrer":          {"referral_referred (tenant_id=? AND referred_id=? AND program_id=?)", func(q *testkit.Explained) error { _, err := referrerOf(q, some, some, some); return err }},
+		"whether anybody was referred": {"referral_referrer (tenant_id=? AND referrer_id=? AND program_id=? AND id<?)", func(q *testkit.Explained) error {
+			_, err := hasReferred(q, some, some, happening{person: some})
+			return err
+		}},
+		"of the referred":           {"referral_referred (tenant_id=? AND referred_id=?)", func(q *testkit.Explained) error { _, err := OfReferred(q, some, some); return err }},
+		"recent ones of a referrer": {"referral_referrer (tenant_id=? AND referrer_id=? AND program_id=?)", func(q *testkit.Explained) error { _, err := recentOf(q, some, some, some, 10); return err }},
+		"of a referrer":             {"referral_sent (tenant_id=? AND referrer_id=? AND id<?)", func(q *testkit.Explained) error { _, err := OfReferrer(q, some, some, page); return err }},
+		"all":                       {"(tenant_id=? AND id<?)", func(q *testkit.Explained) error { _, err := List(q, some, page); return err }},
+		"their number":              {"referral_count USING PRIMARY KEY (tenant_id=?)", func(q *testkit.Explained) error { _, err := Count(q, some); return err }},
+		"whom somebody sent":        {"referral_referrer (tenant_id=? AND referrer_id=? AND program_id=?)", func(q *testkit.Explained) error { _, err := sentIn(q, some, some, some, 10); return err }},
 	} {
-		t.Run(name, func(t *testing.T) { wantIndex(t, d, c.index, c.ask) })
-	}
-}
-
-func ignoreMissing(err error) error {
-	if problem.NotFound.Has(err) {
-		return nil
-	}
-	return err
-}
-
-// wantIndex checks that what is asked is found by an index, and is in its order there.
-func wantIndex(t *testing.T, d *db.DB, index string, ask func(q db.Queryer) error) {
-	t.Helper()
-	e := &explained{}
-	err := d.Read(t.Context(), func(q db.Queryer) error {
-		e.Queryer = q
-		return ask(e)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps := strings.Join(e.steps, "\n")
-	harmless := strings.NewReplacer("SCAN CONSTANT ROW", "", "SCAN counted", "").Replace(steps)
-	if !strings.Contains(steps, index) || strings.Contains(harmless, "SCAN") || strings.Contains(steps, "TEMP B-TREE FOR ORDER BY") {
-		t.Errorf("want %s, got:\n%s", index, steps)
+		t.Run(name, func(t *testing.T) { plans.WantIndex(t, c.index, c.ask) })
 	}
 }
