@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 )
 
@@ -11,6 +12,11 @@ import (
 // of the account and that of the user, both escaped as in a path, with a slash
 // between them.
 const Scheme = name
+
+// identityOf is how a user of an account is known.
+func identityOf(account, user string) person.Identity {
+	return person.Identity{Scheme: Scheme, Key: url.PathEscape(account) + "/" + url.PathEscape(user)}
+}
 
 // SplitKey takes a key of the scheme apart, and reports whether it is one.
 func SplitKey(key string) (account, user string, ok bool) { //nolint:nonamedreturns // two texts that must not be confused
@@ -23,7 +29,7 @@ func SplitKey(key string) (account, user string, ok bool) { //nolint:nonamedretu
 		return "", "", false
 	}
 	user, err = url.PathUnescape(after)
-	return account, user, err == nil
+	return account, user, err == nil && account != "" && user != ""
 }
 
 // RewardType is what SaaSquatch calls rewards of a kind.

@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"crypto/md5" //nolint:gosec // the product hashes e-mail addresses so
 	"encoding/hex"
-	"net/url"
 	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
-
-// identityOf is how a user of an account is known.
-func identityOf(account, user string) person.Identity {
-	return person.Identity{Scheme: name, Key: url.PathEscape(account) + "/" + url.PathEscape(user)}
-}
 
 // userRef is what a user is called by.
 type userRef struct {
@@ -28,12 +22,8 @@ type userRef struct {
 // else has our own id: a name of another scheme may be an e-mail address, which is
 // nobody's business who has the person's code.
 func refOf(p *person.Person) userRef {
-	if account, user, ok := strings.Cut(p.Key, "/"); ok && p.Scheme == name {
-		a, errA := url.PathUnescape(account)
-		u, errU := url.PathUnescape(user)
-		if errA == nil && errU == nil && a != "" && u != "" {
-			return userRef{ID: u, AccountID: a}
-		}
+	if account, user, ok := SplitKey(p.Key); ok && p.Scheme == Scheme {
+		return userRef{ID: user, AccountID: account}
 	}
 	id := p.ID.String()
 	if p.Scheme == person.Native {
