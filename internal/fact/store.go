@@ -18,17 +18,9 @@ func insert(tx *db.Tx, f *Fact) error {
 		return fmt.Errorf("fact: write the data of a %s: %w", f.Type, err)
 	}
 	return tx.Later(`INSERT INTO fact (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, []any{
-		f.TenantID, f.ID, f.Type, f.Subject.Kind, f.Subject.ID, f.Version, nullable(f.Cause), string(f.Actor), string(data),
+		f.TenantID, f.ID, f.Type, f.Subject.Kind, f.Subject.ID, f.Version, f.Cause.OrNull(), string(f.Actor), string(data),
 		db.Micro(f.At), db.Micro(f.RecordedAt), nil,
 	}, nil)
-}
-
-// nullable is an id as it is stored where it may be missing.
-func nullable(of id.ID) any {
-	if of.IsZero() {
-		return nil
-	}
-	return of
 }
 
 // scanner is a row.
@@ -95,11 +87,7 @@ func (p Page) before() id.ID {
 	if !p.Before.IsZero() {
 		return p.Before
 	}
-	var last id.ID
-	for i := range last {
-		last[i] = 0xff
-	}
-	return last
+	return id.Last()
 }
 
 // undoneBy returns what an undoing took back, in order.

@@ -91,6 +91,18 @@ func millis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
 // for reading by time.
 func First(t time.Time) ID { return assemble(millis(t), 0) }
 
+// Last returns an ID that sorts after every one that is made: the bound for reading
+// from the end.
+func Last() ID { return ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
+
+// OrNull returns the ID as it is stored where it may be missing: nil for the zero ID.
+func (id ID) OrNull() any {
+	if id.IsZero() {
+		return nil
+	}
+	return id
+}
+
 // Time returns when the ID was made, to the millisecond, in UTC.
 func (id ID) Time() time.Time {
 	var ms [8]byte

@@ -65,22 +65,15 @@ func (r *Referral) args() ([]any, error) {
 	}
 	return []any{
 		r.TenantID, r.ID, r.Version, r.ProgramID, r.ProgramKey, r.ReferrerID, r.ReferredID, r.Code, string(r.Link.Engagement), string(r.Link.Share),
-		string(r.Method), nullable(r.TouchID), string(r.State), db.Micro(r.StartedAt),
+		string(r.Method), r.TouchID.OrNull(), string(r.State), db.Micro(r.StartedAt),
 		db.NullMicro{Time: r.ConvertedAt},
 		db.NullMicro{Time: r.EndedAt},
 		r.EndReason, string(r.Referrer), string(r.Referred),
 		db.NullMicro{Time: r.ModeratedAt},
 		db.NullMicro{Time: r.AutoModeratedAt},
 		r.ByHand,
-		signals, r.ip, r.device, address, nullable(r.convertedBy),
+		signals, r.ip, r.device, address, r.convertedBy.OrNull(),
 	}, nil
-}
-
-func nullable(of id.ID) any {
-	if of.IsZero() {
-		return nil
-	}
-	return of
 }
 
 func insert(tx *db.Tx, r *Referral) error {
@@ -255,7 +248,7 @@ type Page struct {
 
 func (p Page) before() id.ID {
 	if p.Before.IsZero() {
-		return id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		return id.Last()
 	}
 	return p.Before
 }

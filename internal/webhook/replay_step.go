@@ -109,7 +109,7 @@ func (spec *replaySpec) wants(eventType string) bool {
 
 // behind is the place of the last delivery that there could be before an event's.
 func behind(event id.ID) place {
-	p := place{event: event, sub: lastID}
+	p := place{event: event, sub: id.Last()}
 	for i := len(p.event) - 1; i >= 0; i-- {
 		if p.event[i]--; p.event[i] != 0xff {
 			break

@@ -95,13 +95,10 @@ func selectReplayed(q db.Queryer, part stretch, most int) ([]found, error) {
 // subscriptions returns the first and the last that may belong to a stretch.
 func (part *stretch) subscriptions() (id.ID, id.ID) {
 	if part.sub.IsZero() {
-		return id.ID{}, lastID
+		return id.ID{}, id.Last()
 	}
 	return part.sub, part.sub
 }
-
-// lastID is the last id that there could be.
-var lastID = id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // four returns the states that are looked for, which are one to four, as four
 // arguments.

@@ -82,7 +82,7 @@ func Since(q db.Queryer, tenant, person id.ID, p Page) ([]*Activity, error) {
 // Latest returns a person's activities, undone ones too, the latest first.
 func Latest(q db.Queryer, tenant, person, before id.ID, limit int) ([]*Activity, error) {
 	if before.IsZero() {
-		before = id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		before = id.Last()
 	}
 	return collect(q, `SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND person_id = $2 AND id < $3
 		ORDER BY id DESC LIMIT $4`, tenant, person, before, limit)

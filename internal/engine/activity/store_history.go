@@ -150,7 +150,7 @@ func (h History) bounds(from, until time.Time) (int64, int64, id.ID) {
 	}
 	last := h.Until
 	if last.IsZero() {
-		last = id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		last = id.Last()
 	}
 	return first, db.Micro(until), last
 }

@@ -58,7 +58,7 @@ type Page struct {
 func List(q db.Queryer, tenant id.ID, p Page) ([]*Person, error) {
 	before := p.Before
 	if before.IsZero() {
-		before = id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		before = id.Last()
 	}
 	return collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.id < $2 AND p.deleted_at IS NULL
 		ORDER BY p.id DESC LIMIT $3 OFFSET $4`, tenant, before, p.Limit, p.Offset)

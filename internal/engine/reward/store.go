@@ -52,13 +52,6 @@ func scan(row scanner) (*Reward, error) {
 	return &r, nil
 }
 
-func nullable(of id.ID) any {
-	if of.IsZero() {
-		return nil
-	}
-	return of
-}
-
 func (r *Reward) args(now time.Time) ([]any, error) {
 	scope, window, limit := "", int64(0), ""
 	if r.limit != nil {
@@ -69,7 +62,7 @@ func (r *Reward) args(now time.Time) ([]any, error) {
 		scope, window, limit = r.limit.Scope, r.limit.Start, string(text)
 	}
 	return []any{
-		r.TenantID, r.ID, r.Version, []byte(r.effect), r.order, nullable(r.ProgramID), r.Rule, r.RuleVersion, r.PersonID, nullable(r.ReferralID),
+		r.TenantID, r.ID, r.Version, []byte(r.effect), r.order, r.ProgramID.OrNull(), r.Rule, r.RuleVersion, r.PersonID, r.ReferralID.OrNull(),
 		string(r.Audience), string(r.Kind), r.Amount, r.Unit, r.Name, r.Source, r.Def, r.Code, string(r.Details), string(r.State), r.Held,
 		db.Micro(r.GivenAt),
 		db.NullMicro{Time: r.DueAt},
@@ -78,7 +71,7 @@ func (r *Reward) args(now time.Time) ([]any, error) {
 		r.expires, r.zoneName,
 		db.NullMicro{Time: r.CancelledAt},
 		r.CancelReason, int64(r.against), r.Fixed, r.Redeemed, string(r.clawback), string(r.lot), r.timed, scope, window, limit,
-		nullable(r.cause), db.Micro(now),
+		r.cause.OrNull(), db.Micro(now),
 	}, nil
 }
 
@@ -151,7 +144,7 @@ type Page struct {
 
 func (p Page) before() id.ID {
 	if p.Before.IsZero() {
-		return id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		return id.Last()
 	}
 	return p.Before
 }
