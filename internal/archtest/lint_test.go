@@ -116,6 +116,8 @@ var plants = []plant{
 	{name: "the engine with webhook", file: "internal/engine/code/d.go", imports: []string{"internal/webhook"}, want: "depguard"},
 	{name: "the engine with SQL", file: "internal/engine/code/e.go", imports: []string{"database/sql"}, want: "depguard"},
 	{name: "the engine with what it rests on", file: "internal/engine/code/c.go", imports: []string{"internal/audit", "internal/condition", "internal/db", "internal/engine/person", "internal/fact", "internal/id", "internal/job", "internal/problem", "internal/timer"}},
+	{name: "the engine with what runs the rules", file: "internal/engine/code/f.go", imports: []string{"internal/engine/effect"}, want: "depguard"},
+	{name: "what runs the rules with the engine", file: "internal/engine/effect/zz.go", imports: []string{"internal/engine/activity", "internal/engine/reward", "internal/fact", "internal/timer"}},
 	{name: "rules with the database", file: "internal/engine/rule/a.go", imports: []string{"internal/db"}, want: "depguard"},
 	{name: "rules with facts", file: "internal/engine/rule/b.go", imports: []string{"internal/fact"}, want: "depguard"},
 	{name: "rules with the clock", file: "internal/engine/rule/c.go", imports: []string{"time"}, code: "var _ = time.Now()", want: "forbidigo"},
@@ -129,7 +131,7 @@ var plants = []plant{
 	{name: "a program with another", file: "internal/referral/a.go", imports: []string{"internal/waitlist"}, want: "depguard"},
 	{name: "a program with a dialect", file: "internal/referral/b.go", imports: []string{"internal/dialect"}, want: "depguard"},
 	{name: "a program with webhook", file: "internal/referral/d.go", imports: []string{"internal/webhook"}, want: "depguard"},
-	{name: "a program with the engine", file: "internal/referral/c.go", imports: []string{"internal/audit", "internal/db", "internal/engine/person", "internal/fact", "internal/timer"}},
+	{name: "a program with the engine", file: "internal/referral/c.go", imports: []string{"internal/audit", "internal/db", "internal/engine/effect", "internal/engine/person", "internal/fact", "internal/timer"}},
 
 	{name: "webhook with dispatch", file: "internal/webhook/a.go", imports: []string{"internal/dispatch"}, want: "depguard"},
 	{name: "webhook with the API", file: "internal/webhook/b.go", imports: []string{"internal/api"}, want: "depguard"},
