@@ -56,7 +56,7 @@ func TestABackupThatWouldFillTheDatabasesOwnDiskIsNotBegun(t *testing.T) {
 }
 
 func TestARestoreThatFillsItsDiskChangesNothing(t *testing.T) {
-	disk := mustMount(t, "2m")
+	disk := mustMount(t, "4m")
 	d := mustOpenNotes(t, db.Options{})
 	store(t, d, 1, 3_000)
 	copied := filepath.Join(t.TempDir(), "copy.db")

@@ -102,8 +102,12 @@ func (st *statement) read(results pgx.BatchResults) (int64, error) {
 	return 1, err
 }
 
-// mostRows is how many rows one statement inserts.
-const mostRows = 64
+// How many rows one statement inserts: up to fewRows any number, and beyond that a
+// power of two.
+const (
+	fewRows  = 8
+	mostRows = 64
+)
 
 // merge makes one statement of several that insert a row each into the same table,
 // where nobody asks what each did. It stands where the first of them stood.
@@ -150,6 +154,9 @@ func inserts(query string, rows [][]any) []statement {
 	var statements []statement
 	for len(rows) > 0 {
 		n := mostRows
+		if len(rows) <= fewRows {
+			n = len(rows)
+		}
 		for n > len(rows) {
 			n /= 2
 		}

@@ -307,6 +307,19 @@ func TestAContextThatHasEndedRunsNoClosure(t *testing.T) {
 	})
 }
 
+func TestAReadForWhomNobodyWaitsIsNoFaultOfTheDatabase(t *testing.T) {
+	n := mustNotebook(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // whether it still gets a connection is chance
+		wantNotes(t, n.DB) // so that one is open
+		err := n.Read(ctx, func(db.Queryer) error { return nil })
+		if err != nil && (!errors.Is(err, context.Canceled) || errors.Is(err, db.ErrUnavailable)) {
+			t.Errorf("error %v, want the context's", err)
+		}
+	}
+}
+
 func TestAClosureThatHasBegunIsNotBrokenOffByItsCaller(t *testing.T) {
 	onEachWay(t, func(t *testing.T, n *notebook, write writeFunc) {
 		ctx, cancel := context.WithCancel(t.Context())

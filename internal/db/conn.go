@@ -38,7 +38,7 @@ func (c *conn) connect(ctx context.Context) error {
 	}
 	opened, err := c.pool.Conn(ctx)
 	if err != nil {
-		return classify(fmt.Errorf("db: connect: %w", err))
+		return classify(fmt.Errorf("db: connect: %w", ownDoing(ctx, err)))
 	}
 	c.open, c.stmts = opened, make(map[string]*sql.Stmt)
 	return nil
@@ -60,7 +60,7 @@ func (c *conn) begin(ctx context.Context, statement string) error {
 	}
 	if err != nil {
 		c.drop()
-		return classify(fmt.Errorf("db: begin: %w", err))
+		return classify(fmt.Errorf("db: begin: %w", ownDoing(ctx, err)))
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (c *conn) prepare(query string) (runnable, error) {
 	if stmt, ok := c.stmts[query]; ok {
 		return stmt, nil
 	}
-	stmt, err := c.open.PrepareContext(context.Background(), query)
+	stmt, err := c.open.PrepareContext(context.Background(), positional(unpeeking(query)))
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func Storable(text string) string {
 // fail keeps the first error, which every later statement reports.
 func (s *scope) fail(err error) error {
 	if s.err == nil {
-		s.err = classify(fmt.Errorf("db: %w", err))
+		s.err = classify(fmt.Errorf("db: %w", ownDoing(s.ctx, err)))
 	}
 	return s.err
 }

@@ -95,9 +95,10 @@ type DB struct {
 	closing sync.Once
 
 	// SQLite alone.
-	path   string // of the file
-	writer *writer
-	unlock func() error // gives up the hold on the file
+	path         string // of the file
+	writer       *writer
+	checkpointer *checkpointer
+	unlock       func() error // gives up the hold on the file
 
 	// Postgres alone; nil on SQLite.
 	server *server
@@ -148,7 +149,7 @@ func (d *DB) Close() error {
 		// The writer's connection is the last to go: it moves what the log holds
 		// into the database file and removes the log.
 		d.writer.stop()
-		err = errors.Join(d.readers.close(), d.writer.close(), d.closePools(), d.unlock())
+		err = errors.Join(d.checkpointer.stop(), d.readers.close(), d.writer.close(), d.closePools(), d.unlock())
 	})
 	return err
 }

@@ -61,6 +61,15 @@ func classify(err error) error {
 	return err
 }
 
+// ownDoing returns the error of a call as its caller should see it: if it broke the
+// call off, that, since the driver of Postgres may call it a bad connection.
+func ownDoing(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, driver.ErrBadConn) {
+		return ctx.Err()
+	}
+	return err
+}
+
 func hasClass(code string, classes []string) bool {
 	for _, class := range classes {
 		if strings.HasPrefix(code, class) {

@@ -30,8 +30,13 @@ const (
 	// mostTime is how long a transaction may take whose caller names no deadline,
 	// and any read: after that the server is taken for lost.
 	mostTime = 30 * time.Second
-	// maxTries is how often a transaction is run that meets others.
+	// maxTries is how often a lane's transaction is run that meets others.
 	maxTries = 30
+	// triesBeside is how often a command of Write is run beside all others. Those that
+	// have met others as often go on one after the other, triesInTurn times each, so that
+	// many that change the same do not fail each other for ever.
+	triesBeside = 5
+	triesInTurn = 200
 
 	connectTime = 5 * time.Second
 )
@@ -80,6 +85,7 @@ type server struct {
 	begins   []statement // of a lane's transactions
 	commands chan *conn  // idle; closed with the database
 	keys     keys
+	turn     chan struct{} // has room for the command that others have failed too often
 	doubts   atomic.Int64
 
 	mu     sync.Mutex
@@ -111,7 +117,10 @@ func openPostgres(ctx context.Context, raw string, opts Options) (*DB, error) {
 		}
 		return conns
 	}
-	s := &server{log: opts.Logger, pool: pool, metrics: m, opts: opts, begins: laneBegins(opts), commands: make(chan *conn, serverCommands)}
+	s := &server{
+		log: opts.Logger, pool: pool, metrics: m, opts: opts, begins: laneBegins(opts),
+		commands: make(chan *conn, serverCommands), turn: make(chan struct{}, 1),
+	}
 	for _, c := range connections(serverCommands) {
 		s.commands <- c
 	}
@@ -193,12 +202,20 @@ func (s *server) write(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	for try := 1; ; try++ {
+		if try == triesBeside+1 {
+			select {
+			case s.turn <- struct{}{}:
+				defer func() { <-s.turn }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		err := s.try(ctx, fn)
-		if try == maxTries || !isTransient(err) {
+		if try == triesBeside+triesInTurn || !isTransient(err) {
 			return exhausted(err)
 		}
 		s.metrics.retried()
-		if err := pauseBefore(ctx, try); err != nil {
+		if err := pauseBefore(ctx, min(try, triesBeside)); err != nil {
 			return err
 		}
 	}

@@ -254,3 +254,23 @@ func TestAPanicInAReadLeavesItsConnectionUsable(t *testing.T) {
 		wantNotes(t, d, 1)
 	}
 }
+
+// What a connection has read stays in its cache, so a reader who is alone is best
+// served by the one that was used last.
+func TestReadersWhoComeOneAfterAnotherShareAConnection(t *testing.T) {
+	d := mustOpenNotes(t, db.Options{})
+	var got int
+	ask := func(pragma string) {
+		t.Helper()
+		err := d.Read(t.Context(), func(q db.Queryer) error { return q.QueryRow(pragma).Scan(&got) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(`PRAGMA busy_timeout = 4321`) // holds for this connection
+	for range 8 {
+		if ask(`PRAGMA busy_timeout`); got != 4321 {
+			t.Fatalf("another connection was used: its busy_timeout is %d", got)
+		}
+	}
+}

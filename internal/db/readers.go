@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,20 +12,42 @@ import (
 // maxReaders is how many reads of a file go on at once.
 const maxReaders = 4
 
-// readers hands out the connections that only read.
+// readers hands out the connections that only read: of those at rest the one that
+// was used last, which has the most of the database at hand.
 type readers struct {
 	begin string        // how a snapshot is taken
 	limit time.Duration // how long a read may take; 0: as long as its context
-	idle  chan *conn    // closed with the database
+	free  chan struct{} // holds one for each connection at rest; closed with the database
 	age   atomic.Int64  // counts the calls of renew
+
+	mu   sync.Mutex
+	rest []*conn // at rest, the one that was used last at the end
 }
 
 func newReaders(begin string, conns []*conn) *readers {
-	r := &readers{begin: begin, idle: make(chan *conn, len(conns))}
+	r := &readers{begin: begin, free: make(chan struct{}, len(conns))}
 	for _, c := range conns {
-		r.idle <- c
+		r.give(c)
 	}
 	return r
+}
+
+// give lays a connection to rest.
+func (r *readers) give(c *conn) {
+	r.mu.Lock()
+	r.rest = append(r.rest, c)
+	r.mu.Unlock()
+	r.free <- struct{}{}
+}
+
+// pick returns a connection at rest, for whoever has received from free.
+func (r *readers) pick() *conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.rest) - 1
+	c := r.rest[last]
+	r.rest = r.rest[:last]
+	return c
 }
 
 func (r *readers) read(ctx context.Context, fn func(Queryer) error) error {
@@ -37,7 +60,7 @@ func (r *readers) read(ctx context.Context, fn func(Queryer) error) error {
 		if r.age.Load() != age {
 			c.drop()
 		}
-		r.idle <- c
+		r.give(c)
 	}()
 	if r.limit > 0 {
 		limited, cancel := context.WithTimeout(ctx, r.limit)
@@ -65,11 +88,11 @@ func (r *readers) read(ctx context.Context, fn func(Queryer) error) error {
 
 func (r *readers) take(ctx context.Context) (*conn, error) {
 	select {
-	case c, ok := <-r.idle:
+	case _, ok := <-r.free:
 		if !ok {
 			return nil, fmt.Errorf("%w: closed", ErrUnavailable)
 		}
-		return c, nil
+		return r.pick(), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -79,27 +102,35 @@ func (r *readers) take(ctx context.Context) (*conn, error) {
 // given back.
 func (r *readers) renew() {
 	r.age.Add(1)
-	for range cap(r.idle) {
+	for _, c := range r.takeRest() {
+		c.drop()
+		r.give(c)
+	}
+}
+
+// takeRest returns the connections at rest, as if they were in use.
+func (r *readers) takeRest() []*conn {
+	var conns []*conn
+	for {
 		select {
-		case c := <-r.idle:
-			c.drop()
-			r.idle <- c
+		case _, ok := <-r.free:
+			if !ok {
+				return nil
+			}
+			conns = append(conns, r.pick())
 		default:
-			return
+			return conns
 		}
 	}
 }
 
 // close waits for the reads under way.
 func (r *readers) close() error {
-	conns := make([]*conn, cap(r.idle))
-	for i := range conns {
-		conns[i] = <-r.idle
-	}
-	close(r.idle)
 	var errs []error
-	for _, c := range conns {
-		errs = append(errs, c.release())
+	for range cap(r.free) {
+		<-r.free
+		errs = append(errs, r.pick().release())
 	}
+	close(r.free)
 	return errors.Join(errs...)
 }

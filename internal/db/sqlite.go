@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -99,13 +102,19 @@ func openLocked(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("db: open: %w", err), write.Close())
 	}
+	besides, err := sql.Open("sqlite", sqliteDSN(path, opts.busyTimeout, url.Values{"_pragma": {"cache_size(-256)"}}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("db: open: %w", err), read.Close(), write.Close())
+	}
 	m, err := newMetrics(opts.Metrics)
 	if err != nil {
-		return nil, errors.Join(err, read.Close(), write.Close())
+		return nil, errors.Join(err, besides.Close(), read.Close(), write.Close())
 	}
-	d := &DB{path: path, metrics: m, board: opts.board, readers: readersOf(read), writer: newWriter(&conn{pool: write}, m, opts), pools: []*sql.DB{read, write}}
-	d.writer.readers = d.readers
+	d := &DB{path: path, metrics: m, board: opts.board, readers: readersOf(read), writer: newWriter(&conn{pool: write}, m, opts), pools: []*sql.DB{besides, read, write}}
+	d.writer.readers, d.writer.longLog = d.readers, make(chan struct{}, 1)
+	d.checkpointer = newCheckpointer(&conn{pool: besides}, d.writer, opts.Logger)
 	go d.writer.loop()
+	go d.checkpointer.loop()
 	return d, nil
 }
 
@@ -125,9 +134,9 @@ func readersOf(pool *sql.DB) *readers {
 func sqliteDSN(path string, busy time.Duration, q url.Values) string {
 	q["_pragma"] = append(q["_pragma"],
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), // another process, such as a backup, may hold the file for a moment
-		"journal_mode(WAL)",        // readers don't wait for the writer
-		"synchronous(FULL)",        // a commit is on disk before it is answered
-		"wal_autocheckpoint(4000)", // pages, so about 16 MB of log
+		"journal_mode(WAL)", // readers don't wait for the writer
+		"synchronous(FULL)", // a commit is on disk before it is answered
+		fmt.Sprintf("wal_autocheckpoint(%d)", longestLog),
 		"journal_size_limit(67108864)",
 		"foreign_keys(ON)",
 		"temp_store(MEMORY)",
@@ -145,6 +154,40 @@ var sqliteFlavor = flavor{
 		"{{strict}}":    " STRICT",
 		"{{clustered}}": " STRICT, WITHOUT ROWID",
 	},
+}
+
+// lastLimit is a LIMIT at the end of a statement that is an argument and nothing else.
+var lastLimit = regexp.MustCompile(`\bLIMIT (\$\d+)((?: OFFSET \$\d+)?)$`)
+
+// unpeeking returns a statement as SQLite is to prepare it. Where a LIMIT is a bare
+// argument SQLite looks at its value to plan by it, and so compiles the statement anew
+// at each run, which costs more than most of them. Into an expression it does not
+// look. What limits a subquery it is left to see, since by that it joins.
+func unpeeking(query string) string { return lastLimit.ReplaceAllString(query, "LIMIT $1 + 0$2") }
+
+// lexeme is what has to be told apart to know the parameters of a statement: quoted
+// text, $ with what belongs to it, and what comments and other parameters begin with.
+var lexeme = regexp.MustCompile("'[^']*'" + `|"[^"]*"|[\w$[:^ascii:]]*\$[\w$[:^ascii:]]*[(:]?|--|/\*|[?:@#\[` + "`]")
+
+// positional returns a statement with ? for its parameters where each of them stands
+// in it once, in their order. At each run the driver asks SQLite for the name of every
+// parameter and makes a string of it, which costs as much as binding it; ? has none.
+// A statement that is not surely such a one is returned as it is.
+func positional(query string) string {
+	var text strings.Builder
+	from, n := 0, 0
+	for _, at := range lexeme.FindAllStringIndex(query, -1) {
+		switch found := query[at[0]:at[1]]; {
+		case found[0] == '\'' || found[0] == '"':
+		case found == "$"+strconv.Itoa(n+1):
+			n++
+			text.WriteString(query[from:at[0]] + "?")
+			from = at[1]
+		default:
+			return query
+		}
+	}
+	return text.String() + query[from:]
 }
 
 // isReadOnly reports whether err says that the file can't be written. SQLite

@@ -82,6 +82,29 @@ func (tx *Tx) Later(query string, args []any, check func(rows int64) error) erro
 	return nil
 }
 
+// Insert inserts rows by the text that inserts one of them, INSERT INTO … VALUES (…)
+// and no more, as [Tx.Later] would each of them. It takes few statements for many rows.
+func (tx *Tx) Insert(query string, rows [][]any) error {
+	if tx.shared == nil && len(rows) == 1 {
+		_, err := tx.exec(query, rows[0])
+		return err
+	}
+	if tx.shared == nil {
+		for _, st := range inserts(query, rows) {
+			if _, err := tx.exec(st.query, st.args); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, row := range rows {
+		if err := tx.Later(query, row, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Flush runs now what was left for later.
 func (tx *Tx) Flush() error {
 	if tx.shared == nil {

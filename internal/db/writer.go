@@ -31,6 +31,7 @@ type writer struct {
 	board   *board
 
 	returning *returning
+	longLog   chan struct{} // holds one when the log is to be moved; nil: there is none
 
 	mu     sync.RWMutex // held to send to queue; taken whole to close it
 	closed bool
@@ -39,6 +40,7 @@ type writer struct {
 	conn      *conn
 	doubt     error           // not nil: why the connection is given up after this group
 	readOnly  bool            // so the file was found by the last group
+	counted   int             // pages that the connection had logged when the log was last found long
 	ctx       context.Context //nolint:containedctx // bounds the transaction under way
 	shared    *sharing        // of the transaction under way; nil on SQLite
 	committed bool            // the transaction under way is, with its last statements
@@ -281,6 +283,9 @@ func (w *writer) commit() error {
 	}
 	err := w.conn.exec(w.ctx, commit)
 	if err == nil {
+		if w.longLog != nil {
+			w.countLog()
+		}
 		return nil
 	}
 	if w.server != nil {
