@@ -46,6 +46,14 @@ type Code struct {
 	ProgramKey string    `json:"program_key"`
 	PersonID   string    `json:"person_id"`
 	CreatedAt  time.Time `json:"created_at"`
+	Disabled   bool      `json:"disabled,omitempty"` // nobody is credited for it any more
+}
+
+// Identity is a name that a person has: a scheme, such as "native" or "saasquatch",
+// and a key in it.
+type Identity struct {
+	Scheme string `json:"scheme"`
+	Key    string `json:"key"`
 }
 
 // PersonReport is what is said about a person. What is nil stays as it is.
@@ -62,7 +70,7 @@ type PersonReport struct {
 	Codes       map[string]string `json:"codes,omitempty"`       // the codes that the person is to have, by the program's key
 	ReferredBy  []string          `json:"referred_by,omitempty"` // the codes by which the person came; one that there is not is refused
 	Cookies     []string          `json:"cookies,omitempty"`     // of share links that the browser came by; what there is not is ignored
-	Device      string            `json:"device,omitempty"`      // the browser's cookie
+	Device      string            `json:"device,omitempty"`      // the browser's cookie: its whole value, or an id of your own for the device
 	IP          string            `json:"ip,omitempty"`          // where the person's own request came from
 	Converted   bool              `json:"converted,omitempty"`   // what the programs ask for was done already
 }
@@ -96,23 +104,40 @@ type ReportedActivity struct {
 
 // Chapter is something in a person's story. Kind says which of the others is there.
 type Chapter struct {
-	Kind     string    `json:"kind"` // "fact", "activity", "referral" or "reward"
+	Kind     string    `json:"kind"` // "fact", "activity", "referral", "reward", "touch" or "message"
 	At       time.Time `json:"at"`
 	Fact     *Fact     `json:"fact,omitempty"`
 	Activity *Activity `json:"activity,omitempty"`
 	Referral *Referral `json:"referral,omitempty"`
 	Reward   *Reward   `json:"reward,omitempty"`
+	Touch    *Touch    `json:"touch,omitempty"`
+	Message  *Message  `json:"message,omitempty"`
+}
+
+// Touch is a sign that somebody has sent a person.
+type Touch struct {
+	ID        string    `json:"id"`
+	ProgramID string    `json:"program_id"`
+	Code      string    `json:"code,omitempty"`
+	Method    string    `json:"method"`           // "code", "cookie", "link" or "manual"
+	Device    string    `json:"device,omitempty"` // the browser's cookie
+	IP        string    `json:"ip,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	URL       string    `json:"url,omitempty"` // the referring page
+	At        time.Time `json:"at"`
 }
 
 // Account is where an account stands.
 type Account struct {
-	Key       string          `json:"key"`
-	State     AccountState    `json:"state"` // "": nothing was said of it
-	Currency  string          `json:"currency,omitempty"`
-	Details   json.RawMessage `json:"details,omitempty"`
-	Version   int64           `json:"version"`
-	CreatedAt time.Time       `json:"created_at,omitzero"`
-	UpdatedAt time.Time       `json:"updated_at,omitzero"`
+	Key      string          `json:"key"`
+	State    AccountState    `json:"state"` // "": nothing was said of it
+	Currency string          `json:"currency,omitempty"`
+	Details  json.RawMessage `json:"details,omitempty"`
+	// ReferredBy is the code by which its people came; "": none was said.
+	ReferredBy string    `json:"referred_by,omitempty"`
+	Version    int64     `json:"version"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	UpdatedAt  time.Time `json:"updated_at,omitzero"`
 }
 
 // AccountState is where an account stands with you.
@@ -161,8 +186,8 @@ func (c *Client) ReportPerson(ctx context.Context, person string, r PersonReport
 }
 
 // People returns a page of the people, the newest first; or of those whose e-mail
-// address, or name with the last name first, begins with the search, or whose code
-// it is.
+// address, first name, last name or whole name begins with the search, or whose code,
+// account or id it is.
 func (c *Client) People(ctx context.Context, search string, page Page) (List[Profile], error) {
 	query := url.Values{}
 	set(query, "search", search)
@@ -203,7 +228,32 @@ func (c *Client) ForgetPersonForEver(ctx context.Context, person string) error {
 	return err
 }
 
-// ReferPerson says by whose code a person came.
+// Identities returns by what a person is known, the first name first.
+func (c *Client) Identities(ctx context.Context, person string) ([]Identity, error) {
+	return c.identities(ctx, call{method: http.MethodGet, path: path("/v1/people/", person, "/identities")})
+}
+
+// AddIdentity has a person be known by a further name, and returns all that there
+// are. A name that somebody else has is refused.
+func (c *Client) AddIdentity(ctx context.Context, person string, as Identity) ([]Identity, error) {
+	return c.identities(ctx, call{method: http.MethodPost, path: path("/v1/people/", person, "/identities"), body: as})
+}
+
+func (c *Client) identities(ctx context.Context, of call) ([]Identity, error) {
+	answer, err := one[struct {
+		Identities []Identity `json:"identities"`
+	}](ctx, c, of)
+	return answer.Identities, err
+}
+
+// RemoveIdentity has a person be known by a name no more.
+func (c *Client) RemoveIdentity(ctx context.Context, person string, as Identity) error {
+	query := url.Values{"scheme": {as.Scheme}, "key": {as.Key}}
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: path("/v1/people/", person, "/identities"), query: query}, nil)
+	return err
+}
+
+// ReferPerson says by whose code a person came, as you decide it.
 func (c *Client) ReferPerson(ctx context.Context, person, code string) (Referral, error) {
 	body := map[string]string{"code": code}
 	return one[Referral](ctx, c, call{method: http.MethodPost, path: path("/v1/people/", person, "/referral"), body: body})
@@ -255,6 +305,17 @@ func (c *Client) Links(ctx context.Context, person, engagement string) ([]Links,
 // Code says whose code it is, however it is written.
 func (c *Client) Code(ctx context.Context, code string) (CodeOwner, error) {
 	return one[CodeOwner](ctx, c, call{method: http.MethodGet, path: path("/v1/codes/", code)})
+}
+
+// DisableCode has nobody be credited for a code any more, until EnableCode; its links
+// answer 404.
+func (c *Client) DisableCode(ctx context.Context, code string) (CodeOwner, error) {
+	return one[CodeOwner](ctx, c, call{method: http.MethodPost, path: path("/v1/codes/", code, "/disable")})
+}
+
+// EnableCode takes back what DisableCode has done.
+func (c *Client) EnableCode(ctx context.Context, code string) (CodeOwner, error) {
+	return one[CodeOwner](ctx, c, call{method: http.MethodPost, path: path("/v1/codes/", code, "/enable")})
 }
 
 // SetAccount says where an account stands, which converts or ends what its people

@@ -112,10 +112,11 @@ type DryRun struct {
 	Activity   *DryRunActivity `json:"activity,omitempty"`
 }
 
-// DryRunActivity is an activity that could be reported.
+// DryRunActivity is an activity that could be reported, or a fact to which rules
+// listen.
 type DryRunActivity struct {
 	Person     string          `json:"person"` // who would do it: an id or external id
-	Type       string          `json:"type"`
+	Type       string          `json:"type"`   // or that of the fact, such as referral.converted
 	Fields     json.RawMessage `json:"fields,omitempty"`
 	OccurredAt time.Time       `json:"occurred_at,omitzero"` // zero: now
 }
@@ -132,6 +133,17 @@ type TriedRule struct {
 	PersonID   string         `json:"person_id,omitempty"`   // who would get what it gives; "": nobody
 	GaveBefore bool           `json:"gave_before,omitempty"` // it gives once, and has: it would not give again
 	Effect     *RuleEffect    `json:"effect,omitempty"`      // nil: it would do nothing
+	Limit      *RuleLimit     `json:"limit,omitempty"`       // nil: what it gives has none
+}
+
+// RuleLimit is how the limit stands that what a rule gives counts against.
+type RuleLimit struct {
+	Per     string `json:"per"`
+	Window  string `json:"window"` // as the rule writes it; "ever"
+	Used    int64  `json:"used"`   // without what this has taken if it was given before
+	Cap     int64  `json:"cap"`
+	Amounts bool   `json:"amounts,omitempty"` // amounts are counted, not rewards
+	Refuses bool   `json:"refuses"`           // it would not be allowed
 }
 
 // RuleEffect is what a rule would do.

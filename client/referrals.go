@@ -76,6 +76,9 @@ type Evidence struct {
 	Count      int      `json:"count,omitempty"`
 	Limit      int      `json:"limit,omitempty"`
 	Window     int64    `json:"window,omitempty"` // in seconds
+	Entry      string   `json:"entry,omitempty"`  // of the block list
+	EntryKind  string   `json:"entry_kind,omitempty"`
+	Side       string   `json:"side,omitempty"` // who is on it: "referred" or "referrer"
 }
 
 // FullReferral is a referral with both people and what it led to.

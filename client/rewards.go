@@ -58,13 +58,14 @@ type RewardFilter struct {
 	State   RewardState
 }
 
-// NewReward is a reward to give by hand. Kind and Amount are required, and Unit for
-// points and credit.
+// NewReward is a reward to give by hand. Kind is required; Amount for points, credit
+// and percent, and Unit for the first two.
 type NewReward struct {
 	Key       string          `json:"key,omitempty"` // the same key gives the reward that was given first; "": each call gives another one
 	Kind      string          `json:"kind"`
-	Amount    int64           `json:"amount"`
+	Amount    int64           `json:"amount,omitempty"`
 	Unit      string          `json:"unit,omitempty"`
+	Def       string          `json:"def,omitempty"` // of code_pool: the pool that the code is from
 	Name      string          `json:"name,omitempty"`
 	Source    string          `json:"source,omitempty"`
 	DueAt     time.Time       `json:"due_at,omitzero"`     // zero: it is available at once
@@ -72,7 +73,8 @@ type NewReward struct {
 	Details   json.RawMessage `json:"details,omitempty"`
 }
 
-// Redemption is what is redeemed of a reward.
+// Redemption is what is redeemed of a reward. One that is neither credit nor points has
+// no parts: it is redeemed without an Amount.
 type Redemption struct {
 	Key    string `json:"key,omitempty"`
 	Amount int64  `json:"amount,omitempty"` // 0: all that is left

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
@@ -19,7 +20,7 @@ type setAccountJSON struct {
 	State      string          `json:"state" enum:"trial,free,paid,cancelled" doc:"Unless a program's settings say otherwise, paid converts what the people of the account were referred by, and cancelled ends it."`
 	Currency   string          `json:"currency,omitempty" maxLength:"16" example:"EUR"`
 	Details    json.RawMessage `json:"details,omitempty" doc:"Whatever else is to be kept: an object."`
-	ReferredBy string          `json:"referred_by,omitempty" maxLength:"256" doc:"A code by which the people of the account came."`
+	ReferredBy string          `json:"referred_by,omitempty" maxLength:"256" doc:"A code by which the people of the account came, also those who are yet to come. Who was referred before, has converted or is blocked stays as they are."`
 }
 
 type accountWithPeopleJSON struct {
@@ -67,6 +68,14 @@ func (s *server) accountRoutes() {
 		summary: "Find out whose code it is", description: "However it is written: case and what looks alike are ignored.",
 	}, s.getCode)
 	register(s, route{
+		id: "disable-code", method: http.MethodPost, path: "/v1/codes/{code}/disable", tag: tagPeople, access: canManage,
+		summary: "Disable a code", description: "Nobody is credited for it any more, and its links answer 404. It stays taken, and what it led to stays.",
+	}, s.disableCode)
+	register(s, route{
+		id: "enable-code", method: http.MethodPost, path: "/v1/codes/{code}/enable", tag: tagPeople, access: canManage,
+		summary: "Enable a code again",
+	}, s.enableCode)
+	register(s, route{
 		id: "get-links", method: http.MethodGet, path: "/v1/people/{id}/links", tag: tagPeople, access: canRead,
 		summary: "Get a person's share links",
 	}, s.getLinks)
@@ -76,7 +85,7 @@ func (s *server) setAccount(ctx context.Context, r request[accountPath, setAccou
 	if err := checkObject("details", r.body.Details); err != nil {
 		return AccountJSON{}, err
 	}
-	a, err := s.opts.Referrals.SetAccount(ctx, r.tenant.ID, referral.AccountState{
+	a, err := s.opts.Referrals.SetAccount(ctx, r.tenant.ID, person.AccountPatch{
 		Key: r.params.Key, State: person.State(r.body.State), Currency: r.body.Currency, Details: r.body.Details, ReferredBy: r.body.ReferredBy,
 	})
 	if err != nil {
@@ -98,7 +107,23 @@ func (s *server) getAccount(ctx context.Context, r request[accountPath, none]) (
 }
 
 func (s *server) getCode(ctx context.Context, r request[codePath, none]) (codeWithPersonJSON, error) {
-	p, found, err := s.opts.Referrals.PersonByCode(ctx, r.tenant.ID, r.params.Code)
+	return s.withCode(ctx, r, s.opts.Referrals.PersonByCode)
+}
+
+func (s *server) disableCode(ctx context.Context, r request[codePath, none]) (codeWithPersonJSON, error) {
+	return s.withCode(ctx, r, s.opts.Referrals.DisableCode)
+}
+
+func (s *server) enableCode(ctx context.Context, r request[codePath, none]) (codeWithPersonJSON, error) {
+	return s.withCode(ctx, r, s.opts.Referrals.EnableCode)
+}
+
+// withCode does something with the code that a path names, and shows how it then
+// stands.
+func (s *server) withCode(ctx context.Context, r request[codePath, none],
+	do func(ctx context.Context, tenant id.ID, text string) (referral.Profile, referral.Code, error),
+) (codeWithPersonJSON, error) {
+	p, found, err := do(ctx, r.tenant.ID, r.params.Code)
 	if err != nil {
 		return codeWithPersonJSON{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
@@ -43,12 +44,38 @@ const chapterKind id.Kind = "pos"
 
 // chapterJSON is something in a person's story.
 type chapterJSON struct {
-	Kind     string        `json:"kind" doc:"Which of the others is there: fact, activity, referral or reward."`
+	Kind     string        `json:"kind" doc:"Which of the others is there: fact, activity, referral, reward, touch or message."`
 	At       time.Time     `json:"at" doc:"When it happened."`
-	Fact     *FactJSON     `json:"fact,omitempty" doc:"That the person, or what can be spent, has changed."`
+	Fact     *FactJSON     `json:"fact,omitempty" doc:"That the person, what can be spent, a code or a referral has changed."`
 	Activity *ActivityJSON `json:"activity,omitempty"`
 	Referral *ReferralJSON `json:"referral,omitempty" doc:"As it stands; the person is on either side."`
 	Reward   *RewardJSON   `json:"reward,omitempty" doc:"As it stands."`
+	Touch    *TouchJSON    `json:"touch,omitempty" doc:"A sign that somebody has sent the person."`
+	Message  *WrittenJSON  `json:"message,omitempty" doc:"That the person was written."`
+}
+
+// TouchJSON is a sign that somebody was sent.
+type TouchJSON struct {
+	ID        string    `json:"id" example:"tch_019a9c1d2f3b5e8d7c6a4f10"`
+	ProgramID string    `json:"program_id"`
+	Code      string    `json:"code,omitempty" doc:"As codes are compared." example:"ANNAADAMS"`
+	Method    string    `json:"method" doc:"code, cookie, link or manual: somebody decided it by hand."`
+	Device    string    `json:"device,omitempty" doc:"The browser's cookie."`
+	IP        string    `json:"ip,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	URL       string    `json:"url,omitempty" doc:"The referring page."`
+	At        time.Time `json:"at"`
+}
+
+func showTouch(t *referral.Touch) TouchJSON {
+	shown := TouchJSON{
+		ID: touchID.Format(t.ID), ProgramID: shownID(program.ProgramID, t.ProgramID), Code: t.Code, Method: string(t.Method), Device: t.CookieID,
+		UserAgent: t.UserAgent, URL: t.URL, At: t.At,
+	}
+	if t.IP.IsValid() {
+		shown.IP = t.IP.String()
+	}
+	return shown
 }
 
 func (s *server) activityRoutes() {
@@ -65,7 +92,7 @@ func (s *server) activityRoutes() {
 	}, s.listActivities)
 	register(s, route{
 		id: "get-story", method: http.MethodGet, path: "/v1/people/{id}/story", tag: tagPeople, access: canRead,
-		summary: "Read a person's story", description: "How the person changed, what they did, whom they referred or were referred by, and what they were given: what was written down last comes first.",
+		summary: "Read a person's story", description: "How the person and their codes changed, by what they were sent, what they did, whom they referred or were referred by and what became of that (of those whom they referred, of the latest hundred), what they were given and written: what was written down last comes first.",
 	}, s.getStory)
 }
 
@@ -127,6 +154,10 @@ func showChapter(c referral.Chapter) chapterJSON {
 		shown.Kind, shown.Referral = "referral", new(showReferral(c.Referral))
 	case c.Reward != nil:
 		shown.Kind, shown.Reward = "reward", new(showReward(c.Reward))
+	case c.Touch != nil:
+		shown.Kind, shown.Touch = "touch", new(showTouch(c.Touch))
+	case c.Message != nil:
+		shown.Kind, shown.Message = "message", new(showWritten(*c.Message))
 	}
 	return shown
 }

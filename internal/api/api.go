@@ -30,6 +30,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/engine/blocklist"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/pool"
@@ -50,6 +51,7 @@ type Options struct {
 	Messages    *message.Service
 	Exports     *export.Service
 	Pools       *pool.Service
+	Blocklist   *blocklist.Service
 	Timers      Timers
 
 	// Ready says whether the node can serve; nil: always. /readyz asks it.
@@ -112,6 +114,7 @@ func New(opts Options) http.Handler {
 	s.programRoutes()
 	s.peopleRoutes()
 	s.referralRoutes()
+	s.blocklistRoutes()
 	s.rewardRoutes()
 	s.factRoutes()
 	s.whyRoutes()

@@ -40,7 +40,7 @@ var unaudited = map[string]string{
 }
 
 // demanded are the parameters that calls demand.
-var demanded = map[string]string{"DELETE /v1/theme/variables": "?locale=de"}
+var demanded = map[string]string{"DELETE /v1/theme/variables": "?locale=de", "DELETE /v1/people/{id}/identities": "?scheme=native&key=another"}
 
 // MustAudit returns all entries there are, the newest first.
 func (w *world) MustAudit(f audit.Filter) []audit.Entry {
@@ -113,6 +113,10 @@ func (v victim) prepare(t *testing.T, path string) {
 	t.Helper()
 	var err error
 	switch {
+	case path == "/v1/codes/{code}/enable":
+		_, err = v.DisableCode(t.Context(), v.ids["code"])
+	case strings.HasSuffix(path, "/identities"):
+		_, err = v.AddIdentity(t.Context(), v.ids["people"], client.Identity{Scheme: "native", Key: "another"})
 	case strings.HasSuffix(path, "/enable"):
 		_, err = v.DisableSubscription(t.Context(), v.ids["subscriptions"])
 	case strings.HasSuffix(path, "/unblock"):

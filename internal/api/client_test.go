@@ -77,6 +77,7 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"DryRunOn":          reflect.TypeFor[client.DryRunActivity](),
 		"Tried":             reflect.TypeFor[client.TriedRule](),
 		"RuleEffect":        reflect.TypeFor[client.RuleEffect](),
+		"RuleLimit":         reflect.TypeFor[client.RuleLimit](),
 		"RuleWait":          reflect.TypeFor[client.RuleWait](),
 		"RuleCondition":     reflect.TypeFor[client.RuleCondition](),
 		"Person":            reflect.TypeFor[client.Person](),
@@ -109,6 +110,9 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"Redeem":            reflect.TypeFor[client.Redemption](),
 		"Spend":             reflect.TypeFor[client.Spending](),
 		"Spent":             reflect.TypeFor[client.Spent](),
+		"Identity":          reflect.TypeFor[client.Identity](),
+		"AddIdentity":       reflect.TypeFor[client.Identity](),
+		"Touch":             reflect.TypeFor[client.Touch](),
 		"Balance":           reflect.TypeFor[client.Balance](),
 		"Fact":              reflect.TypeFor[client.Fact](),
 		"FactPage":          reflect.TypeFor[client.List[client.Fact]](),
@@ -143,11 +147,13 @@ func TestTheClientHasEveryFieldOfTheDocumentAndNoOther(t *testing.T) {
 		"Written":           reflect.TypeFor[client.Message](),
 		"WrittenPage":       reflect.TypeFor[client.List[client.Message]](),
 		"TestResult":        reflect.TypeFor[client.TestResult](), "Timing": reflect.TypeFor[client.Timing](),
+		"BlocklistEntry": reflect.TypeFor[client.BlocklistEntry](), "BlocklistEntryPage": reflect.TypeFor[client.List[client.BlocklistEntry]](),
+		"NewBlocklistEntry": reflect.TypeFor[client.NewBlocklistEntry](), "AddedBlocklistEntry": reflect.TypeFor[client.BlocklistEntry](),
 	}
 	// What the client writes or reads by hand; its tests and those of the routes
 	// show that it does.
 	byHand := []string{
-		"AddCodes", "Balances", "Batch", "ChangeProgram", "ChangeSettings", "ChangeSubscription", "DryRunAnswer", "Enable", "Explain", "KeyRoll", "Links",
+		"AddCodes", "Balances", "Batch", "ChangeProgram", "ChangeSettings", "ChangeSubscription", "DryRunAnswer", "Enable", "Explain", "Identities", "KeyRoll", "Links",
 		"Moderate", "Moderated", "Problem", "PublishedBatch", "Publishing", "Recover", "ReferBy", "ReportActivities", "ReportedActivities", "Rules", "SecretRotation",
 		"SetThemeSchema", "SetVariables", "ThemeSchema", "Variables",
 	}

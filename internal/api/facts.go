@@ -226,10 +226,11 @@ type limitJSON struct {
 	Amount    int64  `json:"amount,omitempty"`
 	Window    string `json:"window"`
 	RewardID  string `json:"reward_id"`
+	Notify    string `json:"notify,omitempty"`
 }
 
 func showLimit(l *reward.Limit) limitJSON {
-	return limitJSON{shownPerson(l.PersonID), shownID(program.ProgramID, l.ProgramID), l.Rule, l.Count, l.Amount, l.Window, shownID(reward.RewardID, l.RewardID)}
+	return limitJSON{shownPerson(l.PersonID), shownID(program.ProgramID, l.ProgramID), l.Rule, l.Count, l.Amount, l.Window, shownID(reward.RewardID, l.RewardID), l.Notify}
 }
 
 type messageJSON struct {
@@ -238,8 +239,9 @@ type messageJSON struct {
 	Type     string `json:"type"`
 	Subject  string `json:"subject"`
 	Message  string `json:"message"`
+	Fallback string `json:"fallback,omitempty"`
 }
 
 func showMessage(m *referral.Message) messageJSON {
-	return messageJSON{messageID.Format(m.ID), shownPerson(m.PersonID), m.Type, m.Subject, m.Message}
+	return messageJSON{messageID.Format(m.ID), shownPerson(m.PersonID), m.Type, m.Subject, m.Message, m.Fallback}
 }

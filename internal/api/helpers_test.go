@@ -20,7 +20,9 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/app"
 	"github.com/grapevine-hq/grapevine/internal/audit"
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/blocklist"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
@@ -172,14 +174,21 @@ func (w *world) addPrograms(opts *api.Options) {
 	if opts.Messages, err = message.New(message.Options{DB: w.db, Log: facts, Jobs: w.jobs}); err != nil {
 		w.t.Fatal(err)
 	}
-	w.referrals = referral.New(referral.Options{DB: w.db, Log: facts, Programs: w.programs, Rewards: reward.New(facts), Messages: opts.Messages})
-	sources := w.referrals.Exports(referral.Naming{
-		Scheme: person.Native, Split: func(key string) (string, string, bool) { return "", key, true },
-		Link: func(string, code.Link) string { return "" }, Reward: func(kind rule.Kind) string { return string(kind) },
+	rewards := reward.New(facts)
+	w.referrals = referral.New(referral.Options{
+		DB: w.db, Log: facts, Programs: w.programs, Rewards: rewards, Messages: opts.Messages,
+		Effects: effect.New(effect.Options{Log: facts, Programs: w.programs, Rewards: rewards}),
+		Schemes: map[string]referral.Scheme{"saasquatch": {Canonical: func(key string) (string, bool) { return key, strings.Contains(key, "/") }}},
+		Naming: referral.Naming{
+			User: func(p *person.Person) (string, string) { return "", p.Key },
+			Link: func(string, code.Link) string { return "" }, Reward: func(kind rule.Kind) string { return string(kind) },
+			Source: func(r *reward.Reward) string { return r.Source },
+		},
 	})
-	if opts.Exports, err = export.New(export.Options{DB: w.db, Log: facts, Jobs: w.jobs, Sources: sources}); err != nil {
+	if opts.Exports, err = export.New(export.Options{DB: w.db, Log: facts, Jobs: w.jobs, Sources: w.referrals.Exports()}); err != nil {
 		w.t.Fatal(err)
 	}
+	opts.Blocklist = blocklist.New(blocklist.Options{DB: w.db, Jobs: w.jobs})
 	opts.Programs, opts.Referrals, opts.Pools, opts.Timers = w.programs, w.referrals, pool.New(w.db), app.Timers(w.db)
 }
 

@@ -82,7 +82,7 @@ func TestWithoutTheDatabaseEverythingIsUnavailable(t *testing.T) {
 			"deliveries": "dlv_000000000000000000000000000000000000000000000000", "replays": "job_000000000000000000000000",
 			"programs": "prg_000000000000000000000000", "people": "per_000000000000000000000000", "referrals": "ref_000000000000000000000000",
 			"rewards": "rwd_000000000000000000000000", "facts": "fct_000000000000000000000000",
-			"exports": "exp_000000000000000000000000", "timers": "tmr_000000000000000000000000",
+			"exports": "exp_000000000000000000000000", "timers": "tmr_000000000000000000000000", "blocklist": "blk_000000000000000000000000",
 		}[strings.Split(op.path, "/")[2]]).Replace(op.path)
 		got := w.send(op.method, path+demanded[op.method+" "+op.path], key, op.body)
 		got.problem(t, problem.Unavailable)

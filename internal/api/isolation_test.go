@@ -123,8 +123,13 @@ func (w *world) MustProgramThings(a account) map[string]string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	listed, err := a.AddBlocklistEntry(w.t.Context(), client.NewBlocklistEntry{Kind: client.BlocklistDomain, Value: "victims.example"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return map[string]string{
-		"exports": written.ID, "timers": w.MustParked(a),
+		"blocklist": listed.ID,
+		"exports":   written.ID, "timers": w.MustParked(a),
 		"programs": p.ID, "people": first.ID, "referrals": second.Referrals[0].ID, "rewards": rewards.Data[0].ID,
 		"facts": reported[0].FactID, "code": first.Codes[0].Text, "account": "victims", "activity": reported[0].ID, "referred": second.ID,
 	}
@@ -189,7 +194,7 @@ func (v victim) MustSee(w *world) string {
 		"/v1/events", "/v1/events/{id}", "/v1/subscriptions", "/v1/subscriptions/{id}", "/v1/deliveries", "/v1/deliveries/{id}", "/v1/replays", "/v1/replays/{id}", "/v1/event-types/{name}", "/v1/dialects/{dialect}/settings",
 		"/v1/programs", "/v1/programs/{id}", "/v1/programs/{id}/rules/versions", "/v1/people", "/v1/people/{id}", "/v1/people/{id}/story", "/v1/people/{id}/balances",
 		"/v1/accounts/{key}", "/v1/codes/{code}", "/v1/referrals", "/v1/referrals/{id}", "/v1/rewards", "/v1/rewards/{id}", "/v1/facts", "/v1/facts/{id}",
-		"/v1/people/{id}/explain", "/v1/people/{id}/messages", "/v1/exports", "/v1/exports/{id}", "/v1/pools", "/v1/pools/{key}", "/v1/timers", "/v1/timers?parked=true",
+		"/v1/people/{id}/explain", "/v1/people/{id}/messages", "/v1/exports", "/v1/exports/{id}", "/v1/pools", "/v1/pools/{key}", "/v1/blocklist", "/v1/blocklist/{id}", "/v1/timers", "/v1/timers?parked=true",
 		"/v1/theme/variables", "/v1/theme/schema", "/v1/theme/status", "/v1/theme/templates/{type}",
 	} {
 		see(http.MethodGet, path, v.Key)
@@ -219,7 +224,7 @@ func TestNoRouteShowsOrChangesWhatIsAnotherTenants(t *testing.T) {
 				named := op.path
 				for noun, prefix := range map[string]string{
 					"tenants": "ten_", "subscriptions": "sub_", "events": "evt_", "deliveries": "dlv_" + id, "replays": "job_",
-					"programs": "prg_", "people": "per_", "referrals": "ref_", "rewards": "rwd_", "facts": "fct_", "exports": "exp_", "timers": "tmr_",
+					"programs": "prg_", "people": "per_", "referrals": "ref_", "rewards": "rwd_", "facts": "fct_", "exports": "exp_", "timers": "tmr_", "blocklist": "blk_",
 				} {
 					if strings.HasPrefix(op.path, "/v1/"+noun) {
 						named = strings.Replace(named, "{id}", prefix+id, 1)
@@ -248,7 +253,7 @@ func TestNoListShowsWhatIsAnotherTenants(t *testing.T) {
 	for _, query := range []string{
 		"/v1/events", "/v1/subscriptions", "/v1/deliveries", "/v1/deliveries?data=n:1", "/v1/replays",
 		"/v1/programs", "/v1/people", "/v1/people?search=anna", "/v1/people?search=" + v.ids["code"], "/v1/referrals", "/v1/rewards", "/v1/facts",
-		"/v1/exports", "/v1/pools", "/v1/timers", "/v1/timers?parked=true", "/v1/exports?cursor=" + v.ids["exports"],
+		"/v1/exports", "/v1/pools", "/v1/blocklist", "/v1/blocklist?kind=domain&value=victims.example", "/v1/blocklist?cursor=" + v.ids["blocklist"], "/v1/timers", "/v1/timers?parked=true", "/v1/exports?cursor=" + v.ids["exports"],
 		"/v1/facts?subject=" + v.ids["people"],
 		"/v1/deliveries?subscription_id=" + v.ids["subscriptions"], "/v1/deliveries?event_id=" + v.ids["events"],
 	} {

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -33,7 +35,7 @@ type reportPersonJSON struct {
 	Codes       map[string]string `json:"codes,omitempty" doc:"The codes that the person is to have, by the program's key."`
 	ReferredBy  []string          `json:"referred_by,omitempty" maxItems:"20" doc:"The codes by which the person came. One that there is not, or that is the person's own, is refused."`
 	Cookies     []string          `json:"cookies,omitempty" maxItems:"20" doc:"The codes of share links that the person's browser came by, the latest first. What there is not is ignored."`
-	Device      string            `json:"device,omitempty" maxLength:"128" doc:"The browser's cookie, by which visits are found."`
+	Device      string            `json:"device,omitempty" maxLength:"3500" doc:"The browser's cookie, by which visits are found: its whole value, or an id of your own for the device, of 128 bytes at most."`
 	IP          string            `json:"ip,omitempty" doc:"Where the person's own request came from." example:"192.0.2.7"`
 	Converted   bool              `json:"converted,omitempty" doc:"Whether what the programs ask for was done already."`
 }
@@ -54,7 +56,7 @@ func (r reportedPersonJSON) status() int {
 
 type peopleList struct {
 	Paging
-	Search string `query:"search" maxLength:"200" doc:"How an e-mail address or a name (the last name first) begins, or a code; at most a thousand people are found."`
+	Search string `query:"search" maxLength:"200" doc:"How an e-mail address, a first name, a last name or a whole name begins, with either name first; or a code, an account, or an id: yours, ours, or that of a dialect's user in whatever account. At most a thousand people are found."`
 }
 
 type deletion struct {
@@ -100,9 +102,10 @@ func (s *server) peopleRoutes() {
 	}, s.deletePerson)
 	register(s, route{
 		id: "refer-person", method: http.MethodPost, path: "/v1/people/{id}/referral", tag: tagPeople, access: canPublish,
-		summary: "Say by whose code a person came", description: "As if it had been typed just now. Repeating it changes nothing.",
+		summary: "Say by whose code a person came", description: "As you decide it, by hand: it goes before what is known of links and cookies. Somebody who was referred by another code already stays so. Repeating it changes nothing.",
 		errors: []*problem.Code{problem.Conflict}, status: http.StatusOK, example: `{"code":"ANNAADAMS"}`,
 	}, s.referPerson)
+	s.identityRoutes()
 	s.activityRoutes()
 	s.accountRoutes()
 }
@@ -138,8 +141,9 @@ func (s *server) reportPerson(ctx context.Context, r request[PersonPath, reportP
 }
 
 func (b reportPersonJSON) registration(as person.Identity) (referral.Registration, error) {
+	device, cookies := browserOf(b)
 	r := referral.Registration{
-		Identity: as, Codes: b.Codes, ReferredBy: b.ReferredBy, Cookies: b.Cookies, Device: b.Device, Converted: b.Converted,
+		Identity: as, Codes: b.Codes, ReferredBy: b.ReferredBy, Cookies: cookies, Device: device, Converted: b.Converted,
 		Patch: person.Patch{
 			Account: b.Account, Email: b.Email, FirstName: b.FirstName, LastName: b.LastName, Locale: b.Locale, Country: b.Country,
 			ImageURL: b.ImageURL, Unreferable: b.Unreferable,
@@ -155,6 +159,9 @@ func (b reportPersonJSON) registration(as person.Identity) (referral.Registratio
 	if len(b.Cookies) > maxCodes {
 		checks.Add("cookies", "has more than %d codes", maxCodes)
 	}
+	if len(device) > maxDevice {
+		checks.Add("device", "is neither a cookie of share links nor an id of at most %d bytes", maxDevice)
+	}
 	checks.AddError("fields", checkDepth("fields", b.Fields))
 	if b.IP != "" {
 		var err error
@@ -165,8 +172,22 @@ func (b reportPersonJSON) registration(as person.Identity) (referral.Registratio
 	return r, checks.Err()
 }
 
-// maxCodes is how many codes somebody may come by.
-const maxCodes = 20
+// browserOf returns the id of the person's browser, and the codes by which it came:
+// a whole cookie has both, those that are named apart come first.
+func browserOf(b reportPersonJSON) (string, []string) {
+	cookie := attribution.ParseCookie(b.Device)
+	if cookie.ID == "" {
+		return b.Device, b.Cookies
+	}
+	return cookie.ID, slices.Concat(b.Cookies, cookie.Codes())
+}
+
+const (
+	// maxCodes is how many codes somebody may come by.
+	maxCodes = 20
+	// maxDevice is how long the id of a device may be.
+	maxDevice = 128
+)
 
 func (s *server) listPeople(ctx context.Context, r request[peopleList, none]) (page[ProfileJSON], error) {
 	if r.params.Search != "" {
@@ -248,7 +269,7 @@ func (s *server) referPerson(ctx context.Context, r request[PersonPath, referByJ
 	if err != nil {
 		return ReferralJSON{}, err
 	}
-	made, err := s.opts.Referrals.Refer(ctx, r.tenant.ID, p.ID, r.body.Code)
+	made, err := s.opts.Referrals.Assign(ctx, r.tenant.ID, p.ID, r.body.Code)
 	if err != nil {
 		return ReferralJSON{}, renamed(err, func(string) string { return "code" })
 	}

@@ -73,7 +73,7 @@ func TestAStoryHasAllKindsOfThingsOnceHoweverItIsPaged(t *testing.T) {
 		want = append(want, c.Kind)
 	}
 	kinds := slices.Compact(slices.Sorted(slices.Values(want)))
-	if !slices.Equal(kinds, []string{"activity", "fact", "referral", "reward"}) || want[len(want)-1] != "fact" {
+	if !slices.Equal(kinds, []string{"activity", "fact", "message", "referral", "reward"}) || want[len(want)-1] != "fact" {
 		t.Errorf("the story is %q", want)
 	}
 	var got []string
@@ -94,10 +94,39 @@ func TestAStoryHasAllKindsOfThingsOnceHoweverItIsPaged(t *testing.T) {
 	}
 }
 
+func TestAStoryTellsOfCodesTouchesAndWhatWasDecided(t *testing.T) {
+	w := MustWorld(t, nil)
+	a, _, _, second := w.MustRun()
+	if _, err := a.ModerateReferrals(t.Context(), []client.ModerationAction{{ReferralID: second.Referrals[0].ID, To: client.ModerationDenied}}); err != nil {
+		t.Fatal(err)
+	}
+	for person, want := range map[string][]string{
+		"anna": {"code.created", "referral.moderated"}, "bert": {"code.created", "referral.moderated", "touch ANNAADAMS code"},
+	} {
+		var told []string
+		for c, err := range a.AllStory(t.Context(), person) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Fact != nil {
+				told = append(told, c.Fact.Type)
+			}
+			if c.Touch != nil {
+				told = append(told, "touch "+c.Touch.Code+" "+c.Touch.Method)
+			}
+		}
+		for _, one := range want {
+			if !slices.Contains(told, one) {
+				t.Errorf("%s's story has no %s: %q", person, one, told)
+			}
+		}
+	}
+}
+
 func TestPeopleAreFoundByAddressNameAndCodeAndPaged(t *testing.T) {
 	w := MustWorld(t, nil)
 	a, _, first, second := w.MustRun()
-	for _, search := range []string{"anna@", "adams", "ADAMS a", "annaadams"} {
+	for _, search := range []string{"anna@", "adams", "ADAMS a", "annaadams", "Ann", "anna ad", "anna", first.ID} {
 		l, err := a.People(t.Context(), search, client.Page{})
 		if err != nil || len(l.Data) != 1 || l.Data[0].ID != first.ID {
 			t.Errorf("%q: %+v, %v", search, l, err)
@@ -181,14 +210,14 @@ func TestWhoIsBlockedIsNotReferredAnyMoreUntilUnblocked(t *testing.T) {
 	}
 }
 
-func TestSomebodyIsReferredByACodeThatWasTyped(t *testing.T) {
+func TestSomebodyIsReferredByACodeThatSomebodyDecides(t *testing.T) {
 	w := MustWorld(t, nil)
 	a, _, first, _ := w.MustRun()
 	if _, err := a.ReportPerson(t.Context(), "carl", client.PersonReport{}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := a.ReferPerson(t.Context(), "carl", "annaadams")
-	if err != nil || r.ReferrerID != first.ID || r.Method != "code" {
+	if err != nil || r.ReferrerID != first.ID || r.Method != "manual" {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if again, err := a.ReferPerson(t.Context(), "carl", "ANNAADAMS"); err != nil || again.ID != r.ID {

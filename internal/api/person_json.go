@@ -51,6 +51,7 @@ type CodeJSON struct {
 	ProgramKey string    `json:"program_key" example:"give-and-get"`
 	PersonID   string    `json:"person_id" doc:"Whose it is."`
 	CreatedAt  time.Time `json:"created_at"`
+	Disabled   bool      `json:"disabled,omitempty" doc:"Whether nobody is credited for it any more."`
 }
 
 // ActivityJSON is something that a person did.
@@ -68,13 +69,14 @@ type ActivityJSON struct {
 
 // AccountJSON is where an account stands.
 type AccountJSON struct {
-	Key       string          `json:"key" example:"acme"`
-	State     string          `json:"state" doc:"trial, free, paid or cancelled; empty: nothing was said of it."`
-	Currency  string          `json:"currency,omitempty"`
-	Details   json.RawMessage `json:"details,omitempty"`
-	Version   int64           `json:"version"`
-	CreatedAt time.Time       `json:"created_at,omitzero"`
-	UpdatedAt time.Time       `json:"updated_at,omitzero"`
+	Key        string          `json:"key" example:"acme"`
+	State      string          `json:"state" doc:"trial, free, paid or cancelled; empty: nothing was said of it."`
+	Currency   string          `json:"currency,omitempty"`
+	Details    json.RawMessage `json:"details,omitempty"`
+	ReferredBy string          `json:"referred_by,omitempty" doc:"The code by which its people came."`
+	Version    int64           `json:"version"`
+	CreatedAt  time.Time       `json:"created_at,omitzero"`
+	UpdatedAt  time.Time       `json:"updated_at,omitzero"`
 }
 
 // shownID is an id as it is shown, and empty for the zero id.
@@ -118,7 +120,7 @@ func showProfile(p referral.Profile) ProfileJSON {
 func showCode(c referral.Code) CodeJSON {
 	return CodeJSON{
 		Code: c.Text, ProgramID: program.ProgramID.Format(c.ProgramID), ProgramKey: c.ProgramKey, PersonID: shownPerson(c.PersonID),
-		CreatedAt: c.CreatedAt,
+		CreatedAt: c.CreatedAt, Disabled: c.Disabled,
 	}
 }
 
@@ -131,7 +133,7 @@ func showActivity(a *activity.Activity) ActivityJSON {
 
 func showAccount(a *person.Account) AccountJSON {
 	return AccountJSON{
-		Key: a.Key, State: string(a.State), Currency: a.Currency, Details: a.Details, Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		Key: a.Key, State: string(a.State), Currency: a.Currency, Details: a.Details, ReferredBy: a.ReferredBy, Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
 

@@ -149,6 +149,27 @@ func TestWhatWasSpentOrRedeemedUnderAKeyIsTakenOnceHoweverLittleIsLeft(t *testin
 	}
 }
 
+func TestARewardWithoutPartsIsRedeemedAsAWholeUnderAKey(t *testing.T) {
+	w := MustWorld(t, nil)
+	a, _, _, _ := w.MustRun()
+	given, err := a.GiveReward(t.Context(), "anna", client.NewReward{Kind: "percent", Amount: 1500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.RedeemReward(t.Context(), given.ID, client.Redemption{Key: "order-1", Amount: 500})
+	wantCode(t, err, problem.Conflict)
+	for range 2 {
+		redeemed, err := a.RedeemReward(t.Context(), given.ID, client.Redemption{Key: "order-1"})
+		if err != nil || redeemed.State != client.RewardRedeemed || redeemed.Version != 2 {
+			t.Fatalf("%+v, %v", redeemed, err)
+		}
+	}
+	_, err = a.RedeemReward(t.Context(), given.ID, client.Redemption{})
+	wantCode(t, err, problem.Conflict)
+	_, err = a.CancelReward(t.Context(), given.ID)
+	wantCode(t, err, problem.Conflict)
+}
+
 func TestWhatAnActivityLedToIsTracedUndoneAndBroughtBack(t *testing.T) {
 	w := MustWorld(t, nil)
 	a, _, _, _ := w.MustRun()

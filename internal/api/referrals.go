@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/engine/blocklist"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -57,6 +58,9 @@ type evidenceJSON struct {
 	Count      int      `json:"count,omitempty"`
 	Limit      int      `json:"limit,omitempty"`
 	Window     int64    `json:"window,omitempty" doc:"In seconds."`
+	Entry      string   `json:"entry,omitempty" doc:"Of the block list; absent too once one of both people was forgotten." example:"blk_019a9c1d2f3b5e8d7c6a4f10"`
+	EntryKind  string   `json:"entry_kind,omitempty" doc:"email, domain, ip or device."`
+	Side       string   `json:"side,omitempty" doc:"Who is on the block list: referred or referrer."`
 }
 
 type fullReferralJSON struct {
@@ -248,8 +252,11 @@ func showSignal(s fraud.Signal) signalJSON {
 		Name: string(s.Kind), Action: string(s.Action), Score: s.Score, Message: s.Message,
 		Evidence: evidenceJSON{
 			People: shownPeople(d.People), Domain: d.Domain, Similarity: d.Similarity, Threshold: d.Threshold,
-			Count: d.Count, Limit: d.Limit, Window: int64(d.Window),
+			Count: d.Count, Limit: d.Limit, Window: int64(d.Window), EntryKind: d.EntryKind, Side: d.Side,
 		},
+	}
+	if !d.Entry.IsZero() {
+		shown.Evidence.Entry = blocklist.EntryID.Format(d.Entry)
 	}
 	for _, of := range d.Referrals {
 		shown.Evidence.Referrals = append(shown.Evidence.Referrals, referral.ReferralID.Format(of))

@@ -58,9 +58,10 @@ type rewardList struct {
 
 type giveRewardJSON struct {
 	Key       string          `json:"key,omitempty" maxLength:"255" doc:"Yours: the same key gives the reward that was given first. Absent: each call gives another one." example:"goodwill-17"`
-	Kind      string          `json:"kind" enum:"points,credit,percent,webhook"`
-	Amount    int64           `json:"amount" doc:"In minor units; of percent in basis points." example:"500"`
+	Kind      string          `json:"kind" enum:"points,credit,percent,code_pool,webhook"`
+	Amount    int64           `json:"amount,omitempty" doc:"In minor units; of percent in basis points. Required for points, credit and percent." example:"500"`
 	Unit      string          `json:"unit,omitempty" maxLength:"64" doc:"Required for points and credit." example:"cents"`
+	Def       string          `json:"def,omitempty" maxLength:"64" doc:"Which pool of codes it is from; required for code_pool." example:"gift-cards"`
 	Name      string          `json:"name,omitempty" maxLength:"200"`
 	Source    string          `json:"source,omitempty" maxLength:"200"`
 	DueAt     *time.Time      `json:"due_at,omitempty" doc:"Absent: it is available at once."`
@@ -70,7 +71,7 @@ type giveRewardJSON struct {
 
 type redeemJSON struct {
 	Key    string `json:"key,omitempty" maxLength:"255" doc:"Yours: what was redeemed under it is redeemed once." example:"order-4711"`
-	Amount int64  `json:"amount,omitempty" minimum:"1" doc:"Absent: all that is left; required with a key."`
+	Amount int64  `json:"amount,omitempty" minimum:"1" doc:"Absent: all that is left; required with a key. To be left out for kinds other than credit and points, which have no parts."`
 	Unit   string `json:"unit,omitempty" maxLength:"64" doc:"Has to be the reward's, if it is given."`
 }
 
@@ -110,12 +111,12 @@ func (s *server) rewardRoutes() {
 	}, s.getReward)
 	register(s, route{
 		id: "give-reward", method: http.MethodPost, path: "/v1/people/{id}/rewards", tag: tagRewards, access: canManage,
-		summary: "Give a reward by hand", description: "To somebody who is blocked it waits.",
+		summary: "Give a reward by hand", description: "To somebody who is blocked it waits; a code of a pool also while the pool is empty.",
 		status: http.StatusCreated, example: `{"key":"goodwill-17","kind":"credit","amount":500,"unit":"cents","name":"For your patience"}`,
 	}, s.giveReward)
 	register(s, route{
 		id: "redeem-reward", method: http.MethodPost, path: "/v1/rewards/{id}/redeem", tag: tagRewards, access: canPublish,
-		summary: "Redeem a reward", description: "A part of it, or all. Credit and points can be redeemed.", status: http.StatusOK,
+		summary: "Redeem a reward", description: "Of credit and points a part, or all. What is of another kind is redeemed as a whole, which says that it was used or handed over.", status: http.StatusOK,
 		errors: []*problem.Code{problem.Conflict, problem.IdempotencyConflict}, example: `{"key":"order-4711","amount":500}`,
 	}, s.redeemReward)
 	register(s, route{
@@ -183,7 +184,7 @@ func (s *server) giveReward(ctx context.Context, r request[PersonPath, giveRewar
 		return RewardJSON{}, err
 	}
 	given, err := s.opts.Referrals.GiveReward(ctx, r.tenant.ID, reward.Award{
-		Effect: b.Key, PersonID: p.ID, Kind: rule.Kind(b.Kind), Amount: b.Amount, Unit: b.Unit, Name: b.Name, Source: b.Source,
+		Effect: b.Key, PersonID: p.ID, Kind: rule.Kind(b.Kind), Amount: b.Amount, Unit: b.Unit, Def: b.Def, Name: b.Name, Source: b.Source,
 		DueAt: timeOf(b.DueAt), ExpiresAt: timeOf(b.ExpiresAt), Details: b.Details,
 	})
 	if err != nil {
@@ -194,9 +195,6 @@ func (s *server) giveReward(ctx context.Context, r request[PersonPath, giveRewar
 
 func (s *server) redeemReward(ctx context.Context, r request[rewardPath, redeemJSON]) (RewardJSON, error) {
 	return s.withReward(ctx, r.call, r.params, func(ctx context.Context, tenant, of id.ID) (*reward.Reward, error) {
-		if r.body.Key != "" && r.body.Amount == 0 {
-			return nil, problem.InvalidField("amount", "is required with a key: what is left differs when the call is repeated")
-		}
 		what := reward.Redemption{Ref: r.body.Key, Amount: r.body.Amount, Unit: r.body.Unit}
 		if what.Amount == 0 || what.Unit == "" {
 			stands, err := s.opts.Referrals.Reward(ctx, tenant, of)
@@ -206,7 +204,10 @@ func (s *server) redeemReward(ctx context.Context, r request[rewardPath, redeemJ
 			if what.Unit == "" {
 				what.Unit = stands.Unit
 			}
-			if what.Amount == 0 {
+			if what.Amount == 0 && stands.Spendable() {
+				if what.Ref != "" {
+					return nil, problem.InvalidField("amount", "is required with a key: what is left differs when the call is repeated")
+				}
 				what.Amount = stands.Left()
 			}
 		}

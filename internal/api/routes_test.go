@@ -284,7 +284,7 @@ func TestEventTypesAreListedByDialect(t *testing.T) {
 		t.Fatalf("%+v, %v", everything, err)
 	}
 	standard, err := a.EventTypes(t.Context(), "standard")
-	if err != nil || len(standard) != 34 || standard[0].Name != "webhook.test" || !json.Valid(standard[0].Schema) || !json.Valid(standard[0].Sample) {
+	if err != nil || len(standard) != 36 || standard[0].Name != "webhook.test" || !json.Valid(standard[0].Schema) || !json.Valid(standard[0].Sample) {
 		t.Errorf("%+v, %v", standard, err)
 	}
 	_, err = a.EventTypes(t.Context(), "klingon")

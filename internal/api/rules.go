@@ -43,8 +43,8 @@ type dryRunJSON struct {
 
 type dryRunOnJSON struct {
 	Person     string          `json:"person" minLength:"1" maxLength:"512" doc:"Who would do it: an id or external id."`
-	Type       string          `json:"type" example:"purchase"`
-	Fields     json.RawMessage `json:"fields,omitempty" doc:"An object."`
+	Type       string          `json:"type" example:"purchase" doc:"Or that of a fact to which rules listen: person.created, referral.started, referral.converted, account.paid and the other states."`
+	Fields     json.RawMessage `json:"fields,omitempty" doc:"An object; of a fact absent."`
 	OccurredAt *time.Time      `json:"occurred_at,omitempty" doc:"Absent: now."`
 }
 
@@ -56,13 +56,23 @@ type triedJSON struct {
 	Rule       string             `json:"rule" doc:"Its key."`
 	Role       string             `json:"role" doc:"As what the person was asked about: referred, referrer or self."`
 	Matched    bool               `json:"matched"`
-	Reason     string             `json:"reason" doc:"matches, or the first reason for which it does not: wrong_actor, not_active, term_over, if_false, no_amount, bad_amount, another_gives." example:"if_false"`
+	Reason     string             `json:"reason" doc:"matches, or the first reason for which it does not: wrong_actor, not_active, term_over, not_counted, if_false, no_amount, bad_amount, another_gives." example:"if_false"`
 	Detail     string             `json:"detail,omitempty" doc:"The reason in a sentence, where the word does not say all."`
 	If         *ruleConditionJSON `json:"if,omitempty" doc:"What came of its condition; absent: it has none, or was not asked."`
 	ReferralID string             `json:"referral_id,omitempty" doc:"In which the person is referred."`
 	PersonID   string             `json:"person_id,omitempty" doc:"Who would get what it gives; absent: nobody."`
 	GaveBefore bool               `json:"gave_before,omitempty" doc:"It gives once, and has: it would not give again."`
 	Effect     *ruleEffectJSON    `json:"effect,omitempty" doc:"What it would do; absent: nothing."`
+	Limit      *ruleLimitJSON     `json:"limit,omitempty" doc:"The limit that what it gives counts against; absent: there is none."`
+}
+
+type ruleLimitJSON struct {
+	Per     string `json:"per" example:"person"`
+	Window  string `json:"window" example:"month"`
+	Used    int64  `json:"used" doc:"In the window, without what this has taken if it was given before."`
+	Cap     int64  `json:"cap"`
+	Amounts bool   `json:"amounts,omitempty" doc:"Whether amounts are counted, not rewards."`
+	Refuses bool   `json:"refuses" doc:"Whether the limit would not allow it."`
 }
 
 type ruleEffectJSON struct {
@@ -114,7 +124,7 @@ func (s *server) ruleRoutes() {
 	register(s, route{
 		id: "dry-run-rules", method: http.MethodPost, path: "/v1/programs/{id}/rules/dry-run", tag: tagPrograms, access: canRead,
 		summary: "Try rules on an activity",
-		description: "Says what each rule would do and why, and does none of it. Whether the program runs is not asked, and limits are not counted. " +
+		description: "Says what each rule would do and why, and does none of it. Whether the program runs is not asked. What a limit would say is told beside it. " +
 			"An activity that was reported is judged with what came in before it.",
 		example: `{"activity":{"person":"customer-7","type":"purchase","fields":{"amount":6000}}}`,
 	}, s.dryRunRules)
@@ -240,6 +250,11 @@ func showTried(t referral.Tried) triedJSON {
 		}
 		if e.Wait != nil {
 			shown.Effect.Wait = &ruleWaitJSON{e.Wait.Event, e.Wait.Until}
+		}
+	}
+	if l := t.Rule.Limit; l != nil && t.Limit != nil {
+		shown.Limit = &ruleLimitJSON{
+			Per: string(l.Per), Window: l.Window.String(), Used: t.Limit.Used, Cap: t.Limit.Cap, Amounts: t.Limit.Amount, Refuses: t.Limit.Refuses,
 		}
 	}
 	return shown

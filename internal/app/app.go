@@ -137,7 +137,7 @@ func (a *App) start(ctx context.Context, cfg config.Server, opts Options) error 
 		return err
 	}
 	if tenants, err = tenant.New(a.db, tenant.Options{
-		OnDelete: a.webhooks.DeleteTenant, Box: box, Feed: a.feed(), RSAKey: keys.Current,
+		OnDelete: a.deleteTenant, Box: box, Feed: a.feed(), RSAKey: keys.Current,
 		Kept: tenant.Kept{Records: cfg.RecordsKept(), Bodies: time.Duration(cfg.BodyRetention)},
 	}); err != nil {
 		return err
@@ -178,6 +178,7 @@ func (a *App) nativeAPI(cfg config.Server, shared api.Options, metrics prometheu
 	shared.Webhooks, shared.Audit, shared.Logger = a.webhooks, a.audit, a.log
 	shared.Programs, shared.Referrals, shared.Messages = a.programs.kinds, a.programs.referrals, a.programs.messages
 	shared.Exports, shared.Pools, shared.Timers = a.programs.exports, a.programs.pools, Timers(a.db)
+	shared.Blocklist = a.programs.blocklist
 	shared.Ready, shared.Unavailable, shared.Backup = a.ready.check, webhook.Unavailable, a.backup(cfg.Database)
 	shared.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	shared.RateLimit, shared.MaxEventBytes, shared.URL = cfg.RateLimit, cfg.MaxEventBytes, a.publicURL(cfg)
@@ -193,6 +194,7 @@ func (a *App) begin(ctx context.Context, opts dispatch.Options) error {
 	}
 	a.jobs.Start()
 	a.programs.timers.Start()
+	a.programs.stop = a.keepPruning(ctx)
 	return nil
 }
 
@@ -384,7 +386,7 @@ func (a *App) Stop(ctx context.Context) {
 			_ = a.debug.Close()
 		}
 		if a.programs != nil {
-			a.programs.timers.Stop()
+			a.programs.Stop()
 		}
 		if a.jobs != nil {
 			a.jobs.Stop()

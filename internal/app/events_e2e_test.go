@@ -34,7 +34,7 @@ var storyOfFacts = map[string]int{
 	"referral.started": 2, "referral.moderated": 2, "referral.converted": 1, "referral.ended": 1,
 	"reward.limit_reached": 1, "reward.available": 5, "reward.redeemed": 1, "reward.cancelled": 1,
 	"wallet.credited": 2, "wallet.debited": 2,
-	"theme.published": 1, "export.created": 1, "export.completed": 1,
+	"theme.published": 1, "export.created": 1, "export.completed": 1, "account.changed": 1,
 }
 
 // mustTell has everything happen that SaaSquatch tells of, by calls alone.
@@ -109,17 +109,19 @@ func TestWhatSaaSquatchHasNoWordForIsToldNativelyAloneOnPostgresToo(t *testing.T
 	mikes := s.mustUser("mike", `{"firstName":"Mike"}`)
 	s.mustUser("susy", `{"referredBy":{"code":"`+mikes+`"}}`)
 	s.mustBuy("susy")
+	s.must(http.MethodPost, of("susy")+"/block", "") // the one who was referred: that ends the referral
 	s.mustListen()
 
 	s.mustUser("mike", `{"firstName":"Michael"}`)
 	s.must(http.MethodPost, of("mike")+"/block", "")
 	s.must(http.MethodPost, of("mike")+"/unblock", "")
+	s.must(http.MethodPost, of("susy")+"/unblock", "")
 	s.must(http.MethodPost, "/rewards"+of("mike"), `{"type":"CREDIT","assignedCredit":1,"unit":"cents","dateScheduledFor":4102444800000}`)
 	for _, action := range []string{"REFERRER_DENIED", "REFERRER_APPROVED"} {
 		s.must(http.MethodPost, "/referrals/moderate", `{"actions":[{"referralId":"`+s.referral()+`","action":"`+action+`"}]}`)
 	}
 	want := map[string]int{
-		"person.updated": 1, "person.blocked": 1, "person.unblocked": 1, "reward.pending": 1, "referral.moderated": 2,
+		"person.updated": 1, "person.blocked": 1, "person.unblocked": 2, "referral.resumed": 1, "reward.pending": 1, "referral.moderated": 2,
 		"reward.cancelled": 1, "reward.reinstated": 1,
 	}
 	heard := s.mustHear("standard", want)

@@ -54,7 +54,7 @@ func TestANodeThatHasSeenASubscriptionDisabledStartsNothingMore(t *testing.T) {
 	onHints(t, func(f *fleet) {
 		a, b := f.mustStart("a"), f.mustStart("b")
 		r := mustReceive(f.t)
-		r.slow(20 * time.Millisecond)
+		r.slow(200 * time.Millisecond)
 		sub := a.mustSubscribe(r, "invoice.paid", `{"max_in_flight":2}`)
 		events := alternately(200, "invoice.paid", a, b)
 		a.mustDo(http.MethodPost, "/v1/subscriptions/"+sub+"/disable", `{}`)
@@ -73,6 +73,7 @@ func TestANodeThatHasSeenASubscriptionDisabledStartsNothingMore(t *testing.T) {
 		if len(r.all()) == len(events) {
 			f.t.Fatal("there was nothing left to send")
 		}
+		r.slow(0)
 		a.mustDo(http.MethodPost, "/v1/subscriptions/"+sub+"/enable", `{}`)
 		f.wantOnce(r, events)
 	})

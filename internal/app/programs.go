@@ -14,7 +14,9 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/dialect/standard"
+	"github.com/grapevine-hq/grapevine/internal/engine/blocklist"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/pool"
@@ -36,10 +38,21 @@ type programs struct {
 	log       *fact.Log
 	timers    *timer.Runner
 	kinds     *program.Service
+	rewards   *reward.Service
 	referrals *referral.Service
 	messages  *message.Service
 	exports   *export.Service
 	pools     *pool.Service
+	blocklist *blocklist.Service
+	stop      func() // ends what is done from time to time; nil: it has not begun
+}
+
+// Stop ends what programs do by themselves.
+func (p *programs) Stop() {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.timers.Stop()
 }
 
 // programsOptions are what programs need. All are required but Sink.
@@ -59,28 +72,35 @@ func newPrograms(opts programsOptions) (*programs, error) {
 	p := &programs{
 		log:   fact.New(fact.Options{DB: opts.DB, Sink: opts.Sink, Logger: opts.Logger}),
 		kinds: program.NewService(opts.DB, referral.Kind()),
-		pools: pool.New(opts.DB),
+		pools: pool.New(opts.DB), blocklist: blocklist.New(blocklist.Options{DB: opts.DB, Jobs: opts.Jobs}),
 	}
 	p.timers = timer.New(timer.Options{DB: opts.DB, Execute: p.living(opts), Logger: opts.Logger, Metrics: opts.Metrics})
 	var err error
 	if p.messages, err = message.New(message.Options{DB: opts.DB, Log: p.log, Jobs: opts.Jobs}); err != nil {
 		return nil, err
 	}
+	p.rewards = reward.New(p.log)
 	p.referrals = referral.New(referral.Options{
-		DB: opts.DB, Log: p.log, Programs: p.kinds, Rewards: reward.New(p.log), Messages: p.messages,
+		DB: opts.DB, Log: p.log, Programs: p.kinds, Rewards: p.rewards, Messages: p.messages,
+		Effects: effect.New(effect.Options{Log: p.log, Programs: p.kinds, Rewards: p.rewards}),
+		Schemes: map[string]referral.Scheme{saasquatch.Scheme: saasquatch.Names()}, Naming: naming(opts.Base),
 	})
-	p.exports, err = export.New(export.Options{DB: opts.DB, Log: p.log, Jobs: opts.Jobs, Sources: p.referrals.Exports(naming(opts.Base))})
+	p.exports, err = export.New(export.Options{DB: opts.DB, Log: p.log, Jobs: opts.Jobs, Sources: p.referrals.Exports()})
 	return p, err
 }
 
 // living does the timers of tenants that there are. Those of a tenant that was
-// deleted are passed over as they become due: there may be many.
+// deleted are passed over as they become due: there may be many. An export that was
+// ordered at another node just when the tenant was deleted goes with them.
 func (p *programs) living(opts programsOptions) func(context.Context, id.ID, []timer.Timer) error {
 	return func(ctx context.Context, of id.ID, due []timer.Timer) error {
 		_, err := opts.Tenants.Get(ctx, of)
 		if problem.NotFound.Has(err) {
 			return opts.DB.Write(ctx, func(tx *db.Tx) error {
-				return timer.Each(tx, due, func(timer.Timer) error { return nil })
+				if err := timer.Each(tx, due, func(timer.Timer) error { return nil }); err != nil {
+					return err
+				}
+				return p.exports.DeleteTenant(tx, of)
 			})
 		}
 		if err != nil {
@@ -90,13 +110,24 @@ func (p *programs) living(opts programsOptions) func(context.Context, id.ID, []t
 	}
 }
 
-// naming is how exports call people, rewards and links: as SaaSquatch does.
+// deleteTenant ends what belongs to a tenant, inside the transaction that deletes it.
+func (a *App) deleteTenant(tx *db.Tx, of id.ID) error {
+	if err := a.webhooks.DeleteTenant(tx, of); err != nil {
+		return err
+	}
+	if err := a.programs.blocklist.DeleteTenant(tx, of); err != nil {
+		return err
+	}
+	return a.programs.exports.DeleteTenant(tx, of)
+}
+
+// naming is how exports and messages call people, rewards and links: as SaaSquatch does.
 func naming(base string) referral.Naming {
 	return referral.Naming{
-		Scheme: saasquatch.Scheme,
-		Split:  saasquatch.SplitKey,
+		User:   saasquatch.NameOf,
 		Link:   func(short string, l code.Link) string { return base + code.Path(short, l) },
 		Reward: saasquatch.RewardType,
+		Source: saasquatch.RewardSource,
 	}
 }
 

@@ -170,6 +170,7 @@ func TestAnExportIsOrderedAwaitedAndDownloaded(t *testing.T) {
 	} {
 		w.want(http.MethodPost, "/export", body, http.StatusBadRequest, `"apiErrorCode":"VALIDATION_FAILED"`)
 	}
+	w.want(http.MethodGet, "/export/history/list?limit=0", "", http.StatusOK, `"data":[],"count":0`)
 	w.want(http.MethodGet, "/export/history/list?limit=many", "", http.StatusBadRequest, `limit`)
 }
 
@@ -183,14 +184,18 @@ func TestAThemeIsEditedPreviewedAndPublished(t *testing.T) {
 	w.want(http.MethodPatch, general, `{"referredPays":"silver"}`, http.StatusOK, `{"referredPays":"silver"}`)
 	w.want(http.MethodGet, local, "", http.StatusNotFound, `"apiErrorCode":"NOT_FOUND"`)
 	w.want(http.MethodPut, local, `{"referredPays":"Gold"}`, http.StatusNoContent, "")
-	w.want(http.MethodDelete, local, "", http.StatusNoContent, "")
+	w.want(http.MethodDelete, local, "", http.StatusOK, `{"referredPays":"silver"}`)
 	w.want(http.MethodDelete, local, "", http.StatusNotFound, "")
-	w.want(http.MethodPut, general, `{"referredPays":7}`, http.StatusBadRequest, `"validationErrors":[{"path":"variables","message":"variables.referredPays must`)
+	w.want(http.MethodPut, general, `{"referredPays":7}`, http.StatusBadRequest, `"validationErrors":["referredPays: must`)
 	w.want(http.MethodPut, general, `[]`, http.StatusBadRequest, `"apiErrorCode":"BAD_REQUEST"`)
 	w.want(http.MethodPut, "/theme/nowhere/variables/instance", `{}`, http.StatusBadRequest, `locale`)
 
 	w.want(http.MethodPost, "/theme/email/email.referral.started/preview?locale=de", "", http.StatusOK, "<")
 	w.want(http.MethodPost, "/theme/email/referral_paid/preview", "{}", http.StatusOK, "<")
+	for _, of := range []string{"REFERRAL_STARTED", "REFERRAL_CONVERTED", "REFERRER_REWARD_LIMIT_REACHED"} {
+		w.want(http.MethodPost, "/theme/email/"+of+"/preview", "", http.StatusOK, "")
+	}
+	w.want(http.MethodPost, "/theme/email/REFERRAL_STARTED/preview?locale=nowhere!", "", http.StatusBadRequest, `"rsCode":"RS039"`)
 	w.want(http.MethodPost, "/theme/email/cow/preview", "", http.StatusBadRequest, `"message":"type: must be one of`)
 	w.want(http.MethodPost, "/theme/email/referral_paid/preview?sendTo=a@example.com", "", http.StatusBadRequest, "sendTo")
 

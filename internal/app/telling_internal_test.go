@@ -1,9 +1,11 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,7 +88,7 @@ func TestSaaSquatchsEventsSayWhatHappened(t *testing.T) {
 		"reward.created":                    {`"accountId":"a1","userId":"mike","cancellable":true,"rewardSource":"FRIEND_SIGNUP","discountPercent":15,"unit":"%"}`},
 		"email.referred.reward.earned":      {`"recipientUserId":"susy","recipientAccountId":"a2"`},
 		"email.referral.rewardLimitReached": {`"recipientUserId":"mike","recipientAccountId":"a1"`, `"referralRewardLimit":1}`},
-		"user.reward.balance.changed":       {`{"userId":"susy","accountId":"a2","unit":"cents","availableValue":2000,"resourceVersion":1}`},
+		"user.reward.balance.changed":       {`{"userId":"susy","accountId":"a2","unit":"cents","availableValue":2000,"resourceVersion":`},
 	} {
 		e := of(t, events, eventType)
 		for _, part := range parts {
@@ -167,6 +169,7 @@ func TestAnEventHasTheVersionOfWhatItIsAbout(t *testing.T) {
 	w := mustTellingWorld(t, nil)
 	w.mustListen("saasquatch", "user.reward.balance.changed", "referral.converted")
 	_, second := w.mustPair()
+	last := time.Now().UnixMilli() - 1
 	w.mustBuy(second, "1")
 	for _, amount := range []int64{100, 200} {
 		w.do(w.referrals.Spend(t.Context(), w.Tenant, []id.ID{second.Person.ID}, reward.Redemption{Amount: amount, Unit: "cents"}))
@@ -174,9 +177,16 @@ func TestAnEventHasTheVersionOfWhatItIsAbout(t *testing.T) {
 	var got []string
 	for _, e := range w.mustHear() {
 		got = append(got, fmt.Sprint(e.Type, " ", e.SubjectVersion))
-		if e.Type != "referral.converted" && !strings.HasSuffix(string(e.Data), fmt.Sprintf(`"resourceVersion":%d}`, e.SubjectVersion)) {
-			t.Errorf("version %d: %s", e.SubjectVersion, e.Data)
+		if e.Type == "referral.converted" {
+			continue
 		}
+		var told struct {
+			ResourceVersion int64 `json:"resourceVersion"`
+		}
+		if err := json.Unmarshal(e.Data, &told); err != nil || told.ResourceVersion <= last {
+			t.Errorf("after %d: %s, %v", last, e.Data, err)
+		}
+		last = told.ResourceVersion
 	}
 	want := []string{
 		"referral.converted 3", "user.reward.balance.changed 1", "user.reward.balance.changed 2", "user.reward.balance.changed 3",
@@ -207,6 +217,7 @@ func TestWhatHappensIsToldNativelyUnderTheNamesOfTheFacts(t *testing.T) {
 	undone, err := w.referrals.Undo(ctx, w.Tenant, fact.Undoing{Fact: done[0].Activity.FactID})
 	w.do(nil, err)
 	w.do(w.referrals.Undo(ctx, w.Tenant, fact.Undoing{Fact: undone.ID}))
+	w.do(w.referrals.SetAccount(ctx, w.Tenant, person.AccountPatch{Key: "a9", State: person.Trial}))
 	w.do(w.referrals.Block(ctx, w.Tenant, second.Person.ID))
 	w.do(w.referrals.Unblock(ctx, w.Tenant, second.Person.ID))
 	w.do(nil, w.referrals.Forget(ctx, w.Tenant, second.Person.ID, person.Deletion{}))
@@ -219,6 +230,31 @@ func TestWhatHappensIsToldNativelyUnderTheNamesOfTheFacts(t *testing.T) {
 	for eventType := range all {
 		if !seen[eventType] && !strings.HasPrefix(eventType, "webhook.") {
 			t.Errorf("%s was not told", eventType)
+		}
+	}
+}
+
+func TestANewStateOfAnAccountIsToldNativelyAndNothingElseOfIt(t *testing.T) {
+	w := mustTellingWorld(t, nil)
+	w.mustListen("standard", "account.changed")
+	details := json.RawMessage(`{"plan":"team"}`)
+	for _, said := range []person.AccountPatch{
+		{Key: "a1", State: person.Trial},
+		{Key: "a1", State: person.Trial, Currency: "EUR", Details: details},
+		{Key: "a1", State: person.Paid, Currency: "EUR", Details: details},
+	} {
+		w.do(w.referrals.SetAccount(t.Context(), w.Tenant, said))
+	}
+	events := w.mustHear()
+	if len(events) != 2 {
+		t.Fatalf("%d events: %v", len(events), events)
+	}
+	for i, want := range []string{
+		`{"account":{"key":"a1","state":"trial","currency":null,"details":{},`, `{"account":{"key":"a1","state":"paid","currency":"EUR","details":{"plan":"team"},`,
+	} {
+		wantValid(t, schemas(t, "standard", nil), events[i])
+		if !strings.HasPrefix(string(events[i].Data), want) {
+			t.Errorf("%s, want %s…", events[i].Data, want)
 		}
 	}
 }

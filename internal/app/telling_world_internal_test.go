@@ -22,6 +22,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/dialect/standard"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
@@ -92,7 +93,11 @@ func mustTellingWorld(t testing.TB, chosen wire.Settings) *tellingWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.referrals = referral.New(referral.Options{DB: w.DB, Log: w.log, Programs: w.programs, Rewards: reward.New(w.log), Messages: messages})
+	rewards := reward.New(w.log)
+	w.referrals = referral.New(referral.Options{
+		DB: w.DB, Log: w.log, Programs: w.programs, Rewards: rewards, Messages: messages,
+		Effects: effect.New(effect.Options{Log: w.log, Programs: w.programs, Rewards: rewards}),
+	})
 	w.timers = timer.New(timer.Options{DB: w.DB, Execute: w.log.Execute})
 	told.renderers = []dialect.Renderer{standard.NewRenderer(w.referrals), saasquatch.NewRenderer(w.referrals, "https://go.example.com")}
 	w.mustServe()

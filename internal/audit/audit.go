@@ -82,12 +82,22 @@ const (
 
 	PoolFilled Action = "pool.filled" // got codes
 
+	BlocklistAdded   Action = "blocklist.added"
+	BlocklistRemoved Action = "blocklist.removed"
+
 	TimerResumed Action = "timer.resumed" // one that had failed too often
 
-	PersonBlocked     Action = "person.blocked"
-	PersonUnblocked   Action = "person.unblocked"
-	PersonDeleted     Action = "person.deleted"
-	AccountDeleted    Action = "account.deleted" // with its people
+	PersonBlocked   Action = "person.blocked"
+	PersonUnblocked Action = "person.unblocked"
+	PersonDeleted   Action = "person.deleted"
+	AccountDeleted  Action = "account.deleted" // with its people
+
+	PersonIdentityAdded   Action = "person.identity_added" // is known by a further name
+	PersonIdentityRemoved Action = "person.identity_removed"
+
+	CodeDisabled Action = "code.disabled" // the object is whose code it is
+	CodeEnabled  Action = "code.enabled"
+
 	ReferralModerated Action = "referral.moderated"
 	ReferralConverted Action = "referral.converted"
 	ReferralEnded     Action = "referral.ended"
@@ -113,8 +123,9 @@ func Actions() []Action {
 		ExportCreated, ExportCancelled, ExportDownloaded,
 		ThemeUpdated, ThemePublished,
 		PoolFilled,
+		BlocklistAdded, BlocklistRemoved,
 		TimerResumed,
-		PersonBlocked, PersonUnblocked, PersonDeleted, AccountDeleted,
+		PersonBlocked, PersonUnblocked, PersonDeleted, AccountDeleted, PersonIdentityAdded, PersonIdentityRemoved, CodeDisabled, CodeEnabled,
 		ReferralModerated, ReferralConverted, ReferralEnded, RewardGiven, RewardCancelled, FactUndone,
 		BackupMade,
 	}

@@ -90,6 +90,7 @@ func scenarios() []scenario {
 		{soakName, (*bench).soak},
 		{nodesName, (*bench).nodes},
 		{referralName, (*bench).referral},
+		{timersName, (*bench).timers},
 		{outageName, (*bench).outage},
 		{crashName, (*bench).crash},
 	}
@@ -97,8 +98,8 @@ func scenarios() []scenario {
 
 const (
 	crashName = "crash"
-	// All stands for every scenario but referral, outage and crash, which take long,
-	// and nodes where there can be one only.
+	// All stands for every scenario but referral, timers, outage and crash, which take
+	// long, and nodes where there can be one only.
 	All = "all"
 )
 
@@ -128,7 +129,7 @@ func (o Options) chosen(names []string) ([]scenario, error) {
 	if err := o.Check(names...); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	byName := []string{crashName, outageName, referralName}
+	byName := []string{crashName, outageName, referralName, timersName}
 	if !o.Postgres {
 		byName = append(byName, nodesName)
 	}

@@ -19,7 +19,7 @@ import (
 // TestMain runs the program itself where a test or the bench starts it: as the
 // bench, the server or the receiver.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"bench", "serve", bench.ReceiverCommand}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"bench", "serve", bench.ReceiverCommand, bench.TimersCommand}, os.Args[1]) {
 		os.Exit(cli.Run(os.Args[1:], "v0.0.0-test", os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -99,6 +99,7 @@ func TestWhoSignsUpIsToldOfAndFound(t *testing.T) {
 	}
 	want := maps.Clone(speed)
 	want["referral-signups: events lost, altered, doubled or foreign"] = true
+	want["referral-sending: events lost, altered, doubled or foreign"] = true
 	want["referral-lookups: answers without what was asked for"] = true
 	if diff := cmp.Diff(want, held); diff != "" {
 		t.Errorf("what is held to a bar (-want +got):\n%s", diff)
@@ -127,7 +128,7 @@ func TestARunThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestAScenarioThatDoesNotExistIsNamed(t *testing.T) {
 	_, err := bench.Run(t.Context(), small(t), "throughput", "speed")
-	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, outage, crash, or all`
+	const want = `bench: there is no scenario "speed": choose of throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, timers, outage, crash, or all`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

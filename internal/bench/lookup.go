@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -126,12 +127,21 @@ func (r *rig) look(ctx context.Context, v visitor, result *Result, n int) error 
 	if r.opts.Postgres {
 		return nil
 	}
-	for i, kind := range v.kinds {
-		if kind.bar != "" {
-			result.below(kind.bar, found.took[i].inMilliseconds(99), lookUpBar, "ms")
-		}
-	}
+	found.hold(v.kinds, result)
 	return nil
+}
+
+// hold holds kinds of requests to their bars, with what the control took meanwhile.
+func (f found) hold(kinds []lookUp, result *Result) {
+	control := slices.IndexFunc(kinds, func(k lookUp) bool { return k.path == nil })
+	note := "the control's is " + quantity(f.took[control].inMilliseconds(99), "ms")
+	for i, kind := range kinds {
+		if kind.bar == "" {
+			continue
+		}
+		p99 := f.took[i].inMilliseconds(99)
+		result.bar(Bar{Name: kind.bar, Value: Number(p99), Rule: "<", Limit: lookUpBar, Unit: "ms", Pass: p99 < lookUpBar, Note: note})
+	}
 }
 
 // visitor looks people up.

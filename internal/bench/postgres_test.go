@@ -32,7 +32,7 @@ func smallOnPostgres(t *testing.T) bench.Options {
 // those of speed, which a few events on a busy machine can't meet.
 func TestOnPostgresNothingIsLostWhateverIsKilled(t *testing.T) {
 	opts := smallOnPostgres(t)
-	report, err := bench.Run(t.Context(), opts, "throughput", "nodes", "referral", "crash")
+	report, err := bench.Run(t.Context(), opts, "throughput", "nodes", "referral", "timers", "crash")
 	if errors.Is(err, pgcluster.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
@@ -53,7 +53,7 @@ func TestOnPostgresNothingIsLostWhateverIsKilled(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"throughput", "nodes-one", "nodes-two", "nodes-killed", "referral-signups", "referral-lookups", "crash"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"throughput", "nodes-one", "nodes-two", "nodes-killed", "referral-signups", "referral-sending", "referral-lookups", "timers", "crash"}, names); diff != "" {
 		t.Errorf("scenarios (-want +got):\n%s", diff)
 	}
 	wantEmpty(t, opts.Dir)

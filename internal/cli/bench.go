@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/app"
 	"github.com/grapevine-hq/grapevine/internal/bench"
+	"github.com/grapevine-hq/grapevine/internal/config"
+	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
 type benchCommand struct {
-	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, outage, crash, or all of them but referral, outage and crash, which is what is measured if nothing is named. nodes needs --postgres."`
+	Scenario []string `arg:"" optional:"" help:"What to measure: throughput, paced, fanout, slow-endpoint, dead-endpoint, backlog, slow-disk, retention, idle, dialects, soak, nodes, referral, timers, outage, crash, or all of them but referral, timers, outage and crash, which is what is measured if nothing is named. nodes needs --postgres."`
 
 	Dir      string `env:"-" placeholder:"DIR" type:"existingdir" help:"A folder on the disk that is to be measured. Without it: where temporary files go."`
 	Keep     bool   `env:"-" help:"Keep the databases."`
@@ -146,6 +150,33 @@ func withoutSettings(environ []string) []string {
 		}
 	}
 	return rest
+}
+
+type benchTimersCommand struct {
+	config.Server `embed:""`
+
+	Tenant  string `env:"-" required:"" help:"Whose timers they are."`
+	Members int    `env:"-" required:"" help:"How many have timers."`
+}
+
+// Run is the process of a bench that does timers, which starts it.
+func (c *benchTimersCommand) Run(e *env) error {
+	app.TuneMemory()
+	c.ReadSecrets()
+	of, err := id.Tenant.Parse(c.Tenant)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(e.ctx, c.Server, app.Options{Logger: newLogger(e.err, c.LogFormat, c.LogLevel), Version: e.version})
+	if err != nil {
+		return err
+	}
+	defer a.Stop(context.WithoutCancel(e.ctx))
+	year, err := a.BeginYear(e.ctx, of, c.Members)
+	if err != nil {
+		return err
+	}
+	return bench.DoYear(e.ctx, year, os.Stdin, e.out)
 }
 
 type benchReceiverCommand struct{}

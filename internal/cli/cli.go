@@ -44,7 +44,9 @@ type commands struct {
 	Program      programCommands      `cmd:"" group:"client" help:"Say what is promised to whom: make and change programs and their rules."`
 	Person       personCommands       `cmd:"" group:"client" help:"Report people and what they did, and look them up."`
 	Account      accountCommands      `cmd:"" group:"client" help:"Say where accounts stand."`
+	Code         codeCommands         `cmd:"" group:"client" help:"Look up people's codes, and disable and enable them."`
 	Referral     referralCommands     `cmd:"" group:"client" help:"Look up who came by whom, and decide about it."`
+	Blocklist    blocklistCommands    `cmd:"" group:"client" help:"Say whose referrals are not wanted: addresses, domains, networks and devices."`
 	Reward       rewardCommands       `cmd:"" group:"client" help:"Look up what people were given; give, redeem and take back."`
 	Fact         factCommands         `cmd:"" group:"client" help:"See what changed in programs and what it led to, and undo it."`
 	Pool         poolCommands         `cmd:"" group:"client" help:"Fill the pools of codes that rewards give away."`
@@ -56,6 +58,7 @@ type commands struct {
 	Backup       backupCommand        `cmd:"" group:"client" help:"Write a checked copy of a running server's database to a file."`
 
 	BenchReceiver benchReceiverCommand `cmd:"" hidden:"" help:"The receiving process of 'bench', which starts it."`
+	BenchTimers   benchTimersCommand   `cmd:"" hidden:"" help:"The process of 'bench' that does timers, which it starts."`
 }
 
 // env is what the commands get from outside.

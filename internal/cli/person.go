@@ -16,6 +16,9 @@ type personCommands struct {
 	Story      personStory      `cmd:"" help:"Show everything about a person, what was written down last first."`
 	Explain    personExplain    `cmd:"" help:"Say why a person did or didn't get rewards."`
 	Messages   personMessages   `cmd:"" help:"List what a person was written, the newest first."`
+	Identities personIdentities `cmd:"" help:"List by what a person is known."`
+	Link       personLink       `cmd:"" help:"Have a person be known by a further name, of this API or a dialect's."`
+	Unlink     personUnlink     `cmd:"" help:"Take back what 'link' has done."`
 	Links      personLinks      `cmd:"" help:"Show a person's share links."`
 	Code       personCode       `cmd:"" help:"Find out whose code it is."`
 	Track      personTrack      `cmd:"" help:"Report what a person did, with what follows from it."`
@@ -44,7 +47,7 @@ type personUpsert struct {
 	ReferredBy  []string          `placeholder:"CODE" help:"A code by which the person came; repeatable."`
 	Code        map[string]string `placeholder:"PROGRAM=CODE" help:"A code that the person is to have in a program; repeatable."`
 	IP          string            `name:"ip" placeholder:"ADDRESS" help:"Where the person's own request came from."`
-	Device      string            `placeholder:"COOKIE" help:"The browser's cookie."`
+	Device      string            `placeholder:"COOKIE" help:"The browser's cookie: its whole value, or an id of your own for the device."`
 	output
 	tenantConnection
 }
@@ -111,7 +114,7 @@ func showPerson(s sheet, p client.Person) {
 func personName(p client.Person) string { return strings.TrimSpace(p.FirstName + " " + p.LastName) }
 
 type personList struct {
-	Search string `arg:"" optional:"" help:"How an e-mail address or a name (the last name first) begins, or a code."`
+	Search string `arg:"" optional:"" help:"How an e-mail address, a first name, a last name or a whole name begins, or a code, an account or an id."`
 	listing
 	tenantConnection
 }
@@ -175,10 +178,16 @@ func (c *personCode) Run(e *env) error {
 	if c.JSON {
 		return e.document(owner)
 	}
-	s := newSheet(e.out)
-	s.field("code", owner.Text+" ("+owner.ProgramKey+")")
-	showPerson(s, owner.Person)
+	showOwner(newSheet(e.out), owner)
 	return nil
+}
+
+func showOwner(s sheet, owner client.CodeOwner) {
+	s.field("code", owner.Text+" ("+owner.ProgramKey+")")
+	if owner.Disabled {
+		s.painted("disabled", cell{"nobody is credited for it", red})
+	}
+	showPerson(s, owner.Person)
 }
 
 type personLinks struct {

@@ -115,6 +115,10 @@ func chapterRow(c client.Chapter) []cell {
 		return []cell{at, kind, {r.ID, plain}, {fmt.Sprintf("%s by %s, %s", r.ReferredID, r.ReferrerID, r.State), plain}}
 	case c.Reward != nil:
 		return []cell{at, kind, {c.Reward.ID, plain}, {rewardText(*c.Reward) + ", " + string(c.Reward.State), plain}}
+	case c.Touch != nil:
+		return []cell{at, kind, {c.Touch.ID, plain}, {fmt.Sprintf("%s by %s", c.Touch.Code, c.Touch.Method), plain}}
+	case c.Message != nil:
+		return []cell{at, kind, {c.Message.ID, plain}, {c.Message.Type + ": " + c.Message.Subject, plain}}
 	}
 	return []cell{at, kind}
 }

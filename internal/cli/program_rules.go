@@ -167,7 +167,7 @@ type rulesDryRun struct {
 	programArgument
 	Activity string  `placeholder:"ID" help:"An activity that was reported (act_…)."`
 	Person   string  `placeholder:"PERSON" help:"Or who would do something: an id or external id."`
-	Type     string  `placeholder:"TYPE" help:"What that one would do, such as purchase."`
+	Type     string  `placeholder:"TYPE" help:"What that one would do, such as purchase, or what would happen, such as referral.converted."`
 	Fields   string  `placeholder:"JSON" help:"Its fields: a JSON object, a file that has one (@FILE), or - for the standard input."`
 	At       *moment `placeholder:"TIME" help:"When: a time, or how long ago; now unless said otherwise."`
 	Rules    string  `placeholder:"JSON" help:"Rules to try in place of the program's, given in the same way as the fields."`
@@ -244,6 +244,8 @@ func showTried(t *table, rule client.TriedRule) {
 		text += "there is nobody to give to"
 	case rule.GaveBefore:
 		text += "it gives once, and has"
+	case rule.Limit != nil && rule.Limit.Refuses:
+		text += fmt.Sprintf("its limit refuses that: of %d, %d are used", rule.Limit.Cap, rule.Limit.Used)
 	case rule.Effect.Kind != "":
 		text += fmt.Sprintf("gives %s of %s to %s", amount(rule.Effect.Amount, rule.Effect.Unit), rule.Effect.Kind, rule.PersonID)
 	default:
@@ -258,7 +260,8 @@ func showTried(t *table, rule client.TriedRule) {
 	if rule.Detail != "" {
 		text += ": " + rule.Detail
 	}
-	t.row(verdict(rule.Matched && !rule.GaveBefore), cell{text, plain})
+	refused := rule.GaveBefore || rule.Limit != nil && rule.Limit.Refuses
+	t.row(verdict(rule.Matched && !refused), cell{text, plain})
 	if rule.If != nil {
 		showRuleCondition(t, *rule.If, 1)
 	}

@@ -100,7 +100,7 @@ func (o output) showReward(e *env, r client.Reward, err error) error {
 	}
 	s.field("what", rewardText(r))
 	s.field("name", r.Name)
-	if r.Redeemed > 0 {
+	if r.Redeemed > 0 && (r.Kind == "credit" || r.Kind == "points") {
 		s.field("redeemed", amount(r.Redeemed, r.Unit))
 		s.field("left", amount(r.Left, r.Unit))
 	}
@@ -121,9 +121,10 @@ func (o output) showReward(e *env, r client.Reward, err error) error {
 
 type rewardGive struct {
 	personArgument
-	Kind    string   `arg:"" enum:"points,credit,percent,webhook" help:"points, credit, percent or webhook."`
-	Amount  int64    `arg:"" help:"How much: in minor units, such as cents; of percent in hundredths."`
+	Kind    string   `arg:"" enum:"points,credit,percent,code_pool,webhook" help:"points, credit, percent, code_pool or webhook."`
+	Amount  int64    `arg:"" optional:"" help:"How much: in minor units, such as cents; of percent in hundredths; not needed for code_pool."`
 	Unit    string   `placeholder:"UNIT" help:"Such as cents or points; required for points and credit."`
+	Pool    string   `placeholder:"KEY" help:"The pool that the code is from; required for code_pool."`
 	Name    string   `placeholder:"TEXT" help:"What the person calls it."`
 	Key     string   `placeholder:"KEY" help:"Yours: the same key gives the reward that was given first."`
 	Due     deadline `placeholder:"TIME" help:"It is not available before: a time, or how long it is until then."`
@@ -139,7 +140,7 @@ func (c *rewardGive) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	n := client.NewReward{Key: c.Key, Kind: c.Kind, Amount: c.Amount, Unit: c.Unit, Name: c.Name, DueAt: c.Due.Time, ExpiresAt: c.Expires.Time}
+	n := client.NewReward{Key: c.Key, Kind: c.Kind, Amount: c.Amount, Unit: c.Unit, Def: c.Pool, Name: c.Name, DueAt: c.Due.Time, ExpiresAt: c.Expires.Time}
 	if c.Details != "" {
 		if n.Details, err = e.readJSON("the details", c.Details); err != nil {
 			return err
@@ -151,7 +152,7 @@ func (c *rewardGive) Run(e *env) error {
 
 type rewardRedeem struct {
 	rewardArgument
-	Amount int64  `placeholder:"N" help:"How much, in minor units; all that is left unless said otherwise; required with --key."`
+	Amount int64  `placeholder:"N" help:"How much of credit or points, in minor units; all that is left unless said otherwise; required with --key."`
 	Key    string `placeholder:"KEY" help:"Yours: what was redeemed under it is redeemed once."`
 	output
 	tenantConnection

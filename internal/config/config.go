@@ -45,7 +45,7 @@ type Server struct {
 	ProxyHeader     string         `default:"X-Forwarded-For" enum:"X-Forwarded-For,Forwarded" placeholder:"NAME" help:"The header in which trusted proxies say that: X-Forwarded-For or Forwarded (RFC 7239). They have to add to it, or to replace it."`
 	AuditRetention  time.Duration  `default:"8760h" placeholder:"TIME" help:"How long audit entries are kept."`
 	DialectHost     []DialectName  `placeholder:"DIALECT=HOST" help:"Serve a dialect's API at the root of a host name as well, such as referralloop=hooks.example.com: for clients in which only the host can be set. Repeatable."`
-	DialectListen   []DialectName  `placeholder:"DIALECT=HOST:PORT" help:"Serve a dialect's API, and nothing else, at the root of an address of its own, such as partnerstack=127.0.0.1:9002. Repeatable."`
+	DialectListen   []DialectName  `placeholder:"DIALECT=HOST:PORT" help:"Serve a dialect's API at the root of an address of its own, such as partnerstack=127.0.0.1:9002, with share links, programs' pages and the server's public keys, and nothing else. Repeatable."`
 	DebugListen     string         `placeholder:"HOST:PORT" help:"Where Go's profiles are served (/debug/pprof), for whoever looks for the cause of load. They show what is in memory: keep the address to yourself. Nowhere unless set."`
 	Retention       Period         `default:"30d" placeholder:"TIME" help:"How long events are kept with their deliveries and attempts, such as 30d: 1d to 3650d. What is still to be sent stays."`
 	BodyRetention   Period         `placeholder:"TIME" help:"How long the bodies of events are kept, and what receivers answered, such as 7d. Absent: as long as --retention."`

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 const goldenSchema = "testdata/schema.golden"
@@ -195,16 +196,8 @@ func TestADatabaseThatWasMadeWithFewerMigrationsKeepsItsRows(t *testing.T) {
 	if err != nil || len(names) < 3 {
 		t.Fatalf("%d migrations, %v", len(names), err)
 	}
-	files := fstest.MapFS{}
-	for _, name := range names[:2] {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = step(string(text))
-	}
 	path := filepath.Join(t.TempDir(), "a.db")
-	d := mustOpen(t, path, db.Options{}.WithMigrations(files))
+	d := mustOpen(t, path, db.Options{}.WithMigrations(firstOf(t, 2)))
 	mustWrite(t, d, func(tx *db.Tx) error {
 		if _, err := tx.Exec(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason)
 			VALUES (x'01', x'02', x'03', 2, 1, 1, 0, NULL, 5, 204, 'ok')`); err != nil {
@@ -226,5 +219,74 @@ func TestADatabaseThatWasMadeWithFewerMigrationsKeepsItsRows(t *testing.T) {
 			WHERE d.reason = 'ok' AND d.first_started_at IS NULL AND a.number = 1 AND a.verdict = 'delivered'`).Scan(new(int))
 	}); err != nil {
 		t.Errorf("the rows are not as they were: %v", err)
+	}
+}
+
+// firstOf returns so many of the program's migrations.
+func firstOf(t *testing.T, n int) fstest.MapFS {
+	t.Helper()
+	names, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(names) <= n {
+		t.Fatalf("%d migrations, %v", len(names), err)
+	}
+	files := fstest.MapFS{}
+	for _, name := range names[:n] {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = step(string(text))
+	}
+	return files
+}
+
+func TestMessagesAndTouchesKeepWhatTheySayInTheTablesThatFollow(t *testing.T) {
+	url := testkit.BlankDatabaseURL(t)
+	d := mustOpenURL(t, url, db.Options{}.WithMigrations(firstOf(t, 37)))
+	tenant, other, person := []byte{1}, []byte{2}, []byte{3}
+	mustWrite(t, d, func(tx *db.Tx) error {
+		for _, of := range [][]byte{tenant, other} {
+			for _, c := range []struct{ folded, short string }{{"ANNA", "anna"}, {"~5eed", "gone"}} {
+				if _, err := tx.Exec(`INSERT INTO code (tenant_id, folded, text, short, kind, program_id, membership_id, person_id, is_primary, active, created_at)
+					VALUES ($1, $2, '', $3, 'referral', $4, $4, $4, TRUE, TRUE, 1)`, of, c.folded, c.short+string('0'+of[0]), person); err != nil {
+					return err
+				}
+			}
+		}
+		for i, folded := range []string{"ANNA", "~5eed", ""} {
+			if _, err := tx.Exec(`INSERT INTO touch (tenant_id, id, code, program_id, membership_id, method, engagement, share, cookie_id, ip, user_agent, url, at)
+				VALUES ($1, $2, $3, $4, $4, 'link', '', '', '', '', '', '', 1)`, other, []byte{byte(i)}, folded, person); err != nil {
+				return err
+			}
+		}
+		for i, about := range []any{nil, person} {
+			if _, err := tx.Exec(`INSERT INTO message (tenant_id, id, person_id, type, subject, message, created_at, cause, about)
+				VALUES ($1, $2, $3, 'paid', 'Hello', 'You are great.', 5, $4, $5)`, tenant, []byte{byte(i)}, person, other, about); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = mustOpenURL(t, url, db.Options{})
+	for query, want := range map[string]int{
+		`SELECT count(*) FROM touch WHERE short = 'anna2'`: 1,
+		`SELECT count(*) FROM touch WHERE short = 'gone2'`: 1,
+		`SELECT count(*) FROM touch WHERE short = ''`:      1,
+		`SELECT count(*) FROM message WHERE type = 'paid' AND subject = 'Hello' AND message = 'You are great.' AND created_at = 5
+			AND tenant_id < person_id AND person_id > cause AND cause > tenant_id`: 2,
+		`SELECT count(*) FROM message WHERE about = person_id AND id > $1`: 1,
+		`SELECT count(*) FROM message WHERE about IS NULL AND id = $1`:     1,
+	} {
+		var args []any
+		if strings.Contains(query, "$1") {
+			args = append(args, []byte{0})
+		}
+		got := 0
+		if err := d.Read(t.Context(), func(q db.Queryer) error { return q.QueryRow(query, args...).Scan(&got) }); err != nil || got != want {
+			t.Errorf("%s: %d, want %d, %v", query, got, want, err)
+		}
 	}
 }

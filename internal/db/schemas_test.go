@@ -185,9 +185,12 @@ func describeIndexes(q db.Queryer, in catalogue) ([]string, error) {
 
 var cast = regexp.MustCompile(`::[a-z]+`)
 
+// large is a number that doesn't fit into 32 bits, as Postgres writes one.
+var large = regexp.MustCompile(`'(\d+)'::bigint`)
+
 // plainly returns an expression without what the databases write differently. There
 // are only constants, and conditions that are joined by AND.
 func plainly(expression string) string {
-	expression = strings.ToLower(cast.ReplaceAllString(expression, ""))
+	expression = strings.ToLower(cast.ReplaceAllString(large.ReplaceAllString(expression, "$1"), ""))
 	return strings.Join(strings.Fields(strings.NewReplacer("(", " ", ")", " ").Replace(expression)), " ")
 }

@@ -29,15 +29,21 @@ func (m Mount) Handler() http.Handler {
 	})
 }
 
-// keySet is the one native path at a dialect's host: receivers look for the
-// server's public keys at the host that they know.
-const keySet = "/.well-known/jwks.json"
+// What is native at a dialect's host too: receivers look for the server's public keys
+// at the host that they know, and share links and pages of programs begin with the
+// host that was asked for them. No dialect has paths like these.
+const (
+	keySet = "/.well-known/jwks.json"
+	links  = "/r/"
+	pages  = "/p/"
+)
 
-// Rooted serves one dialect at the root, and the server's public keys.
+// Rooted serves one dialect at the root, and what is native at its host.
 func (m Mount) Rooted(name string) http.Handler {
 	api := m.Dialects[name]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.EscapedPath() == keySet {
+		path := r.URL.EscapedPath() // as it was sent, as in below
+		if path == keySet || strings.HasPrefix(path, links) || strings.HasPrefix(path, pages) {
 			m.Native.ServeHTTP(w, r)
 			return
 		}

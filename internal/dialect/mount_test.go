@@ -45,6 +45,11 @@ func TestARequestGoesToTheDialectThatItsPathOrHostNames(t *testing.T) {
 		{"hooks.example.com", "/.well-known/jwks.json", "native /.well-known/jwks.json"},
 		{"hooks.example.com", "/.well-known/../v1/tenants", "rehook /.well-known/../v1/tenants"},
 		{"hooks.example.com", "/x/../.well-known/jwks.json", "rehook /x/../.well-known/jwks.json"},
+		{"hooks.example.com", "/r/mPbcF5", "native /r/mPbcF5"},
+		{"hooks.example.com", "/p/acme/friends", "native /p/acme/friends"},
+		{"hooks.example.com", "/r", "rehook /r"},
+		{"hooks.example.com", "/%72/mPbcF5", "rehook /%72/mPbcF5"},
+		{"hooks.example.com", "/r%2FmPbcF5", "rehook /r%2FmPbcF5"},
 		{"hooks.example.com.evil.example", "/webhooks", "native /webhooks"},
 		{"", "/webhooks", "native /webhooks"},
 	} {

@@ -106,6 +106,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer
 		return err
 	}
 	if err := c.Confirm(r.Context()); err != nil {
+		if c.route.Access != ByKey {
+			err = h.turnedAway(w, c, err)
+		}
 		return Answer{}, err
 	}
 	if c.ByKey() {

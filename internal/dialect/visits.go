@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,14 +26,12 @@ type Visits struct {
 // its network of 64 bits, which one subscriber has.
 type VisitLimiter struct {
 	allowed Visits
-
-	mu   sync.Mutex
-	seen map[visitor]*rate.Limiter
+	seen    *edge.Buckets[visitor]
 }
 
 // visitor is an address that asks for something of a tenant's.
 type visitor struct {
-	tenant  id.ID
+	tenant  id.ID // zero: it was not let in, to whichever tenant
 	from    netip.Prefix
 	creates bool
 }
@@ -44,7 +41,7 @@ const maxVisitors = 50_000
 
 // NewVisitLimiter returns a limiter, which counts in this process alone.
 func NewVisitLimiter(allowed Visits) *VisitLimiter {
-	return &VisitLimiter{allowed: allowed, seen: make(map[visitor]*rate.Limiter)}
+	return &VisitLimiter{allowed, edge.NewBuckets[visitor](maxVisitors)}
 }
 
 // visit counts a call that was made without a key. Test tenants have no limit.
@@ -52,22 +49,46 @@ func (h *handler) visit(ctx context.Context, w http.ResponseWriter, c *Call) err
 	if h.opts.Visits == nil || !c.Principal.Tenant.Live {
 		return nil
 	}
-	v := visitor{tenant: c.Principal.Tenant.ID, from: network(edge.Address(c.Request))}
+	v := visitor{tenant: c.Principal.Tenant.ID, from: edge.Network(c.Request)}
 	if c.route.Creates != nil {
 		var err error
 		if v.creates, err = c.route.Creates(ctx, c); err != nil {
 			return err
 		}
 	}
-	wait := h.opts.Visits.take(v, time.Now())
-	if wait == 0 {
+	switch {
+	case h.mayVisit(w, v):
 		return nil
-	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	if v.creates {
+	case v.creates:
 		return problem.RateLimited.New("an address may create %d people a day; a server with a key may create more", h.opts.Visits.allowed.CreationsADay)
+	default:
+		return problem.RateLimited.New("an address may ask %d times an hour; a server with a key may ask more often", h.opts.Visits.allowed.OthersAnHour)
 	}
-	return problem.RateLimited.New("an address may ask %d times an hour; a server with a key may ask more often", h.opts.Visits.allowed.OthersAnHour)
+}
+
+// turnedAway counts a call that everybody may try and that was refused for its key, its
+// token or its tenant. Beyond the limit it is told nothing else any more: nobody may
+// look for tenants, keys and tokens by asking. Who shows a good one is let in all the
+// same, since others may share the address.
+func (h *handler) turnedAway(w http.ResponseWriter, c *Call, refused error) error {
+	told, ok := h.refusals.Tell(refused)
+	if h.opts.Visits == nil || !ok || told.Status >= http.StatusInternalServerError {
+		return refused
+	}
+	if h.mayVisit(w, visitor{from: edge.Network(c.Request)}) {
+		return refused
+	}
+	return problem.RateLimited.New("an address may try keys and tokens that are not good %d times an hour", h.opts.Visits.allowed.OthersAnHour)
+}
+
+// mayVisit counts a visit, and says when the next one is possible where this one is
+// not.
+func (h *handler) mayVisit(w http.ResponseWriter, v visitor) bool {
+	wait := h.opts.Visits.take(v, time.Now())
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	return wait == 0
 }
 
 // take counts a visit, and returns how long the visitor has to wait; zero: it may go
@@ -81,35 +102,10 @@ func (l *VisitLimiter) take(v visitor, now time.Time) time.Duration {
 		return 0
 	}
 	each := within / time.Duration(most)
-	r := l.of(v, each, most)
+	r := l.seen.Of(v, rate.Every(each), most)
 	if r.AllowN(now, 1) {
 		return 0
 	}
 	missing := 1 - r.TokensAt(now)
 	return max(time.Second, time.Duration(missing*float64(each)))
-}
-
-func (l *VisitLimiter) of(v visitor, each time.Duration, most int) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r, ok := l.seen[v]; ok {
-		return r
-	}
-	if len(l.seen) >= maxVisitors {
-		clear(l.seen) // rather than let a flood of addresses keep everybody out
-	}
-	r := rate.NewLimiter(rate.Every(each), most)
-	l.seen[v] = r
-	return r
-}
-
-// network returns what counts as one address.
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // of an address that is not known it is the zero Prefix
-	return p
 }

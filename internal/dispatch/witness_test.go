@@ -274,7 +274,8 @@ func (v *witness) noteOutcomes(outcomes []webhook.Outcome) {
 		switch o.Status {
 		case webhook.Retrying:
 			delay := float64(schedule.Delays[of.steps-1]) * (1 - schedule.Jitter)
-			of.earliest = o.Attempt.StartedAt.Add(o.Attempt.Timing.Total + time.Duration(delay))
+			// Times are stored in whole microseconds.
+			of.earliest = o.Attempt.StartedAt.Add(o.Attempt.Timing.Total + time.Duration(delay)).Truncate(time.Microsecond)
 		case webhook.Failed:
 			if of.steps != len(schedule.Delays)+1 {
 				v.wrong(key, "failed before its schedule's end")

@@ -35,9 +35,21 @@ func (w *Writer) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// Encoder is a value that writes itself as Marshal would write it, which spares what
+// encoding/json does with a MarshalJSON: to read all of what that has written.
+type Encoder interface {
+	// EncodeJSON appends the value to a buffer, in compact form and without a newline.
+	EncodeJSON(to *bytes.Buffer) error
+}
+
 // Marshal writes JSON as all answers have it, with a newline at its end.
 func Marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
+	if itself, ok := v.(Encoder); ok {
+		err := itself.EncodeJSON(&buf)
+		buf.WriteByte('\n')
+		return buf.Bytes(), err
+	}
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)

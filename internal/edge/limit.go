@@ -2,7 +2,6 @@ package edge
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,9 +17,7 @@ const maxLimited = 10_000
 type Limiter struct {
 	rate  float64 // a second
 	burst int
-
-	mu   sync.Mutex
-	keys map[id.ID]*rate.Limiter // the operator's under the zero ID
+	keys  *Buckets[id.ID] // the operator's under the zero ID
 }
 
 // NewLimiter allows so many requests a second, and as many at once. It returns
@@ -29,7 +26,7 @@ func NewLimiter(perSecond float64) *Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &Limiter{rate: perSecond, burst: max(1, int(math.Ceil(perSecond))), keys: make(map[id.ID]*rate.Limiter)}
+	return &Limiter{rate: perSecond, burst: max(1, int(math.Ceil(perSecond))), keys: NewBuckets[id.ID](maxLimited)}
 }
 
 // Standing is how a key stands after a request. The zero Standing is that of a
@@ -47,7 +44,7 @@ func (l *Limiter) Take(key id.ID, now time.Time) (Standing, error) {
 	if l == nil {
 		return Standing{}, nil
 	}
-	r := l.of(key)
+	r := l.keys.Of(key, rate.Limit(l.rate), l.burst)
 	allowed := r.AllowN(now, 1)
 	tokens := max(r.TokensAt(now), 0)
 	s := Standing{Limit: l.burst, Remaining: int(tokens), Reset: l.seconds(float64(l.burst) - tokens)}
@@ -61,32 +58,4 @@ func (l *Limiter) Take(key id.ID, now time.Time) (Standing, error) {
 // seconds is how long so many requests take to come back.
 func (l *Limiter) seconds(missing float64) int {
 	return int(math.Ceil(min(missing/l.rate, math.MaxInt32)))
-}
-
-// of returns the limiter of a key.
-func (l *Limiter) of(key id.ID) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r, ok := l.keys[key]; ok {
-		return r
-	}
-	if len(l.keys) >= maxLimited {
-		l.forget()
-	}
-	r := rate.NewLimiter(rate.Limit(l.rate), l.burst)
-	l.keys[key] = r
-	return r
-}
-
-// forget drops the keys that have not asked lately, whose limiters are as good
-// as new, and everything if that is not enough.
-func (l *Limiter) forget() {
-	for key, r := range l.keys {
-		if r.Tokens() >= float64(l.burst) {
-			delete(l.keys, key)
-		}
-	}
-	if len(l.keys) > maxLimited/2 {
-		clear(l.keys)
-	}
 }

@@ -50,7 +50,16 @@ type Fact struct {
 	At         time.Time // when it took effect
 	RecordedAt time.Time // when it was written down
 	UndoneBy   id.ID     // the fact that took it back; zero: it holds
+
+	untold bool // see Quiet
 }
+
+// Quiet has nobody be told of a fact of the command that is under way: a later one of
+// the same command has made it as if it had not been. It stays in the log.
+func (f *Fact) Quiet() { f.untold = true }
+
+// IsQuiet reports whether nobody is to be told of the fact.
+func (f *Fact) IsQuiet() bool { return f.untold }
 
 // Actor is who brought a fact about.
 type Actor string

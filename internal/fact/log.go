@@ -1,6 +1,7 @@
 package fact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,10 @@ type Teller interface {
 // Reversal is how facts of one type are taken back. Both run in the transaction of
 // a command whose facts have the undoing for their cause.
 type Reversal struct {
+	// May refuses, with a problem that says what to undo instead, to take back a fact
+	// that there is nothing to take back of: it is asked of the fact that an undoing is
+	// about, not of what that led to. nil: any may be.
+	May  func(c *Command, f *Fact) error
 	Undo func(c *Command, f *Fact) error
 	// Redo brings it about again, after the undoing was undone.
 	Redo func(c *Command, f *Fact) error
@@ -58,6 +63,7 @@ type Log struct {
 	reactors  []Reactor
 	reversals map[string]Reversal
 	handlers  map[string]Handler
+	aheads    []func(c *Command, due []timer.Timer) error
 }
 
 // New returns a Log.
@@ -134,11 +140,23 @@ type Handler func(c *Command, t timer.Timer) error
 // Handle says what is done when a timer of the kind is due.
 func (l *Log) Handle(kind string, h Handler) { l.handlers[kind] = h }
 
+// Ahead has fn called before the first of several timers is handled that are due, with
+// all of them, in the same transaction: it may read at once what their handlers will
+// need. Not all of them need be handled then.
+func (l *Log) Ahead(fn func(c *Command, due []timer.Timer) error) { l.aheads = append(l.aheads, fn) }
+
 // Execute runs due timers of one tenant, in their order, in one transaction; it is
 // what a timer.Runner calls.
 func (l *Log) Execute(ctx context.Context, tenant id.ID, due []timer.Timer) error {
 	return l.Do(ctx, Order{Tenant: tenant, Key: "timers", Actor: ByTimer}, func(c *Command) error {
+		ready := false
 		return timer.Each(c.tx, due, func(t timer.Timer) error {
+			if !ready {
+				if err := l.lookAhead(c, due); err != nil {
+					return err
+				}
+				ready = true
+			}
 			handle, ok := l.handlers[t.Kind]
 			if !ok {
 				return fmt.Errorf("fact: nobody handles timers of the kind %q", t.Kind)
@@ -150,6 +168,15 @@ func (l *Log) Execute(ctx context.Context, tenant id.ID, due []timer.Timer) erro
 			return c.Settle()
 		})
 	})
+}
+
+func (l *Log) lookAhead(c *Command, due []timer.Timer) error {
+	for _, fn := range l.aheads {
+		if err := fn(c, due); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // silence is a Sink that tells nobody.
@@ -170,7 +197,8 @@ type Command struct {
 	cause  id.ID
 
 	facts   []*Fact
-	reacted int // how many of them the reactors have got
+	reacted int   // how many of them the reactors have got
+	latest  id.ID // what the next fact's id sorts after
 }
 
 // Tx is the transaction.
@@ -198,19 +226,30 @@ func (c *Command) Because(of id.ID, fn func() error) error {
 	return err
 }
 
+// Follow has the facts that are appended from now on sort after something that came
+// before them, be it that another process made its id, by a clock that is ahead.
+func (c *Command) Follow(before id.ID) {
+	if bytes.Compare(c.latest[:], before[:]) < 0 {
+		c.latest = before
+	}
+}
+
 // errNoSubject is a mistake of the program.
 var errNoSubject = errors.New("fact: a fact must have a type and a subject")
 
 // Append notes a fact. Its ID, tenant and times are filled in, and its cause and
-// actor, unless they are given.
+// actor, unless they are given. Its ID sorts after its cause's and after those of the
+// facts before it.
 func (c *Command) Append(f Fact) (*Fact, error) {
 	if f.Type == "" || f.Subject.Kind == "" {
 		return nil, errNoSubject
 	}
-	f.ID, f.TenantID, f.At, f.RecordedAt = id.New(c.tx.Now()), c.tenant, c.now, c.tx.Now()
 	if f.Cause.IsZero() {
 		f.Cause = c.cause
 	}
+	c.Follow(f.Cause)
+	f.ID, f.TenantID, f.At, f.RecordedAt = id.After(c.tx.Now(), c.latest), c.tenant, c.now, c.tx.Now()
+	c.latest = f.ID
 	if f.Actor == "" {
 		f.Actor = c.actor
 		if !f.Cause.IsZero() && f.Actor != ByTimer {
@@ -256,8 +295,14 @@ func (c *Command) finish(teller Teller) error {
 	if err := c.Settle(); err != nil {
 		return err
 	}
-	if len(c.facts) == 0 {
+	told := make([]*Fact, 0, len(c.facts))
+	for _, f := range c.facts {
+		if !f.untold {
+			told = append(told, f)
+		}
+	}
+	if len(told) == 0 {
 		return nil
 	}
-	return teller.Tell(c, c.facts)
+	return teller.Tell(c, told)
 }

@@ -10,16 +10,19 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
-const columns = `tenant_id, id, type, subject_kind, subject_id, version, cause, actor, data, at, recorded_at, undone_by`
+const (
+	inserted = `tenant_id, id, type, subject_kind, subject_id, version, cause, actor, data, at, recorded_at`
+	columns  = inserted + `, undone_by`
+)
 
 func insert(tx *db.Tx, f *Fact) error {
 	data, err := f.Raw()
 	if err != nil {
 		return fmt.Errorf("fact: write the data of a %s: %w", f.Type, err)
 	}
-	return tx.Later(`INSERT INTO fact (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, []any{
+	return tx.Later(`INSERT INTO fact (`+inserted+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, []any{
 		f.TenantID, f.ID, f.Type, f.Subject.Kind, f.Subject.ID, f.Version, f.Cause.OrNull(), string(f.Actor), string(data),
-		db.Micro(f.At), db.Micro(f.RecordedAt), nil,
+		db.Micro(f.At), db.Micro(f.RecordedAt),
 	}, nil)
 }
 
@@ -107,6 +110,13 @@ func markUndone(tx *db.Tx, f *Fact, by id.ID) (bool, error) {
 func clearUndone(tx *db.Tx, f *Fact) error {
 	if _, err := tx.Exec(`UPDATE fact SET undone_by = NULL WHERE tenant_id = $1 AND id = $2`, f.TenantID, f.ID); err != nil {
 		return fmt.Errorf("fact: redo a fact: %w", err)
+	}
+	return nil
+}
+
+func setData(tx *db.Tx, f *Fact, data []byte) error {
+	if _, err := tx.Exec(`UPDATE fact SET data = $3 WHERE tenant_id = $1 AND id = $2`, f.TenantID, f.ID, string(data)); err != nil {
+		return fmt.Errorf("fact: change what a fact says: %w", err)
 	}
 	return nil
 }

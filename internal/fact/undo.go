@@ -33,8 +33,9 @@ var ErrUndone = errors.New("fact: it was undone already")
 // it did.
 //
 // It returns problem.NotFound for a fact that the tenant does not have, ErrUndone for
-// one that was taken back already, and problem.Conflict for one of a type that has no
-// reversal: it follows from another one, or stands for good.
+// one that was taken back already, and problem.Conflict for one that can't be taken
+// back by itself, since its type has no reversal, or by what the reversal says of it
+// (Reversal.May). That error names the fact to undo instead, where there is one.
 func (c *Command) Undo(u Undoing) (*Fact, error) {
 	if err := c.tx.Flush(); err != nil { // facts of this command may be among them
 		return nil, err
@@ -51,8 +52,8 @@ func (c *Command) Undo(u Undoing) (*Fact, error) {
 		return nil, err
 	}
 	root := chain[len(chain)-1]
-	if _, ok := c.log.reversals[root.Type]; !ok {
-		return nil, problem.Conflict.New("a fact of the type %s can't be undone: undo what led to it", root.Type)
+	if err := c.mayUndo(root, len(chain)); err != nil {
+		return nil, err
 	}
 	what := UndoneData{Type: root.Type, Root: root.ID, Restored: len(chain)%2 == 0, Reason: u.Reason, Depth: u.Depth}
 	undoing, err := c.Append(Fact{Type: Undone, Subject: Ref{"fact", of.ID}, Data: what})
@@ -60,6 +61,58 @@ func (c *Command) Undo(u Undoing) (*Fact, error) {
 		return nil, err
 	}
 	return undoing, c.undo(undoing, chain)
+}
+
+// mayUndo refuses to take back what can't be by itself. links is how many undoings
+// there are with the fact: more than one turns round what was allowed before.
+func (c *Command) mayUndo(root *Fact, links int) error {
+	r, ok := c.log.reversals[root.Type]
+	if !ok {
+		return c.irreversible(root)
+	}
+	if links > 1 || r.May == nil {
+		return nil
+	}
+	return r.May(c, root)
+}
+
+// maxCauses is how far back it is looked for a fact that can be undone.
+const maxCauses = 100
+
+// irreversible says that a fact has no reversal, and what led to it that has one.
+func (c *Command) irreversible(f *Fact) error {
+	cause := f.Cause
+	for n := 0; n < maxCauses && !cause.IsZero(); n++ {
+		led, err := Get(c.tx, c.tenant, cause)
+		if err != nil {
+			return err
+		}
+		may, err := c.mayInstead(led)
+		if err != nil {
+			return err
+		}
+		if may {
+			return problem.Conflict.New("a fact of the type %s can't be undone by itself: undo %s (%s), which led to it", f.Type, FactID.Format(led.ID), led.Type)
+		}
+		cause = led.Cause
+	}
+	return problem.Conflict.New("a fact of the type %s can't be undone, and nothing that led to it can", f.Type)
+}
+
+// mayInstead reports whether a fact can be undone that led to one that can't.
+func (c *Command) mayInstead(f *Fact) (bool, error) {
+	r, ok := c.log.reversals[f.Type]
+	if !ok || !f.UndoneBy.IsZero() {
+		return false, nil
+	}
+	if r.May == nil {
+		return true, nil
+	}
+	err := r.May(c, f)
+	if problem.Conflict.Has(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // chain returns an undoing, what it undid, and so on, to the first one that is no
@@ -235,6 +288,43 @@ func Of(q db.Queryer, tenant, subject id.ID, p Page) ([]*Fact, error) {
 
 // List returns the tenant's facts, the latest first.
 func List(q db.Queryer, tenant id.ID, p Page) ([]*Fact, error) { return selectFacts(q, tenant, p) }
+
+// Rewrite has fn change what the facts about a subject say of it, each the members of a
+// JSON object: for what is about several people of whom one is to be forgotten.
+func Rewrite(tx *db.Tx, tenant, subject id.ID, fn func(data map[string]json.RawMessage) error) error {
+	page := Page{Limit: 200}
+	for {
+		facts, err := Of(tx, tenant, subject, page)
+		if err != nil || len(facts) == 0 {
+			return err
+		}
+		for _, f := range facts {
+			if err := rewrite(tx, f, fn); err != nil {
+				return err
+			}
+		}
+		page.Before = facts[len(facts)-1].ID
+	}
+}
+
+func rewrite(tx *db.Tx, f *Fact, fn func(data map[string]json.RawMessage) error) error {
+	raw, err := f.Raw()
+	if err != nil {
+		return err
+	}
+	var data map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return fmt.Errorf("fact: read what the fact %s says: %w", f.ID, err)
+	}
+	if err := fn(data); err != nil {
+		return err
+	}
+	now, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	return setData(tx, f, now)
+}
 
 // Redact removes what the facts about a subject say of it, and leaves that they
 // happened: for who is to be forgotten.

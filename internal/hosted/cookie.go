@@ -13,10 +13,8 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/tenant"
 )
 
-const (
-	cookieAge = 90 * 24 * time.Hour // of both cookies, from when they are set
-	backAge   = 24 * time.Hour      // of a link to the own page
-)
+// cookieAge is how long both cookies are kept, from when they are set.
+const cookieAge = 90 * 24 * time.Hour
 
 // The cookies: one of the visits by share links, one of the person. Their names end
 // with the tenant.
@@ -71,30 +69,27 @@ func (h *Hosted) Visits(r *http.Request, of tenant.Tenant) attribution.Cookie {
 	return attribution.Cookie{}
 }
 
-// What a token is for. One that is for something else opens nothing.
-const (
-	forBrowser = "a browser of the person at the hosted pages"
-	forBack    = "a link to the person's hosted page"
-)
+// purpose stands before what a token says: what was sealed for something else opens
+// nothing.
+const purpose = "a browser of the person at the hosted pages\x00"
 
 var errNoToken = errors.New("hosted: the token is not one of ours, or has expired")
 
 // token names a person of the tenant, until it expires, and can be made by this
 // server only.
 type token struct {
-	purpose string
-	person  id.ID
-	until   time.Time
+	person id.ID
+	until  time.Time
 }
 
 func (h *Hosted) seal(of tenant.Tenant, t token) (string, error) {
-	plain := binary.BigEndian.AppendUint64(append([]byte(t.purpose+"\x00"), t.person[:]...), uint64(t.until.Unix())) //nolint:gosec // after 1970
+	plain := binary.BigEndian.AppendUint64(append([]byte(purpose), t.person[:]...), uint64(t.until.Unix())) //nolint:gosec // after 1970
 	sealed, err := h.box.Seal(plain, of.ID)
 	return base64.RawURLEncoding.EncodeToString(sealed), err
 }
 
-// unseal returns the token of a purpose, if it has not expired.
-func (h *Hosted) unseal(of tenant.Tenant, purpose, text string) (token, error) {
+// unseal returns a token, if it has not expired.
+func (h *Hosted) unseal(of tenant.Tenant, text string) (token, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return token{}, errNoToken
@@ -103,8 +98,8 @@ func (h *Hosted) unseal(of tenant.Tenant, purpose, text string) (token, error) {
 	if err != nil {
 		return token{}, errNoToken
 	}
-	rest, ok := strings.CutPrefix(string(plain), purpose+"\x00")
-	t := token{purpose: purpose}
+	rest, ok := strings.CutPrefix(string(plain), purpose)
+	var t token
 	if !ok || len(rest) != len(t.person)+8 {
 		return token{}, errNoToken
 	}
@@ -118,7 +113,7 @@ func (h *Hosted) unseal(of tenant.Tenant, purpose, text string) (token, error) {
 
 // recognise has the browser be known as the person's from now on.
 func (h *Hosted) recognise(w http.ResponseWriter, r *http.Request, p page, person id.ID) error {
-	value, err := h.seal(p.tenant, token{forBrowser, person, time.Now().Add(cookieAge)})
+	value, err := h.seal(p.tenant, token{person, time.Now().Add(cookieAge)})
 	if err != nil {
 		return err
 	}
@@ -130,7 +125,7 @@ func (h *Hosted) recognise(w http.ResponseWriter, r *http.Request, p page, perso
 // zero: nobody's that is known.
 func (h *Hosted) recognised(r *http.Request, p page) (id.ID, bool) {
 	for _, c := range r.CookiesNamed(h.cookieName(r, personCookie, p.tenant)) {
-		if t, err := h.unseal(p.tenant, forBrowser, c.Value); err == nil {
+		if t, err := h.unseal(p.tenant, c.Value); err == nil {
 			return t.person, time.Until(t.until) < cookieAge*9/10
 		}
 	}

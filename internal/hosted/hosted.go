@@ -27,8 +27,8 @@
 // server. A browser without it that registers an address which is known is treated
 // like one with an address that is new, and becomes a person apart: it gets a link of
 // its own, and sees nothing of the one who is known, nor that there is one. The one
-// who is known is sent a message with a link to the own page, which is good for a
-// day. Two things can still be told apart, by somebody who has a link of the same
+// who is known is sent a message with a link to the own page, which is good once, for
+// an hour. Two things can still be told apart, by somebody who has a link of the same
 // program: whether a registration by it is rewarded at once, where rules do that, and
 // whether a code made of a name gets a digit, since codes are unique. A browser that
 // has lost its cookie has to wait for that message, and where the program's messages
@@ -218,7 +218,7 @@ func route(r *http.Request) string {
 
 // answer lets a request to what answers it, unless its address makes too many.
 func (h *Hosted) answer(w http.ResponseWriter, r *http.Request, fn handlerFunc) {
-	if !h.limits.requests.take(origin(r), time.Now()) {
+	if !h.limits.requests.take(r, time.Now()) {
 		w.Header().Set("Retry-After", "10")
 		h.refuse(w, r, problem.RateLimited.New("there were too many requests from your network"))
 		return

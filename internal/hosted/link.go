@@ -38,7 +38,7 @@ func (h *Hosted) follow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return linkError(err)
 	}
-	if isFollowed(r) && h.limits.touches.take(origin(r), time.Now()) {
+	if isFollowed(r) && h.limits.touches.take(r, time.Now()) {
 		h.touch(w, r, of, referral.Visit{Short: short, Link: link, To: to})
 	}
 	if landing.URL == "" {

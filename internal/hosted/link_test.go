@@ -178,7 +178,7 @@ func TestOneAddressThatFollowsTooManyLinksIsLedOnUncountedAndThenRefused(t *test
 			refused++
 		}
 	}
-	touches := len(w.touches(made)) // 100 at most are listed
+	touches := len(w.touches(made))
 	if led < 100 || refused == 0 || touches < 60 || touches >= led {
 		t.Errorf("%d were led on, %d counted, %d refused", led, touches, refused)
 	}

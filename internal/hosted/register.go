@@ -15,7 +15,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/email"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
-	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
@@ -113,7 +112,7 @@ func (h *Hosted) register(w http.ResponseWriter, r *http.Request, p page) error 
 	if len(f.Wrong) > 0 {
 		return h.showWrong(w, p, f)
 	}
-	if !h.limits.registrations.take(origin(r), time.Now()) {
+	if !h.limits.registrations.take(r, time.Now()) {
 		w.Header().Set("Retry-After", "180")
 		return problem.RateLimited.New("too many people have registered from your network: try again in some minutes")
 	}
@@ -200,13 +199,12 @@ const tokenParameter = "token"
 
 // backTo returns what makes links to the pages of people; nil where the server's
 // address is only what the request says, and might be another's.
-func (h *Hosted) backTo(p page) func(of id.ID) (string, error) {
+func (h *Hosted) backTo(p page) func(token string) string {
 	if h.url == "" {
 		return nil
 	}
-	return func(of id.ID) (string, error) {
-		sealed, err := h.seal(p.tenant, token{forBack, of, time.Now().Add(backAge)})
-		return h.url + p.path + "/back?" + url.Values{tokenParameter: {sealed}}.Encode(), err
+	return func(token string) string {
+		return h.url + p.path + "/back?" + url.Values{tokenParameter: {token}}.Encode()
 	}
 }
 
@@ -215,8 +213,8 @@ func (h *Hosted) backTo(p page) func(of id.ID) (string, error) {
 func (h *Hosted) showBack(w http.ResponseWriter, r *http.Request, p page) error {
 	v := p.view()
 	v.Token = r.URL.Query().Get(tokenParameter)
-	if _, err := h.unseal(p.tenant, forBack, v.Token); err != nil {
-		return errStale
+	if err := h.referrals.CheckPageLink(r.Context(), p.tenant.ID, v.Token); err != nil {
+		return backError(err)
 	}
 	return h.render(w, http.StatusOK, "back", v)
 }
@@ -226,12 +224,20 @@ func (h *Hosted) back(w http.ResponseWriter, r *http.Request, p page) error {
 	if err := readBody(w, r); err != nil {
 		return err
 	}
-	t, err := h.unseal(p.tenant, forBack, r.PostForm.Get(tokenParameter))
+	of, err := h.referrals.UsePageLink(r.Context(), p.tenant.ID, r.PostForm.Get(tokenParameter))
 	if err != nil {
-		return errStale
+		return backError(err)
 	}
-	if err := h.recognise(w, r, p, t.person); err != nil {
+	if err := h.recognise(w, r, p, of); err != nil {
 		return err
 	}
 	return toPage(w, r, p)
+}
+
+// backError tells of a link that is not good in the words of the pages.
+func backError(err error) error {
+	if errors.Is(err, referral.ErrNoPageLink) {
+		return errStale
+	}
+	return err
 }

@@ -53,7 +53,7 @@ var (
 	errNoLink      = problem.NotFound.New("this link leads nowhere: it is mistyped, or it is not active any more; ask whoever sent it for another one")
 	errAhead       = problem.Unavailable.New("this link is not opened ahead of a click")
 	errCrossOrigin = problem.Forbidden.New("another site has sent this form: open the page itself")
-	errStale       = problem.Forbidden.New("this link has expired: register with your e-mail address again to be sent another one")
+	errStale       = problem.Forbidden.New("this link was used already, or has expired: register with your e-mail address again to be sent another one")
 	errClosed      = problem.Conflict.New("nobody can register here at the moment")
 )
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -97,7 +98,11 @@ func mustWorld(t *testing.T, o options) *world {
 	}
 	log := fact.New(fact.Options{DB: w.db, Sink: w.sink})
 	w.programs = program.NewService(w.db, referral.Kind())
-	w.Service = referral.New(referral.Options{DB: w.db, Log: log, Programs: w.programs, Rewards: reward.New(log)})
+	rewards := reward.New(log)
+	w.Service = referral.New(referral.Options{
+		DB: w.db, Log: log, Programs: w.programs, Rewards: rewards,
+		Effects: effect.New(effect.Options{Log: log, Programs: w.programs, Rewards: rewards}),
+	})
 	if w.tenant, _, _, err = w.tenants.Create(t.Context(), tenant.NewTenant{Alias: "acme"}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +184,30 @@ func (w *world) read(fn func(q db.Queryer) error) {
 // touches returns the touches of a code, the newest first.
 func (w *world) touches(of referral.Code) []attribution.Touch {
 	w.t.Helper()
-	var all []attribution.Touch
+	var ids []id.ID
 	w.read(func(q db.Queryer) error {
-		var err error
-		all, err = attribution.OfCode(q, w.tenant.ID, of.Text, attribution.Page{})
-		return err
+		rows, err := q.Query(`SELECT id FROM touch WHERE tenant_id = $1 AND short = $2 ORDER BY id DESC`, w.tenant.ID, of.Short)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var found id.ID
+			if err := rows.Scan(&found); err != nil {
+				return err
+			}
+			ids = append(ids, found)
+		}
+		return rows.Err()
 	})
+	all := make([]attribution.Touch, len(ids))
+	for i, found := range ids {
+		w.read(func(q db.Queryer) error {
+			var err error
+			all[i], err = attribution.Get(q, w.tenant.ID, found)
+			return err
+		})
+	}
 	return all
 }
 

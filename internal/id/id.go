@@ -10,6 +10,7 @@
 package id
 
 import (
+	"bytes"
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/binary"
@@ -45,6 +46,11 @@ var made Sequence
 // since.
 func New(now time.Time) ID { return made.New(now) }
 
+// After returns a fresh ID for something that came to be at now and follows what
+// has the ID latest: it sorts after that too, whichever process made it and however
+// much that one's clock is ahead of this one's. The zero ID precedes all.
+func After(now time.Time, latest ID) ID { return made.After(now, latest) }
+
 // New returns a fresh ID for something that came to be at now. It sorts after
 // those of the sequence that were made before, unless the clock was set back by
 // more than a minute since.
@@ -54,12 +60,36 @@ func (s *Sequence) New(now time.Time) ID {
 	return s.next(millis(now), binary.BigEndian.Uint64(random[:]))
 }
 
+// After is the function After, by the IDs of the sequence. One that goes on from
+// latest leaves the sequence where it was: a clock that is wrong moves what follows
+// on what it dated, and nothing else.
+func (s *Sequence) After(now time.Time, latest ID) ID {
+	fresh := s.New(now)
+	if bytes.Compare(fresh[:], latest[:]) > 0 {
+		return fresh
+	}
+	ms, n := latest.halves()
+	_, random := fresh.halves()
+	n += 1 + random&(1<<32-1)
+	return assemble(ms+n>>48, n&tail)
+}
+
+// tail is the half of an ID that is random at first.
+const tail = 1<<48 - 1
+
+// halves returns the milliseconds of an ID and the rest of it.
+func (id ID) halves() (uint64, uint64) {
+	var ms, n [8]byte
+	copy(ms[2:], id[:6])
+	copy(n[2:], id[6:])
+	return binary.BigEndian.Uint64(ms[:]), binary.BigEndian.Uint64(n[:])
+}
+
 // next returns the next ID at ms, given 48 random bits. Where the last one was of
 // the same time, or a later one, it goes on from that by up to 2^32: far enough
 // that nobody guesses an ID from the one before, and 65,536 steps or more until
 // they reach into the next millisecond.
 func (s *Sequence) next(ms, random uint64) ID {
-	const tail = 1<<48 - 1
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	setBack := ms+maxStepBack < s.clock
@@ -105,9 +135,8 @@ func (id ID) OrNull() any {
 
 // Time returns when the ID was made, to the millisecond, in UTC.
 func (id ID) Time() time.Time {
-	var ms [8]byte
-	copy(ms[2:], id[:6])
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC() //nolint:gosec // 48 bits fit
+	ms, _ := id.halves()
+	return time.UnixMilli(int64(ms)).UTC() //nolint:gosec // 48 bits fit
 }
 
 // IsZero reports whether the ID names nothing.

@@ -12,6 +12,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
+	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
@@ -48,33 +49,39 @@ func BenchmarkRegisterSomebodyWithACode(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "people/s")
 }
 
-// yearOfTimers gives members a reward a month, each of which waits for a day and expires
-// ten days after, and returns how many timers there were.
+// yearOfTimers gives members a reward every other month, each of which waits for a day
+// and expires ten days after, and returns how many timers there are in the year. The
+// members' times are spread over a month.
 func (w *world) yearOfTimers(members int) int {
 	w.t.Helper()
-	people := make([]*person.Person, members)
-	errs := atOnce(members, 16, func(i int) error {
-		done, err := w.Register(w.t.Context(), w.tenant, referral.Registration{Identity: who(fmt.Sprint("member", i))})
-		people[i] = done.Person
-		return err
-	})
-	if len(errs) > 0 {
-		w.t.Fatal(errs[0])
-	}
 	expires, err := rule.ParseDuration("10d")
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	start := time.Now()
-	errs = atOnce(members*6, 16, func(i int) error {
-		_, err := w.GiveReward(w.t.Context(), w.tenant, reward.Award{
-			PersonID: people[i/6].ID, Kind: rule.Points, Amount: 10, Unit: "points",
-			DueAt: start.Add(time.Duration(1+i%6*60) * 24 * time.Hour), Expires: expires,
+	for first := 0; first < members; first += 50 {
+		err := w.log.Do(w.t.Context(), fact.Order{Tenant: w.tenant}, func(c *fact.Command) error {
+			for i := first; i < min(first+50, members); i++ {
+				saved, err := person.Save(c, who(fmt.Sprint("member", i)), person.Patch{})
+				if err != nil {
+					return err
+				}
+				joined := start.Add(30 * 24 * time.Hour * time.Duration(i) / time.Duration(members))
+				for month := 0; month < 12; month += 2 {
+					_, _, err := w.rewards.Give(c, reward.Award{
+						Effect: fmt.Sprint(i, "/", month), PersonID: saved.Person.ID, Kind: rule.Points, Amount: 10, Unit: "points",
+						DueAt: joined.Add(time.Duration(1+30*month) * 24 * time.Hour), Expires: expires,
+					})
+					if err != nil {
+						return err
+					}
+				}
+			}
+			return nil
 		})
-		return err
-	})
-	if len(errs) > 0 {
-		w.t.Fatal(errs[0])
+		if err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	return members * 12 // each becomes available, and expires
 }

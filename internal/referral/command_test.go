@@ -225,7 +225,7 @@ func TestEachFactAboutSomethingHasTheVersionAfterThatOfTheOneBefore(t *testing.T
 		}
 	}
 	for _, state := range []person.State{person.Trial, person.Trial, person.Cancelled} {
-		if _, err := w.SetAccount(t.Context(), w.tenant, referral.AccountState{Key: "acme", State: state, Currency: string(state)}); err != nil {
+		if _, err := w.SetAccount(t.Context(), w.tenant, person.AccountPatch{Key: "acme", State: state, Currency: string(state)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,16 @@ func (s *Service) convert(c *fact.Command, r *Referral, by id.ID) error {
 	if err := update(c.Tx(), r); err != nil {
 		return err
 	}
-	return s.tell(c, r, Converted)
+	return tellConversion(c, r, Converted)
+}
+
+// convertNow converts a referral because somebody says so.
+func (s *Service) convertNow(c *fact.Command, r *Referral) error {
+	by, err := placeOf(c, r)
+	if err != nil {
+		return err
+	}
+	return s.convert(c, r, by)
 }
 
 // convertAll converts what a person was referred by, because we are told so.
@@ -44,7 +53,7 @@ func (s *Service) convertAll(c *fact.Command, p *person.Person) error {
 		if r.State != IsStarted {
 			continue
 		}
-		if err := s.convert(c, r, id.New(c.Tx().Now())); err != nil {
+		if err := s.convertNow(c, r); err != nil {
 			return err
 		}
 	}
@@ -58,7 +67,7 @@ func (s *Service) Convert(ctx context.Context, tenant, of id.ID) (*Referral, err
 		if r.State == IsEnded {
 			return problem.Conflict.New("the referral has ended")
 		}
-		return onRecord(ctx, c, ofReferral(audit.ReferralConverted, of), func() error { return s.convert(c, r, id.New(c.Tx().Now())) })
+		return onRecord(ctx, c, ofReferral(audit.ReferralConverted, of), func() error { return s.convertNow(c, r) })
 	})
 }
 
@@ -88,7 +97,11 @@ func (s *Service) end(c *fact.Command, r *Referral, reason string) error {
 	if r.State == IsEnded {
 		return nil
 	}
-	r.State, r.EndedAt, r.EndReason = IsEnded, c.Now(), reason
+	at, err := endOf(c, r)
+	if err != nil {
+		return err
+	}
+	r.State, r.EndedAt, r.EndReason = IsEnded, at, reason
 	r.Version++
 	if err := update(c.Tx(), r); err != nil {
 		return err
@@ -117,55 +130,137 @@ func (s *Service) endAll(c *fact.Command, of id.ID, reason string) error {
 	return nil
 }
 
+// mayRetract refuses to undo a fact that a referral was converted which is so no more, or
+// by something else since.
+func mayRetract(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	if !r.isConverted() {
+		return problem.Conflict.New("the referral is not converted any more: there is nothing to undo")
+	}
+	last, err := lastConversion(c, r.ID)
+	if err == nil && last != f.ID {
+		return problem.Conflict.New("the referral was converted anew since: undo %s, which says so", fact.FactID.Format(last))
+	}
+	return err
+}
+
+// lastConversion returns the fact that a referral was converted last, whether it holds or
+// not: of one that is converted, it is the fact that it is so. The facts of conversions
+// before may hold besides, as when an undoing was undone of what some other thing
+// converted meanwhile.
+func lastConversion(c *fact.Command, of id.ID) (id.ID, error) {
+	f, err := latestFact(c, of, func(f *fact.Fact) bool { return f.Type == Converted })
+	if err != nil || f == nil {
+		return id.ID{}, err
+	}
+	return f.ID, nil
+}
+
+// mayResume refuses to undo a fact that a referral has ended which goes on, or can't go
+// on as long as the referred person takes part in nothing.
+func mayResume(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
+	if err != nil {
+		return err
+	}
+	if r.State != IsEnded {
+		return problem.Conflict.New("the referral goes on already: there is nothing to undo")
+	}
+	referred, err := person.Now(c, r.ReferredID)
+	switch {
+	case err != nil:
+		return err
+	case referred.IsDeleted():
+		return problem.Conflict.New("the referred person was forgotten, and the referral has ended for good")
+	case referred.IsBlocked():
+		return problem.Conflict.New("the referred person is blocked: unblock them, and the referral goes on")
+	}
+	return nil
+}
+
 // retract takes back that a referral was converted, and whatever may convert it now
-// does so after all: see evaluateAgain.
+// does so after all: the engine asks the rules again. One that something else has
+// converted since stays so.
 func (s *Service) retract(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
 	if err != nil || !r.isConverted() {
 		return err
 	}
+	if last, err := lastConversion(c, r.ID); err != nil || last != f.ID {
+		return err
+	}
 	if r.State == IsConverted {
 		r.State = IsStarted
 	}
-	r.ConvertedAt, r.convertedBy = time.Time{}, id.ID{}
+	r.ConvertedAt, r.convertedBy, r.convertedBefore = time.Time{}, id.ID{}, r.convertedBy
 	r.Version++
 	if err := update(c.Tx(), r); err != nil {
 		return err
 	}
-	return s.tell(c, r, Retracted)
+	return tellConversion(c, r, Retracted)
+}
+
+// tellConversion appends the fact that a referral was converted, or is so no more. Where
+// that is as it was before the command, as when a later purchase converts in the place of
+// one that was undone, nobody is told of either.
+func tellConversion(c *fact.Command, r *Referral, what string) error {
+	var before *fact.Fact
+	for _, f := range c.Facts() {
+		if f.Subject.ID == r.ID && (f.Type == Converted || f.Type == Retracted) && !f.IsQuiet() {
+			before = f
+		}
+	}
+	now := *r
+	f, err := c.Append(fact.Fact{Type: what, Subject: fact.Ref{Kind: Subject, ID: r.ID}, Version: r.Version, Data: &now})
+	if err == nil && before != nil && before.Type != what {
+		before.Quiet()
+		f.Quiet()
+	}
+	return err
 }
 
 // reconvert brings back what retract has taken back. It follows from what had
-// converted it then, so that it is undone with that.
+// converted it then, so that it is undone with that, and unless that was undone
+// meanwhile.
 func (s *Service) reconvert(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
 	if err != nil || r.isConverted() {
 		return err
 	}
-	by, err := s.converter(c, f)
-	if err != nil {
+	by, holds, err := converter(c, f)
+	if err != nil || !holds {
 		return err
 	}
 	return c.Because(f.Cause, func() error { return s.convert(c, r, by) })
 }
 
 // converter returns what led to a fact that a referral was converted, by its place
-// among all that happens.
-func (s *Service) converter(c *fact.Command, f *fact.Fact) (id.ID, error) {
+// among all that happens, and whether that holds.
+func converter(c *fact.Command, f *fact.Fact) (id.ID, bool, error) {
 	if f.Cause.IsZero() {
-		return f.ID, nil
+		return f.ID, true, nil
 	}
 	cause, err := fact.Get(c.Tx(), c.Tenant(), f.Cause)
-	if err != nil || cause.Type != activity.Tracked {
-		return f.Cause, err
+	if err != nil {
+		return id.ID{}, false, err
 	}
-	return cause.Subject.ID, nil
+	by := cause.ID
+	if cause.Type == activity.Tracked {
+		by = cause.Subject.ID
+	}
+	return by, cause.UndoneBy.IsZero(), nil
 }
 
 // resume takes back that a referral has ended: what was done since counts after all.
 func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 	r, err := selectReferral(c.Tx(), c.Tenant(), f.Subject.ID)
 	if err != nil || r.State != IsEnded {
+		return err
+	}
+	if err := mayResume(c, f); err != nil {
 		return err
 	}
 	since := id.First(r.EndedAt)
@@ -186,7 +281,7 @@ func (s *Service) resume(c *fact.Command, f *fact.Fact) error {
 	if err := s.conformAll(c, r, anyReward); err != nil {
 		return err
 	}
-	if err := s.evaluateSince(c, r.ReferredID, since); err != nil {
+	if err := s.effects.AskSince(c, r.ReferredID, since); err != nil {
 		return err
 	}
 	return s.followAccountAgain(c, r.ReferredID)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
@@ -11,27 +12,27 @@ import (
 )
 
 // judge says why a rule gave nothing for something that happened.
-func (e *explainer) judge(sc *scene, key string, h happening) (Outcome, error) {
+func (e *explainer) judge(sc *scene, key string, h effect.Happening) (Outcome, error) {
 	o := Outcome{On: triggerOf(h)}
-	v, err := e.at(sc.book, h.received)
+	v, err := e.at(sc.book, h.Received)
 	if err != nil {
 		return o, err
 	}
 	o.RulesVersion = v.number
-	if h.activity != nil && !h.activity.UndoneAt.IsZero() {
+	if h.Activity != nil && !h.Activity.UndoneAt.IsZero() {
 		o.Verdict = Undone
-		o.Facts, err = e.chainOf(sc.Zone, h.activity.FactID)
-		o.Sentence = sprint("The %s of %s was taken back on %s, and counts no more.", h.on, when(h.at, sc.Zone), when(h.activity.UndoneAt, sc.Zone))
+		o.Facts, err = e.chainOf(sc.Zone, h.Activity.FactID)
+		o.Sentence = sprint("The %s of %s was taken back on %s, and counts no more.", h.On, when(h.At, sc.Zone), when(h.Activity.UndoneAt, sc.Zone))
 		return o, err
 	}
 	if o.Verdict, o.Sentence = sc.outside(h); o.Verdict != "" {
 		return o, nil
 	}
 	r, ok := v.set.Rule(key)
-	if !ok || !slices.Contains(r.On, h.on) || !sc.concerns(r, e.person.ID) {
+	if !ok || !slices.Contains(r.On, h.On) || !sc.concerns(r, e.person.ID) {
 		o.Verdict = NoRule
 		o.Sentence = sprint("When the %s of %s came in, version %d of the rules held, in which the rule %s did not give for it to this person.",
-			h.on, when(h.at, sc.Zone), v.number, key)
+			h.On, when(h.At, sc.Zone), v.number, key)
 		return o, nil
 	}
 	result, err := e.ask(sc, v, h, key)
@@ -54,9 +55,9 @@ func (e *explainer) judge(sc *scene, key string, h happening) (Outcome, error) {
 	return o, e.unfollowed(sc, h, result, &o)
 }
 
-func triggerOf(h happening) *Trigger {
-	t := &Trigger{Type: h.on, PersonID: h.person, At: h.at, ReceivedAt: h.received}
-	if a := h.activity; a != nil {
+func triggerOf(h effect.Happening) *Trigger {
+	t := &Trigger{Type: h.On, PersonID: h.Person, At: h.At, ReceivedAt: h.Received}
+	if a := h.Activity; a != nil {
 		t.ActivityID, t.Key, t.UndoneAt = a.ID, a.Key, a.UndoneAt
 	}
 	return t
@@ -64,27 +65,29 @@ func triggerOf(h happening) *Trigger {
 
 // outside says why something is out of what a program, or a referral, looks at; "":
 // it is not.
-func (sc *scene) outside(h happening) (Verdict, string) {
-	what := "The " + h.on + " of " + when(h.at, sc.Zone)
+func (sc *scene) outside(h effect.Happening) (Verdict, string) {
+	what := "The " + h.On + " of " + when(h.At, sc.Zone)
 	switch {
-	case h.received.Before(sc.CreatedAt):
+	case h.Received.Before(sc.CreatedAt):
 		return ProgramNotOn, what + " came in before there was the program."
-	case h.received.Before(sc.StartsAt):
+	case sc.referral == nil && h.Received.Before(sc.StartsAt):
 		return ProgramNotOn, what + " came in before the program began, on " + when(sc.StartsAt, sc.Zone) + "."
-	case !sc.EndsAt.IsZero() && !h.received.Before(sc.EndsAt):
+	case sc.referral == nil && !sc.EndsAt.IsZero() && !h.Received.Before(sc.EndsAt):
 		return ProgramNotOn, what + " came in after the program's time was over, on " + when(sc.EndsAt, sc.Zone) + "."
 	case sc.referral == nil || sc.referral.covers(h):
 		return "", ""
-	case h.on == person.Created || h.received.Before(sc.referral.StartedAt):
+	case h.On == person.Created || h.Received.Before(sc.referral.StartedAt):
 		return BeforeReferral, what + " came in before the referral began, on " + when(sc.referral.StartedAt, sc.Zone) + "."
+	case sc.referral.isBackfill(h):
+		return BeforeReferral, what + " occurred more than a day before the referral began, on " + when(sc.referral.StartedAt, sc.Zone) + "."
 	default:
 		return AfterReferral, what + " came in after the referral had ended, on " + when(sc.referral.EndedAt, sc.Zone) + "."
 	}
 }
 
 // ask asks the rules of then; nil: they were asked too often for this question.
-func (e *explainer) ask(sc *scene, v edition, h happening, key string) (*rule.Result, error) {
-	about := asking{h.on, h.key}
+func (e *explainer) ask(sc *scene, v edition, h effect.Happening, key string) (*rule.Result, error) {
+	about := asking{h.On, h.Key}
 	results, ok := sc.results[about]
 	if !ok {
 		if e.left.evaluations == 0 || e.isLate() {
@@ -93,16 +96,19 @@ func (e *explainer) ask(sc *scene, v edition, h happening, key string) (*rule.Re
 		}
 		e.left.evaluations--
 		of := sc.part()
-		of.version = v.number
-		if r := sc.referral; r != nil && !r.ConvertedAt.Before(h.received) && h.on != Converted {
+		if r := sc.referral; r != nil {
 			then := *r
-			then.State = IsStarted
-			of.referral = &then
+			if !r.ConvertedAt.Before(h.Received) && h.On != Converted {
+				then.State = IsStarted
+			}
+			of.Documents = then.documentsAt(h)
+			r.counts(&of, h)
 		}
-		in := of.input(e.q, h)
+		of = of.In(host{})
+		in := of.Input(e.q, h)
 		in.Thorough = true
 		var err error
-		if results, err = v.set.Evaluate(in); err != nil {
+		if results, err = of.Evaluate(v.set, in, h); err != nil {
 			return nil, err
 		}
 		sc.results[about] = results
@@ -115,8 +121,8 @@ func (e *explainer) ask(sc *scene, v edition, h happening, key string) (*rule.Re
 }
 
 // unmatched says why a rule did not match.
-func unmatched(sc *scene, h happening, result *rule.Result) (Verdict, string) {
-	what := "The " + h.on + " of " + when(h.at, sc.Zone) + " does not count for the rule " + result.Rule.Key + ": "
+func unmatched(sc *scene, h effect.Happening, result *rule.Result) (Verdict, string) {
+	what := "The " + h.On + " of " + when(h.At, sc.Zone) + " does not count for the rule " + result.Rule.Key + ": "
 	switch result.Reason {
 	case rule.NotActive:
 		return NotActive, what + "the rule is in force " + span(result.Rule.Active, sc.Zone) + "."
@@ -125,25 +131,21 @@ func unmatched(sc *scene, h happening, result *rule.Result) (Verdict, string) {
 	case rule.IfFalse:
 		return NotMatched, what + unmet(*result.If) + "."
 	default:
-		why := result.Detail
-		if result.Err != nil {
-			why = result.Err.Error()
-		}
-		return NotMatched, what + why + "."
+		return NotMatched, what + result.Detail + "."
 	}
 }
 
 // unfollowed says why nothing came of a rule that matched.
-func (e *explainer) unfollowed(sc *scene, h happening, result *rule.Result, o *Outcome) error {
-	r, what := result.Rule, "The "+h.on+" of "+when(h.at, sc.Zone)
-	if w := result.Effect.Wait; w != nil && h.activity != nil {
+func (e *explainer) unfollowed(sc *scene, h effect.Happening, result *rule.Result, o *Outcome) error {
+	r, what := result.Rule, "The "+h.On+" of "+when(h.At, sc.Zone)
+	if w := result.Effect.Wait; w != nil {
 		if w.Until.After(e.now) {
 			o.Verdict, o.Until = Waiting, w.Until
 			o.Sentence = sprint("%s counts for the rule %s unless the activity %s is reported that occurs by %s.", what, r.Key, w.Event, when(w.Until, sc.Zone))
 			return nil
 		}
-		history := activity.History{Queryer: e.q, Tenant: e.tenant, Person: h.person}
-		happened, err := history.Happened(w.Event, h.at, w.Until)
+		history := activity.History{Queryer: e.q, Tenant: e.tenant, Person: h.Person}
+		happened, err := history.Happened(w.Event, h.At, w.Until)
 		if err != nil {
 			return err
 		}
@@ -155,7 +157,7 @@ func (e *explainer) unfollowed(sc *scene, h happening, result *rule.Result, o *O
 	}
 	if r.Give == nil {
 		o.Verdict, o.Sentence = ConvertedBefore, what+" would have converted the referral, which was not to be converted by it any more."
-		if sc.referral.convertedBy == h.key {
+		if sc.referral.convertedBy == h.Key {
 			o.Verdict, o.Sentence = ConvertedByThis, what+" has converted the referral."
 		}
 		return nil
@@ -171,9 +173,14 @@ func (e *explainer) unfollowed(sc *scene, h happening, result *rule.Result, o *O
 			return nil
 		}
 	}
-	if !sc.Runs(h.received) {
+	switch begins := sc.part().Begins(r, h); {
+	case begins:
+	case sc.Runs(h.Received):
+		o.Verdict, o.Sentence = NotGiven, sprint("%s would count for the rule %s, but the person takes part in no program.", what, r.Key)
+		return nil
+	default:
 		o.Verdict = ProgramNotOn
-		o.Sentence = sprint("%s would count for the rule %s, but the program is %s: while it is, nothing is given.", what, r.Key, sc.Status)
+		o.Sentence = sprint("%s would count for the rule %s, but the program is %s: while it is, nothing new begins.", what, r.Key, sc.Status)
 		return nil
 	}
 	o.Verdict = NotGiven
@@ -184,7 +191,7 @@ func (e *explainer) unfollowed(sc *scene, h happening, result *rule.Result, o *O
 
 // earlier returns what a rule that gives once has given because of something that
 // happened before; nil: nothing.
-func (e *explainer) earlier(sc *scene, r *rule.Rule, h happening) (*reward.Reward, error) {
+func (e *explainer) earlier(sc *scene, r *rule.Rule, h effect.Happening) (*reward.Reward, error) {
 	given := e.rewardsOf(sc, r.Key)
 	if sc.referral == nil { // there may be more than were read
 		var err error
@@ -192,7 +199,7 @@ func (e *explainer) earlier(sc *scene, r *rule.Rule, h happening) (*reward.Rewar
 			return nil, err
 		}
 	}
-	i := slices.IndexFunc(given, func(g *reward.Reward) bool { return g.Counts() && g.Before(h.key) })
+	i := slices.IndexFunc(given, func(g *reward.Reward) bool { return g.Counts() && g.Before(h.Key) })
 	if i < 0 {
 		return nil, nil
 	}

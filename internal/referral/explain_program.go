@@ -346,7 +346,7 @@ func (e *explainer) credit(b *book, r *Referral, own id.ID) (Attributed, error) 
 	if err != nil {
 		return Attributed{}, err
 	}
-	policy := b.settings.policy
+	policy := b.settings.policy(r.StartedAt, b.Zone)
 	held, err := attribution.Held(e.q, e.tenant, b.ID, r.ReferredID)
 	if err != nil {
 		return Attributed{}, err
@@ -363,7 +363,10 @@ func (e *explainer) credit(b *book, r *Referral, own id.ID) (Attributed, error) 
 		}
 	}
 	d := attribution.Decide(touches, policy, attribution.Case{Own: own, Now: r.StartedAt})
-	story := attributed(b, d, touches)
+	story, err := e.attributed(b, d, touches)
+	if err != nil {
+		return Attributed{}, err
+	}
 	if d.Touch.ID != r.TouchID {
 		story = Attributed{
 			Credited: true, TouchID: r.TouchID, Method: string(r.Method), Code: r.Code, At: r.StartedAt, Passed: story.Passed,
@@ -380,8 +383,11 @@ func (e *explainer) uncredited(b *book, own id.ID) (*Attributed, error) {
 	if err != nil || len(touches) == 0 {
 		return nil, err
 	}
-	d := attribution.Decide(touches, b.settings.policy, attribution.Case{Own: own, Now: e.now})
-	story := attributed(b, d, touches)
+	d := attribution.Decide(touches, b.settings.policy(e.now, b.Zone), attribution.Case{Own: own, Now: e.now})
+	story, err := e.attributed(b, d, touches)
+	if err != nil {
+		return nil, err
+	}
 	if d.Credited {
 		story.Credited = false
 		story.Sentence = "There is a touch that would count, and no referral began by it: the person, or who sent them, could not take part then, or nothing was reported of the person since."
@@ -401,10 +407,19 @@ func (e *explainer) touches(b *book, of id.ID) ([]attribution.Touch, error) {
 	return slices.DeleteFunc(all, func(t attribution.Touch) bool { return t.ProgramID != b.ID }), err
 }
 
-func attributed(b *book, d attribution.Decision, touches []attribution.Touch) Attributed {
+func (e *explainer) attributed(b *book, d attribution.Decision, found []attribution.Touch) (Attributed, error) {
+	touches, err := withCodes(e.q, e.tenant, found)
+	if err != nil {
+		return Attributed{}, err
+	}
 	story := Attributed{
-		Credited: d.Credited, TouchID: d.Touch.ID, Method: string(d.Method), Code: d.Touch.Code, At: d.Touch.At,
+		Credited: d.Credited, TouchID: d.Touch.ID, Method: string(d.Method), At: d.Touch.At,
 		Sentence: capital(d.Reason) + ".",
+	}
+	for _, t := range touches {
+		if t.ID == d.Touch.ID {
+			story.Code = t.Code
+		}
 	}
 	for _, passed := range d.Passed {
 		p := Passed{TouchID: passed.TouchID, Sentence: capital(passed.Reason) + "."}
@@ -416,7 +431,7 @@ func attributed(b *book, d attribution.Decision, touches []attribution.Touch) At
 		}
 		story.Passed = append(story.Passed, p)
 	}
-	return story
+	return story, nil
 }
 
 // byHand tells of the rewards that no rule has given.

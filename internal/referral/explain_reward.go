@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -15,7 +16,7 @@ import (
 
 // given tells of a reward: what began it, how it stands, and why. sc is nil for one
 // that no rule has given; on, where it is not known yet what it was given for.
-func (e *explainer) given(sc *scene, r *reward.Reward, on *happening) (Outcome, error) {
+func (e *explainer) given(sc *scene, r *reward.Reward, on *effect.Happening) (Outcome, error) {
 	o := Outcome{Verdict: Given, RulesVersion: r.RuleVersion}
 	o.Reward = &RewardStory{
 		ID: r.ID, State: string(r.State), Kind: r.Kind, Amount: r.Amount, Unit: r.Unit, Redeemed: r.Redeemed, GivenAt: r.GivenAt, DueAt: r.DueAt,
@@ -78,7 +79,7 @@ func (e *explainer) triggerOf(r *reward.Reward) (*Trigger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return triggerOf(ofActivity(a)), nil
+	return triggerOf(effect.OfActivity(a)), nil
 }
 
 // zone is the program's time zone; UTC, where there is none.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
@@ -29,7 +30,7 @@ type scene struct {
 	referred *Referral
 	refers   bool
 
-	happened map[string][]happening // by type, the latest first
+	happened map[string][]effect.Happening // by type, the latest first
 	results  map[asking][]rule.Result
 }
 
@@ -40,11 +41,16 @@ type asking struct {
 }
 
 func newScene(b *book, doer *person.Person) *scene {
-	return &scene{book: b, doer: doer, happened: make(map[string][]happening), results: make(map[asking][]rule.Result)}
+	return &scene{book: b, doer: doer, happened: make(map[string][]effect.Happening), results: make(map[asking][]rule.Result)}
 }
 
-func (sc *scene) part() part {
-	return part{program: sc.Program, role: sc.role, referral: sc.referral, person: sc.doer}
+// part is the doer's part here, without the documents, which are those of a moment.
+func (sc *scene) part() effect.Part {
+	of := effect.Part{Role: sc.role, Program: sc.Program, Person: sc.doer}
+	if r := sc.referral; r != nil {
+		of.Subject, of.Since, of.Others = subject{r: r}, r.StartedAt, r.others()
+	}
+	return of
 }
 
 // concerns reports whether a rule may give to the person here, or convert the
@@ -56,7 +62,7 @@ func (sc *scene) concerns(r *rule.Rule, who id.ID) bool {
 	case r.Give == nil:
 		return r.Convert && sc.referral != nil
 	}
-	to, ok := sc.part().beneficiary(r.To)
+	to, ok := sc.part().Beneficiary(r.To)
 	return ok && to == who
 }
 
@@ -87,7 +93,7 @@ func (e *explainer) ownScene(b *book) (*scene, error) {
 		}
 		sc.referred = nil
 	}
-	if sc.refers, err = hasReferred(e.q, e.tenant, b.ID, happening{person: e.person.ID}); sc.refers {
+	if sc.refers, err = hasReferred(e.q, e.tenant, b.ID, effect.Happening{Person: e.person.ID}); sc.refers {
 		sc.role, sc.as = rule.Referrer, rule.Referrer
 	}
 	return sc, err
@@ -115,7 +121,7 @@ func (e *explainer) rulesOutside(sc *scene) ([]RuleStory, error) {
 			}
 			o.Verdict, o.On = WrongActor, triggerOf(own[0])
 			o.Sentence = sprint("The %s of %s was the person's own; the rule %s is for what people do whom the person has referred.",
-				own[0].on, when(own[0].at, sc.Zone), key)
+				own[0].On, when(own[0].At, sc.Zone), key)
 		default:
 			return story, false, nil
 		}
@@ -201,9 +207,9 @@ func (e *explainer) outcomes(sc *scene, key string, types []string) ([]Outcome, 
 		return nil, err
 	}
 	given := e.rewardsOf(sc, key)
-	led := make(map[id.ID]happening)
+	led := make(map[id.ID]effect.Happening)
 	elsewhere := sc.referred != nil && sc.asksAnybody(key)
-	var rest []happening
+	var rest []effect.Happening
 	for _, h := range happened {
 		other, err := e.isElsewhere(sc, key, h)
 		if err != nil {
@@ -233,7 +239,7 @@ func (e *explainer) outcomes(sc *scene, key string, types []string) ([]Outcome, 
 	}
 	var outcomes []Outcome
 	for _, r := range given {
-		var on *happening
+		var on *effect.Happening
 		if h, ok := led[r.ID]; ok {
 			on = &h
 		}
@@ -270,7 +276,7 @@ func (sc *scene) asksAnybody(key string) bool {
 
 // isElsewhere reports whether a rule about whoever acts is told of in another scene:
 // while the person is in a referral it is asked there, and otherwise outside.
-func (e *explainer) isElsewhere(sc *scene, key string, h happening) (bool, error) {
+func (e *explainer) isElsewhere(sc *scene, key string, h effect.Happening) (bool, error) {
 	in := sc.referred
 	if sc.as == rule.Referred && e.about.Referral.IsZero() {
 		in = sc.referral
@@ -278,7 +284,7 @@ func (e *explainer) isElsewhere(sc *scene, key string, h happening) (bool, error
 	if in == nil {
 		return false, nil
 	}
-	v, err := e.at(sc.book, h.received)
+	v, err := e.at(sc.book, h.Received)
 	if err != nil {
 		return false, err
 	}
@@ -286,15 +292,16 @@ func (e *explainer) isElsewhere(sc *scene, key string, h happening) (bool, error
 	return ok && r.Actor == rule.Self && in.covers(h) == (sc.referral == nil), nil
 }
 
-// covers reports whether something came in while the referral was under way.
-func (r *Referral) covers(h happening) bool {
-	began := h.on != person.Created && !h.received.Before(r.StartedAt)
-	return began && (r.State != IsEnded || h.received.Before(r.EndedAt))
+// covers reports whether something came in while the referral was under way, and did
+// not occur before.
+func (r *Referral) covers(h effect.Happening) bool {
+	began := h.On != person.Created && !h.Received.Before(r.StartedAt) && !r.isBackfill(h)
+	return began && (r.State != IsEnded || h.Received.Before(r.EndedAt))
 }
 
 // rewardFor returns what the person got by a rule because of something; nil: nothing.
-func (e *explainer) rewardFor(sc *scene, key string, h happening) *reward.Reward {
-	return e.effects[reward.EffectKey(sc.part().effectKey(&rule.Rule{Key: key}, e.person.ID, h))]
+func (e *explainer) rewardFor(sc *scene, key string, h effect.Happening) *reward.Reward {
+	return e.effects[reward.EffectKey(sc.part().EffectKey(key, e.person.ID, h))]
 }
 
 // decisive returns the verdict of the outcome that counts most: what was given and is
@@ -316,8 +323,8 @@ func decisive(outcomes []Outcome) (Verdict, string) {
 
 // happened returns the latest of what the doer did, or what happened, that is of the
 // types, the latest first.
-func (e *explainer) happened(sc *scene, types []string) ([]happening, error) {
-	var all []happening
+func (e *explainer) happened(sc *scene, types []string) ([]effect.Happening, error) {
+	var all []effect.Happening
 	for _, t := range types {
 		if _, ok := sc.happened[t]; !ok {
 			found, err := e.ofType(sc, t)
@@ -328,7 +335,7 @@ func (e *explainer) happened(sc *scene, types []string) ([]happening, error) {
 		}
 		all = append(all, sc.happened[t]...)
 	}
-	slices.SortStableFunc(all, func(a, b happening) int { return b.received.Compare(a.received) })
+	slices.SortStableFunc(all, func(a, b effect.Happening) int { return b.Received.Compare(a.Received) })
 	if len(all) > maxLooked {
 		all = all[:maxLooked]
 		e.note("Of what a rule listens to only the latest %d were looked at.", maxLooked)
@@ -336,20 +343,20 @@ func (e *explainer) happened(sc *scene, types []string) ([]happening, error) {
 	return all, nil
 }
 
-func (e *explainer) ofType(sc *scene, what string) ([]happening, error) {
-	about := func(key id.ID, at time.Time, document map[string]any) happening {
-		return happening{on: what, person: sc.doer.ID, key: key, at: at, received: at, document: document}
+func (e *explainer) ofType(sc *scene, what string) ([]effect.Happening, error) {
+	about := func(key id.ID, at time.Time, document map[string]any) effect.Happening {
+		return effect.Happening{On: what, Person: sc.doer.ID, Key: key, At: at, Received: at, Document: document}
 	}
 	switch {
 	case what == person.Created:
-		return []happening{about(sc.doer.ID, sc.doer.CreatedAt, map[string]any{})}, nil
+		return []effect.Happening{about(sc.doer.ID, sc.doer.CreatedAt, map[string]any{})}, nil
 	case what == Started && sc.referral != nil:
-		return []happening{about(sc.referral.ID, sc.referral.StartedAt, map[string]any{})}, nil
+		return []effect.Happening{about(sc.referral.ID, sc.referral.StartedAt, map[string]any{})}, nil
 	case what == Converted && sc.referral != nil && !sc.referral.ConvertedAt.IsZero():
-		return []happening{about(sc.referral.ID, sc.referral.ConvertedAt, map[string]any{})}, nil
+		return []effect.Happening{about(sc.referral.ID, sc.referral.ConvertedAt, map[string]any{})}, nil
 	case isAccountState(what):
 		changes, err := e.accountChanges(sc.doer, what)
-		var all []happening
+		var all []effect.Happening
 		for _, f := range changes {
 			var a person.Account
 			if raw, err := f.Raw(); err == nil && json.Unmarshal(raw, &a) == nil {
@@ -359,9 +366,9 @@ func (e *explainer) ofType(sc *scene, what string) ([]happening, error) {
 		return all, err
 	}
 	reported, err := activity.Reported(e.q, e.tenant, sc.doer.ID, what, maxLooked+1)
-	var all []happening
+	var all []effect.Happening
 	for _, a := range reported {
-		all = append(all, ofActivity(a))
+		all = append(all, effect.OfActivity(a))
 	}
 	return all, err
 }

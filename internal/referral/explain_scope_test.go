@@ -58,7 +58,7 @@ func TestRulesThatListenToFactsAreExplainedToo(t *testing.T) {
 		t.Errorf("the chain is %q", got)
 	}
 	w.wantVerdict(t, second.Person, "paid", referral.NotTriggered)
-	if _, err := w.SetAccount(t.Context(), w.tenant, referral.AccountState{Key: "acme", State: person.Paid}); err != nil {
+	if _, err := w.SetAccount(t.Context(), w.tenant, person.AccountPatch{Key: "acme", State: person.Paid}); err != nil {
 		t.Fatal(err)
 	}
 	if o := w.wantVerdict(t, second.Person, "paid", referral.Given); o.On == nil || o.On.Type != "account.paid" {

@@ -265,15 +265,18 @@ func TestAPurchaseAfterTheOneThatGaveIsExplainedByTheReward(t *testing.T) {
 
 func TestAPurchaseWhileTheProgramIsPausedIsExplainedByThatOnlyWhereItWouldCount(t *testing.T) {
 	w := mustWorld(t)
-	p := w.mustProgram(giveAndGet, "")
+	p := w.mustProgram(`[{"key":"big","on":"purchase","if":{"gte":["event.amount",5000]},"give":{"kind":"points","amount":1,"unit":"p"}},`+giveAndGet[1:], "")
 	first, second := w.mustPair()
 	if _, err := w.programs.Update(t.Context(), w.tenant, p.ID, program.Patch{Status: new(program.Paused)}); err != nil {
 		t.Fatal(err)
 	}
-	w.mustTrack(second.Person, purchase("1", 10))
-	w.wantVerdict(t, first.Person, "advocate", referral.NotMatched)
-	w.mustTrack(second.Person, purchase("2", 6000))
-	w.wantVerdict(t, first.Person, "advocate", referral.ProgramNotOn)
+	w.mustTrack(first.Person, purchase("1", 10))
+	w.wantVerdict(t, first.Person, "big", referral.NotMatched)
+	w.mustTrack(first.Person, purchase("2", 6000))
+	w.wantVerdict(t, first.Person, "big", referral.ProgramNotOn)
+	w.mustTrack(second.Person, purchase("3", 6000))
+	w.wantVerdict(t, second.Person, "big", referral.ProgramNotOn)
+	w.wantVerdict(t, first.Person, "advocate", referral.Given)
 	late := w.mustRegister(referral.Registration{Identity: who("carl")})
 	told := w.mustExplain(late.Person, referral.Question{}).Programs[0]
 	if told.Status != referral.ProgramPaused || told.NotJoined != referral.ForProgram || !told.JoinedAt.IsZero() {
@@ -282,7 +285,7 @@ func TestAPurchaseWhileTheProgramIsPausedIsExplainedByThatOnlyWhereItWouldCount(
 	if _, err := w.programs.Update(t.Context(), w.tenant, p.ID, program.Patch{Status: new(program.Active)}); err != nil {
 		t.Fatal(err)
 	}
-	w.wantVerdict(t, first.Person, "advocate", referral.NotGiven)
+	w.wantVerdict(t, first.Person, "big", referral.NotGiven)
 }
 
 func TestWhatHappenedIsJudgedByTheRulesOfThen(t *testing.T) {

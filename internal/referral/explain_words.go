@@ -114,7 +114,7 @@ func endWords(reason string) string {
 	}
 }
 
-func touchWord(t attribution.Touch) string {
+func touchWord(t Touch) string {
 	switch t.Method {
 	case attribution.ByCode:
 		return "code " + t.Code

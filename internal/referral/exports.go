@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/md5" //nolint:gosec // it is what the column has, and hides nothing
 	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
-	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -24,19 +22,15 @@ import (
 
 // Naming is how exports call what they tell of. All of it is required.
 type Naming struct {
-	// Scheme is that of the identities by which people are named, and Split takes a
-	// key of it apart. Somebody without such an identity is named by the key and the
-	// account that they have.
-	Scheme string
-	Split  func(key string) (account, user string, ok bool)
-
-	Link   func(short string, l code.Link) string // the address of a share link
-	Reward func(kind rule.Kind) string            // what a kind of rewards is called
+	User   func(p *person.Person) (account, user string) // what a person is called
+	Link   func(short string, l code.Link) string        // the address of a share link
+	Reward func(kind rule.Kind) string                   // what a kind of rewards is called
+	Source func(r *reward.Reward) string                 // what a reward is said to be for
 }
 
 // exportRows bounds how many rows are read in one step, since some need others to
-// be read as well.
-const exportRows = 100
+// be read as well: as many as one statement asks for.
+const exportRows = 256
 
 // exports are the sources of files about the tenants' programs. Times are
 // milliseconds since 1970.
@@ -46,11 +40,11 @@ type exports struct {
 }
 
 // Exports returns the sources of files about the tenants' programs.
-func (s *Service) Exports(n Naming) []export.Source {
-	e := exports{s, n}
+func (s *Service) Exports() []export.Source {
+	e := exports{s, s.naming}
 	return []export.Source{
 		{
-			Type: "USER", Check: e.checkPlain, Page: e.users, Prose: []string{"email", "firstName", "lastName"},
+			Type: "USER", Check: e.check, Page: e.users, Prose: []string{"email", "firstName", "lastName"},
 			Columns: []string{
 				"id", "accountId", "email", "firstName", "lastName", "imageUrl", "firstSeenIP", "lastSeenIP", "dateCreated", "emailHash",
 				"referralSource", "locale", "shareLink", "facebookShareLink", "twitterShareLink", "emailShareLink", "linkedinShareLink",
@@ -84,8 +78,6 @@ func (s *Service) Exports(n Naming) []export.Source {
 		},
 	}
 }
-
-var balanceColumns = []string{"userId", "accountId", "type", "amount", "unit"}
 
 // check refuses what no export can choose by. That certain columns alone are wanted
 // is passed over: there are all of them.
@@ -128,40 +120,42 @@ func (e exports) users(q db.Queryer, p export.Part) ([][]string, []byte, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	people = slices.DeleteFunc(people, func(of *person.Person) bool {
+		return of.IsDeleted() || !p.Params.Selects(of.CreatedAt, of.UpdatedAt)
+	})
+	profiles, err := e.service.profiles(q, p.TenantID, people)
+	if err != nil {
+		return nil, nil, err
+	}
 	var rows [][]string
-	for _, of := range people {
-		if !p.Params.Selects(of.CreatedAt, of.UpdatedAt) {
-			continue
+	for _, of := range profiles {
+		if p.Params.ProgramID == "" || of.isIn(p.Params.ProgramID) {
+			rows = append(rows, e.user(of))
 		}
-		row, err := e.user(q, of)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, row)
 	}
 	return rows, next, nil
 }
 
-func (e exports) user(q db.Queryer, of *person.Person) ([]string, error) {
-	name, err := e.nameOf(q, of)
-	if err != nil {
-		return nil, err
-	}
+// isIn reports whether somebody takes part in a program: has a code of it, or came by
+// one.
+func (p Profile) isIn(program string) bool {
+	return slices.ContainsFunc(p.Codes, func(c Code) bool { return c.ProgramKey == program }) ||
+		slices.ContainsFunc(p.Referrals, func(r *Referral) bool { return r.ProgramKey == program })
+}
+
+func (e exports) user(of Profile) []string {
+	name := e.nameOf(of.Person)
 	row := []string{
 		name.user, name.account, of.Email, of.FirstName, of.LastName, of.ImageURL, of.FirstIP, of.LastIP, milli(of.CreatedAt), emailHash(of.Email),
 		"", of.Locale,
 	}
-	codes, err := e.service.CodesOf(q, of.TenantID, of.ID)
-	if err != nil {
-		return nil, err
+	if len(of.Codes) == 0 {
+		return append(row, "", "", "", "", "")
 	}
-	if len(codes) == 0 {
-		return append(row, "", "", "", "", ""), nil
+	for _, by := range []code.Share{code.Direct, code.Facebook, code.Twitter, code.Email, code.LinkedIn} {
+		row = append(row, e.naming.Link(of.Codes[0].Short, code.Link{Engagement: code.UnknownEngagement, Share: by}))
 	}
-	for _, by := range []code.Share{code.UnknownShare, code.Facebook, code.Twitter, code.Email, code.LinkedIn} {
-		row = append(row, e.naming.Link(codes[0].Short, code.Link{Engagement: code.UnknownEngagement, Share: by}))
-	}
-	return row, nil
+	return row
 }
 
 // emailHash is what an address is known by where pictures of people are kept.
@@ -174,71 +168,67 @@ func emailHash(address string) string {
 }
 
 func (e exports) referrals(q db.Queryer, p export.Part) ([][]string, []byte, error) {
-	return e.eachReferral(q, p, func(names *names, r *Referral) ([]string, error) {
-		referred, err := names.of(r.ReferredID)
-		if err != nil {
-			return nil, err
-		}
-		referrer, err := names.of(r.ReferrerID)
-		if err != nil {
-			return nil, err
-		}
-		given, err := reward.OfReferral(q, r.TenantID, r.ID)
-		if err != nil {
-			return nil, err
-		}
-		given = slices.DeleteFunc(given, func(g *reward.Reward) bool { return g.State == reward.IsRefused })
-		detail := Detail{Referral: r, Rewards: given}
-		return []string{
-			r.ID.String(), r.ProgramKey, referred.user, referred.account, idOf(detail.RewardOf(ReferredSide)), upper(r.Referred),
-			referrer.user, referrer.account, idOf(detail.RewardOf(ReferrerSide)), upper(r.Referrer),
+	found, names, next, err := e.referralsOf(q, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids := make([]id.ID, len(found))
+	for i, r := range found {
+		ids[i] = r.ID
+	}
+	given, err := reward.OfReferrals(q, p.TenantID, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	var rows [][]string
+	for _, r := range found {
+		referred, referrer, led := names[r.ReferredID], names[r.ReferrerID], Detail{Referral: r, Rewards: given[r.ID]}
+		rows = append(rows, []string{
+			r.ID.String(), r.ProgramKey, referred.user, referred.account, idOf(led.RewardOf(ReferredSide)), upper(r.Referred),
+			referrer.user, referrer.account, idOf(led.RewardOf(ReferrerSide)), upper(r.Referrer),
 			milli(r.StartedAt), milli(r.ConvertedAt), milli(r.ConvertedAt), milli(r.EndedAt), milli(r.decidedAt()),
-		}, nil
-	})
+		})
+	}
+	return rows, next, nil
 }
 
 // userReferrals are who came by whom, with what is known of both.
 func (e exports) userReferrals(q db.Queryer, p export.Part) ([][]string, []byte, error) {
-	return e.eachReferral(q, p, func(names *names, r *Referral) ([]string, error) {
-		referred, err := names.of(r.ReferredID)
-		if err != nil {
-			return nil, err
-		}
-		referrer, err := names.of(r.ReferrerID)
-		if err != nil {
-			return nil, err
-		}
-		by := r.Code
-		if referrer.IsDeleted() { // it was made of the name
-			by = ""
-		}
-		return []string{
-			r.ID.String(), r.ProgramKey, referred.user, referred.account, referred.Email, referred.FirstName, referred.LastName,
-			referrer.user, referrer.account, referrer.Email, referrer.FirstName, referrer.LastName,
-			by, milli(r.StartedAt), milli(r.ConvertedAt), milli(r.EndedAt),
-		}, nil
-	})
-}
-
-// eachReferral makes the rows of a page of referrals.
-func (e exports) eachReferral(q db.Queryer, p export.Part, row func(*names, *Referral) ([]string, error)) ([][]string, []byte, error) {
-	found, next, err := page(q, p, After, func(r *Referral) id.ID { return r.ID })
+	found, names, next, err := e.referralsOf(q, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	names := e.names(q, p.TenantID)
 	var rows [][]string
 	for _, r := range found {
-		if p.Params.ProgramID != "" && p.Params.ProgramID != r.ProgramKey || !p.Params.Selects(r.StartedAt, r.changedAt()) {
-			continue
+		referred, referrer, by := names[r.ReferredID], names[r.ReferrerID], r.Code
+		if referrer.IsDeleted() { // it was made of the name
+			by = ""
 		}
-		made, err := row(names, r)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, made)
+		rows = append(rows, []string{
+			r.ID.String(), r.ProgramKey, referred.user, referred.account, referred.Email, referred.FirstName, referred.LastName,
+			referrer.user, referrer.account, referrer.Email, referrer.FirstName, referrer.LastName,
+			by, milli(r.StartedAt), milli(r.ConvertedAt), milli(r.EndedAt),
+		})
 	}
 	return rows, next, nil
+}
+
+// referralsOf returns those of a page of referrals that are wanted, with the names of
+// the people in them.
+func (e exports) referralsOf(q db.Queryer, p export.Part) ([]*Referral, map[id.ID]named, []byte, error) {
+	found, next, err := page(q, p, After, func(r *Referral) id.ID { return r.ID })
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	found = slices.DeleteFunc(found, func(r *Referral) bool {
+		return p.Params.ProgramID != "" && p.Params.ProgramID != r.ProgramKey || !p.Params.Selects(r.StartedAt, r.changedAt())
+	})
+	var people []id.ID
+	for _, r := range found {
+		people = append(people, r.ReferredID, r.ReferrerID)
+	}
+	names, err := e.names(q, p.TenantID, people)
+	return found, names, next, err
 }
 
 // changedAt is when the referral was changed last; zero: never.
@@ -254,40 +244,6 @@ func (r *Referral) decidedAt() time.Time {
 	return r.AutoModeratedAt
 }
 
-// balances are what can be spent, for each person and unit.
-func (e exports) balances(q db.Queryer, p export.Part) ([][]string, []byte, error) {
-	var after ledger.Wallet
-	if p.After != nil {
-		if err := json.Unmarshal(p.After, &after); err != nil {
-			return nil, nil, err
-		}
-	}
-	limit := min(p.Limit, exportRows)
-	found, err := ledger.After(q, p.TenantID, after, limit)
-	if err != nil {
-		return nil, nil, err
-	}
-	names := e.names(q, p.TenantID)
-	var rows [][]string
-	for _, b := range found {
-		if !p.Params.Selects(b.CreatedAt, b.UpdatedAt) {
-			continue
-		}
-		of, err := names.of(b.Wallet.Person)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, []string{
-			of.user, of.account, e.naming.Reward(rule.Credit), strconv.FormatInt(b.Available, 10), b.Wallet.Unit,
-		})
-	}
-	if len(found) < limit {
-		return rows, nil, nil
-	}
-	next, err := json.Marshal(found[len(found)-1].Wallet)
-	return rows, next, err
-}
-
 func (e exports) rewards(q db.Queryer, p export.Part) ([][]string, []byte, error) {
 	found, next, err := page(q, p, reward.After, func(r *reward.Reward) id.ID { return r.ID })
 	if err != nil {
@@ -297,31 +253,34 @@ func (e exports) rewards(q db.Queryer, p export.Part) ([][]string, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
-	names := e.names(q, p.TenantID)
+	found = slices.DeleteFunc(found, func(r *reward.Reward) bool {
+		return r.State == reward.IsRefused || p.Params.ProgramID != "" && p.Params.ProgramID != keyOf(programs, r.ProgramID) ||
+			!p.Params.Selects(r.GivenAt, r.UpdatedAt())
+	})
+	var people []id.ID
+	for _, r := range found {
+		people = append(people, r.PersonID)
+	}
+	names, err := e.names(q, p.TenantID, people)
+	if err != nil {
+		return nil, nil, err
+	}
 	var rows [][]string
 	for _, r := range found {
-		in := keyOf(programs, r.ProgramID)
-		if p.Params.ProgramID != "" && p.Params.ProgramID != in || !p.Params.Selects(r.GivenAt, r.UpdatedAt()) {
-			continue
-		}
-		of, err := names.of(r.PersonID)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, e.reward(r, in, of))
+		rows = append(rows, e.reward(r, keyOf(programs, r.ProgramID), names[r.PersonID]))
 	}
 	return rows, next, nil
 }
 
 func (e exports) reward(r *reward.Reward, in string, of named) []string {
 	row := []string{
-		r.ID.String(), of.user, of.account, e.naming.Reward(r.Kind), strings.ToUpper(string(r.State)), r.Name, in, hexOf(r.ReferralID), r.Source,
+		r.ID.String(), of.user, of.account, e.naming.Reward(r.Kind), strings.ToUpper(string(r.State)), r.Name, in, hexOf(r.ReferralID), e.naming.Source(r),
 	}
 	switch r.Kind {
 	case rule.Percent:
 		row = append(row, "", cmp.Or(r.Unit, "%"), "", strconv.FormatFloat(float64(r.Amount)/100, 'f', -1, 64))
 	default:
-		row = append(row, strconv.FormatInt(r.Amount, 10), r.Unit, strconv.FormatInt(r.Redeemed, 10), "")
+		row = append(row, strconv.FormatInt(r.Amount, 10), r.Unit, strconv.FormatInt(r.Used(), 10), "")
 	}
 	return append(row, r.Code, milli(r.GivenAt), milli(r.DueAt), milli(r.ExpiresAt), milli(r.CancelledAt))
 }
@@ -343,51 +302,23 @@ type named struct {
 	user, account string
 }
 
-func (e exports) nameOf(q db.Queryer, p *person.Person) (named, error) {
-	as, known, err := person.IdentityIn(q, p, e.naming.Scheme)
-	if err != nil {
-		return named{}, err
+// names returns the names of people by their ids.
+func (e exports) names(q db.Queryer, tenant id.ID, ids []id.ID) (map[id.ID]named, error) {
+	people, err := peopleByID(q, tenant, ids)
+	names := make(map[id.ID]named, len(people))
+	for of, p := range people {
+		names[of] = e.nameOf(p)
 	}
-	if known {
-		if account, user, ok := e.naming.Split(as.Key); ok {
-			return named{p, user, account}, nil
-		}
-	}
-	if p.Scheme == person.Native {
-		return named{p, p.Key, p.Account}, nil
-	}
-	return named{p, p.ID.String(), p.Account}, nil
+	return names, err
 }
 
-// names are those of the people of one page.
-type names struct {
-	exports exports
-	q       db.Queryer
-	tenant  id.ID
-	known   map[id.ID]named
-}
-
-func (e exports) names(q db.Queryer, tenant id.ID) *names {
-	return &names{e, q, tenant, make(map[id.ID]named)}
-}
-
-// of returns somebody's names; one who was forgotten has none.
-func (n *names) of(who id.ID) (named, error) {
-	if known, ok := n.known[who]; ok {
-		return known, nil
+// nameOf returns the names of somebody; one who was forgotten has none.
+func (e exports) nameOf(p *person.Person) named {
+	if p.IsDeleted() {
+		return named{Person: p}
 	}
-	p, err := person.Get(n.q, n.tenant, who)
-	if err != nil {
-		return named{}, err
-	}
-	found := named{Person: p}
-	if !p.IsDeleted() {
-		if found, err = n.exports.nameOf(n.q, p); err != nil {
-			return named{}, err
-		}
-	}
-	n.known[who] = found
-	return found, nil
+	account, user := e.naming.User(p)
+	return named{p, user, account}
 }
 
 func milli(at time.Time) string {

@@ -14,23 +14,30 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/export"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
-// vendor names people by the scheme "vendor", whose keys are account:user.
+// vendor names people by the scheme "vendor", whose keys are account:user, and others
+// by the key that they have.
 var vendor = referral.Naming{
-	Scheme: "vendor",
-	Split:  func(key string) (string, string, bool) { return strings.Cut(key, ":") },
+	User: func(p *person.Person) (string, string) {
+		if account, user, ok := strings.Cut(p.Key, ":"); ok {
+			return account, user
+		}
+		return p.Account, p.Key
+	},
 	Link:   func(short string, l code.Link) string { return "https://x.example" + code.Path(short, l) },
 	Reward: func(kind rule.Kind) string { return strings.ToUpper(string(kind)) },
+	Source: func(r *reward.Reward) string { return "FOR_" + strings.ToUpper(string(r.Audience)) },
 }
 
 func (w *world) source(of string) export.Source {
 	w.t.Helper()
-	all := w.Exports(vendor)
+	all := w.Exports()
 	i := slices.IndexFunc(all, func(s export.Source) bool { return s.Type == of })
 	if i < 0 {
 		w.t.Fatalf("there is no source %s", of)
@@ -105,6 +112,10 @@ func TestPeopleAreExportedByTheNamesThatTheVendorHasForThem(t *testing.T) {
 	wantRows(t, "people", pick(users, "id", "accountId", "firstName", "dateCreated", "emailHash"),
 		fmt.Sprintf("1 acme Anna %d 6b56db1f84a3997b902509d3fbf0a306", anna.Person.CreatedAt.UnixMilli()),
 		fmt.Sprintf("bert  Bert %d ", bert.Person.CreatedAt.UnixMilli()))
+	direct := "https://x.example" + code.Path(anna.Codes[0].Short, code.Link{Engagement: code.UnknownEngagement, Share: code.Direct})
+	if users[0]["shareLink"] != direct {
+		t.Errorf("the link is %q, want %q", users[0]["shareLink"], direct)
+	}
 	if want := "https://x.example" + code.Path(anna.Codes[0].Short, code.Link{Share: code.Facebook}); users[0]["facebookShareLink"] != want {
 		t.Errorf("the link is %q, want %q", users[0]["facebookShareLink"], want)
 	}
@@ -117,6 +128,7 @@ func TestReferralsAreExportedWithBothSidesAndWhatTheyWereGiven(t *testing.T) {
 	rewards := w.mustExport("REWARD", export.Params{})
 	wantRows(t, "rewards", pick(rewards, "userId", "accountId", "type", "status", "amount", "unit", "programId", "referralId"),
 		"1 acme CREDIT AVAILABLE 2000 cents referral "+r.ID.String(), "bert  CREDIT AVAILABLE 1000 cents referral "+r.ID.String())
+	wantRows(t, "what rewards are for", pick(rewards, "rewardSource"), "FOR_REFERRER", "FOR_REFERRED")
 	paid := strconv.FormatInt(r.ConvertedAt.UnixMilli(), 10)
 	wantRows(t, "referrals", pick(w.mustExport("REFERRAL", export.Params{}), "id", "programId", "referredUser", "referredAccount", "referredReward",
 		"referrerUser", "referrerAccount", "referrerReward", "referrerModerationStatus", "dateReferralPaid", "dateReferralEnded"),
@@ -127,6 +139,30 @@ func TestReferralsAreExportedWithBothSidesAndWhatTheyWereGiven(t *testing.T) {
 		wantRows(t, of, pick(w.mustExport(of, export.Params{}), "userId", "accountId", "type", "amount", "unit"),
 			"1 acme CREDIT 2000 cents", "bert  CREDIT 1000 cents")
 	}
+}
+
+func TestBalancesAreExportedOfRewardsOfEveryType(t *testing.T) {
+	w := mustWorld(t)
+	anna, bert := w.mustStory()
+	give := func(to referral.Registered, a reward.Award) *reward.Reward {
+		t.Helper()
+		a.PersonID = to.Person.ID
+		given, err := w.GiveReward(t.Context(), w.tenant, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return given
+	}
+	give(anna, reward.Award{Kind: rule.Percent, Amount: 1000})
+	give(anna, reward.Award{Kind: rule.Percent, Amount: 550})
+	give(anna, reward.Award{Kind: rule.CodePool, Code: "TANK"})
+	give(bert, reward.Award{Kind: rule.CodePool, Code: "TANK-2"})
+	cancelled := give(bert, reward.Award{Kind: rule.Percent, Amount: 2000})
+	if _, err := w.CancelReward(t.Context(), w.tenant, cancelled.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, "balances", pick(w.mustExport("REWARD_BALANCE", export.Params{}), "userId", "accountId", "type", "amount", "unit"),
+		"1 acme CREDIT 2000 cents", "bert  CREDIT 1000 cents", "1 acme PERCENT 16 %", "1 acme CODE_POOL 1 ", "bert  CODE_POOL 1 ")
 }
 
 func TestAnExportHasWhatItsTimesAndItsProgramChoose(t *testing.T) {
@@ -150,7 +186,7 @@ func TestAnExportHasWhatItsTimesAndItsProgramChoose(t *testing.T) {
 			}
 		}
 	}
-	for _, of := range []string{"REFERRAL", "USER_REFERRAL", "REWARD"} {
+	for _, of := range []string{"USER", "REFERRAL", "USER_REFERRAL", "REWARD"} {
 		if got := len(w.mustExport(of, export.Params{ProgramID: "other"})); got != 0 {
 			t.Errorf("%s of another program: %d rows", of, got)
 		}
@@ -159,7 +195,7 @@ func TestAnExportHasWhatItsTimesAndItsProgramChoose(t *testing.T) {
 		}
 	}
 	w.tenant = id.New(time.Now())
-	for _, source := range w.Exports(vendor) {
+	for _, source := range w.Exports() {
 		if rows := w.mustExport(source.Type, export.Params{}); len(rows) != 0 {
 			t.Errorf("another tenant's %s: %v", source.Type, rows)
 		}
@@ -172,7 +208,7 @@ func TestOneWhoWasForgottenIsNamedInNoExport(t *testing.T) {
 	if err := w.Forget(t.Context(), w.tenant, anna.Person.ID, person.Deletion{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, source := range w.Exports(vendor) {
+	for _, source := range w.Exports() {
 		for _, row := range w.mustExport(source.Type, export.Params{}) {
 			for column, cell := range row {
 				if cell == "1" || cell == "acme" || strings.Contains(strings.ToLower(cell), "anna") || strings.Contains(cell, "example.com") {
@@ -186,7 +222,7 @@ func TestOneWhoWasForgottenIsNamedInNoExport(t *testing.T) {
 func TestWhatAnExportCantChooseByIsRefused(t *testing.T) {
 	w := mustWorld(t)
 	for of, params := range map[string]export.Params{
-		"USER": {ProgramID: "referral"}, "REWARD_BALANCE": {ProgramID: "referral"},
+		"USER_REWARD_BALANCE": {ProgramID: "referral"}, "REWARD_BALANCE": {ProgramID: "referral"},
 		"REFERRAL": {Filter: []byte(`{"a":1}`)}, "REWARD": {At: time.Now()},
 	} {
 		if err := w.source(of).Check(params); !problem.Invalid.Has(err) {

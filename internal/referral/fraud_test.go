@@ -5,8 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
@@ -52,5 +54,52 @@ func TestARingOfReferralsIsASignal(t *testing.T) {
 	}
 	if !slices.ContainsFunc(r.Signals, func(s fraud.Signal) bool { return s.Kind == fraud.Ring }) {
 		t.Errorf("%+v", r.Signals)
+	}
+}
+
+func TestTheTenLatestBrowsersOfBothAreCompared(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, "")
+	first := w.mustRegister(referral.Registration{Identity: who("anna"), Device: "browser-0"})
+	for i := range 10 {
+		w.mustRegister(referral.Registration{Identity: who("anna"), Device: "browser-" + string(rune('a'+i))})
+	}
+	for device, want := range map[string]bool{"browser-0": false, "browser-a": true, "browser-j": true} {
+		r := w.mustRegister(referral.Registration{Identity: who(device), Device: device, ReferredBy: []string{first.Codes[0].Text}}).Referrals[0]
+		if got := slices.ContainsFunc(r.Signals, func(s fraud.Signal) bool { return s.Kind == fraud.SameDevice }); got != want {
+			t.Errorf("%s: %+v", device, r.Signals)
+		}
+	}
+}
+
+func TestABrowserOfSomebodyWhomTheReferrerBroughtIsRememberedBehindALaterOne(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, "")
+	first := w.mustRegister(referral.Registration{Identity: who("anna")})
+	by := []string{first.Codes[0].Text}
+	w.mustRegister(referral.Registration{Identity: who("bert"), Device: "laptop"})
+	w.mustRegister(referral.Registration{Identity: who("bert"), Device: "phone", ReferredBy: by})
+	r := w.mustRegister(referral.Registration{Identity: who("carl"), Device: "laptop", ReferredBy: by}).Referrals[0]
+	if !slices.ContainsFunc(r.Signals, func(s fraud.Signal) bool { return s.Kind == fraud.SameDevice }) {
+		t.Errorf("%+v", r.Signals)
+	}
+}
+
+func TestASignalIsLackingOnlyWhereAnEarlierReferralDoesNotShowIt(t *testing.T) {
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, `{"fraud":{"device":{"action":"flag"}}}`)
+	first := w.mustRegister(referral.Registration{Identity: who("anna"), Device: "browser-1"})
+	by := []string{first.Codes[0].Text}
+	shows := w.mustRegister(referral.Registration{Identity: who("bert"), Device: "browser-1", ReferredBy: by}).Referrals[0]
+	without := w.mustRegister(referral.Registration{Identity: who("carl"), Device: "browser-2", ReferredBy: by}).Referrals[0]
+	signal := fraud.Signal{Kind: fraud.SameDevice, Details: fraud.Compared{Referrals: []id.ID{shows.ID, without.ID}}}
+	var lacking []id.ID
+	w.read(func(q db.Queryer) error {
+		var err error
+		lacking, err = referral.Lacking(q, shows, signal)
+		return err
+	})
+	if !slices.Equal(lacking, []id.ID{without.ID}) {
+		t.Errorf("%v lack the signal, and not %v alone", lacking, without.ID)
 	}
 }

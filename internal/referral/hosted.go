@@ -6,11 +6,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
-	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
@@ -26,13 +24,6 @@ const (
 	Hosted     = "hosted"
 	hostedForm = "hosted_form"
 )
-
-// PageLink is the type of the message that leads somebody back to the own page.
-const PageLink message.Type = "page_link"
-
-// pageLinkEvery is how often somebody gets such a message at most: anybody can type
-// anybody's address.
-const pageLinkEvery = time.Hour
 
 // ProgramByKey returns the tenant's referral program with the key, or
 // problem.NotFound.
@@ -82,9 +73,9 @@ type Entry struct {
 	ReferredBy string
 	Device     string // the browser's cookie
 	IP         netip.Addr
-	// Back returns a link that leads somebody to the own page; nil: nobody is sent
-	// one.
-	Back func(of id.ID) (string, error)
+	// Back returns the link that leads somebody to the own page by a token; nil: nobody
+	// is sent one.
+	Back func(token string) string
 }
 
 // Enter registers somebody who has shown nothing but an address, which anybody can
@@ -140,7 +131,7 @@ func (s *Service) enter(ctx context.Context, tenant id.ID, e Entry) (Registered,
 			done.Person, err = person.Block(c, done.Person.ID)
 			return err
 		}
-		return s.writeBack(c, e, known.person)
+		return s.writeBack(c, e, known.person.ID)
 	})
 	return done, err
 }
@@ -183,40 +174,6 @@ func (e Entry) registration() Registration {
 func (e Entry) apart() Registration {
 	key := e.Address + "#" + rand.Text() // no address has a # after its @
 	return Registration{Identity: person.Identity{Scheme: Hosted, Key: key}, Patch: e.Patch, IP: e.IP}
-}
-
-// writeBack sends somebody the link to the own page, unless that was done lately.
-func (s *Service) writeBack(c *fact.Command, e Entry, known *person.Person) error {
-	if e.Back == nil || !e.Program.Settings.writes() {
-		return nil
-	}
-	before, err := message.List(c.Tx(), c.Tenant(), known.ID, message.Page{Limit: 20})
-	if err != nil {
-		return err
-	}
-	for _, m := range before {
-		if m.Type == PageLink && c.Now().Sub(m.CreatedAt) < pageLinkEvery {
-			return nil
-		}
-	}
-	link, err := e.Back(known.ID)
-	if err != nil {
-		return err
-	}
-	m := message.Message{
-		TenantID: c.Tenant(), PersonID: known.ID, Type: PageLink, Subject: "Your page at " + e.Program.Title(), CreatedAt: c.Now(),
-		Message: "Somebody, perhaps you, has registered with this e-mail address at " + e.Program.Title() +
-			", where you have a page already.\n\nThis link leads there, for a day: " + link +
-			"\n\nIf it wasn't you, there is nothing that you need to do.\n",
-	}
-	if err := message.Record(c.Tx(), &m); err != nil {
-		return err
-	}
-	_, err = c.Append(fact.Fact{
-		Type: MessageSent, Subject: fact.Ref{Kind: MessageSubject, ID: m.ID}, Version: 1,
-		Data: &Message{ID: m.ID, PersonID: known.ID, Type: string(PageLink), Subject: m.Subject, Message: m.Message},
-	})
-	return err
 }
 
 // Title is what people call the program: what its page says, else its name.

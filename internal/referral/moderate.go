@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -132,7 +133,7 @@ func (s *Service) conformAll(c *fact.Command, r *Referral, meant func(given *rew
 // conform brings a reward to where its referral wants it, which may be nil, and whether
 // its person is blocked.
 func (s *Service) conform(c *fact.Command, r *Referral, given *reward.Reward) error {
-	owner, err := personNow(c, given.PersonID)
+	owner, err := person.Now(c, given.PersonID)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (s *Service) conform(c *fact.Command, r *Referral, given *reward.Reward) er
 
 // termsOf says what a reward depends on.
 func termsOf(r *Referral, given *reward.Reward, who *person.Person) reward.Terms {
-	t := reward.Terms{Held: who.IsBlocked(), Ended: who.IsDeleted()}
+	t := effect.TermsOf(who)
 	if r == nil {
 		return t
 	}
@@ -149,7 +150,8 @@ func termsOf(r *Referral, given *reward.Reward, who *person.Person) reward.Terms
 	t.Held = t.Held || decided == Undecided
 	t.Denied = decided == Denied
 	// What had no more to wait for when the referral ended was available by then.
-	t.Ended = t.Ended || r.State == IsEnded && (given.Held || t.Held || given.DueAt.After(r.EndedAt))
+	ended := given.State == reward.IsCancelled && given.CancelReason == reward.ReasonEnded
+	t.Ended = t.Ended || r.State == IsEnded && (ended || given.Held || t.Held || given.DueAt.After(r.EndedAt))
 	return t
 }
 

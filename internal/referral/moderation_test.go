@@ -277,7 +277,7 @@ func TestAFourthReferralInAShortTimeFlagsAllFour(t *testing.T) {
 	}
 }
 
-func TestWhatAProgramIsPausedAfterIsTakenBackButNothingNewIsGiven(t *testing.T) {
+func TestWhatAProgramIsPausedAfterIsTakenBackAndWhatWasBegunIsGivenInItsPlace(t *testing.T) {
 	w := mustWorld(t)
 	p := w.mustProgram(giveAndGet, "")
 	first, second := w.mustPair()
@@ -288,6 +288,8 @@ func TestWhatAProgramIsPausedAfterIsTakenBackButNothingNewIsGiven(t *testing.T) 
 		t.Fatal(err)
 	}
 	w.mustTrack(second.Person, refund("1"))
+	w.wantBalances(first.Person, second.Person, 2000, 1000)
+	w.mustTrack(second.Person, refund("2"))
 	w.wantBalances(first.Person, second.Person, 0, 0)
 }
 

@@ -69,8 +69,8 @@ type Choice struct {
 }
 
 // ReferralPage returns referrals, the latest first, and behind which one the list
-// goes on; zero: there are no more. One page looks at 20,000 at most, so it may have
-// fewer than were asked for, or none, and the list still go on.
+// goes on; zero: there are no more. One page looks at 20,000 at most, and for half a
+// second, so it may have fewer than were asked for, or none, and the list still go on.
 func (s *Service) ReferralPage(ctx context.Context, tenant id.ID, of Choice) ([]*Referral, id.ID, error) {
 	return readPage(ctx, s.db, func(q db.Queryer) sifting[*Referral] {
 		return sifting[*Referral]{
@@ -112,12 +112,12 @@ func (s *Service) RewardPage(ctx context.Context, tenant id.ID, of Choice) ([]*r
 		return sifting[*reward.Reward]{
 			part: func(p Page) ([]*reward.Reward, error) {
 				if !of.Person.IsZero() {
-					return reward.OfPerson(q, tenant, of.Person, reward.Page{Before: p.Before, Limit: p.Limit})
+					return reward.BeforeOf(q, tenant, of.Person, reward.Page{Before: p.Before, Limit: p.Limit})
 				}
-				return reward.List(q, tenant, reward.Page{Before: p.Before, Limit: p.Limit})
+				return reward.Before(q, tenant, reward.Page{Before: p.Before, Limit: p.Limit})
 			},
 			keep: func(r *reward.Reward) bool {
-				return (of.Program.IsZero() || of.Program == r.ProgramID) && (of.Reward == "" || of.Reward == r.State)
+				return r.State != reward.IsRefused && (of.Program.IsZero() || of.Program == r.ProgramID) && (of.Reward == "" || of.Reward == r.State)
 			},
 			at:   func(r *reward.Reward) id.ID { return r.ID },
 			page: of.Page,
@@ -133,13 +133,16 @@ type sifting[T any] struct {
 	page Page
 }
 
-// siftPart is how many are read at a time, once the first part did not do.
-const siftPart = 1000
+const (
+	siftPart  = 1000                   // how many are read at a time, once the first part did not do
+	maxSifted = 500 * time.Millisecond // how long one page goes on
+)
 
 func (s sifting[T]) run() ([]T, id.ID, error) {
 	last, size := s.page.Before, s.page.Limit+1
 	var kept []T
-	for looked := 0; looked < maxScanned; size = siftPart {
+	began := time.Now()
+	for looked := 0; looked < maxScanned && time.Since(began) < maxSifted; size = siftPart {
 		found, err := s.part(Page{Before: last, Limit: size})
 		if err != nil {
 			return nil, id.ID{}, err
@@ -242,62 +245,4 @@ func (s *Service) Activities(ctx context.Context, tenant, of id.ID, p Page) ([]*
 			keep: all[*activity.Activity], at: func(a *activity.Activity) id.ID { return a.ID }, page: p,
 		}
 	})
-}
-
-// Chapter is something in a person's story: one of its fields is set.
-type Chapter struct {
-	ID       id.ID // of what it is
-	At       time.Time
-	Fact     *fact.Fact // about the person, or what can be spent
-	Activity *activity.Activity
-	Referral *Referral // in which the person is on either side
-	Reward   *reward.Reward
-}
-
-// Story returns everything about a person, the latest first, and behind what it goes
-// on. Its order is that in which things were written down, which their ids have.
-func (s *Service) Story(ctx context.Context, tenant, of id.ID, p Page) ([]Chapter, id.ID, error) {
-	return readPage(ctx, s.db, func(q db.Queryer) sifting[Chapter] {
-		return sifting[Chapter]{
-			part: func(p Page) ([]Chapter, error) { return chapters(q, tenant, of, p) },
-			keep: all[Chapter], at: func(c Chapter) id.ID { return c.ID }, page: p,
-		}
-	})
-}
-
-// chapters merges the first of each kind.
-func chapters(q db.Queryer, tenant, of id.ID, p Page) ([]Chapter, error) {
-	var merged []Chapter
-	facts, err := fact.Of(q, tenant, of, fact.Page{Before: p.Before, Limit: p.Limit})
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range facts {
-		merged = append(merged, Chapter{ID: f.ID, At: f.At, Fact: f})
-	}
-	activities, err := activity.Latest(q, tenant, of, p.Before, p.Limit)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range activities {
-		merged = append(merged, Chapter{ID: a.ID, At: a.OccurredAt, Activity: a})
-	}
-	rewards, err := reward.OfPerson(q, tenant, of, reward.Page{Before: p.Before, Limit: p.Limit})
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rewards {
-		merged = append(merged, Chapter{ID: r.ID, At: r.GivenAt, Reward: r})
-	}
-	for _, read := range []func(db.Queryer, id.ID, id.ID, Page) ([]*Referral, error){OfReferrer, referredBefore} {
-		referrals, err := read(q, tenant, of, p)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range referrals {
-			merged = append(merged, Chapter{ID: r.ID, At: r.StartedAt, Referral: r})
-		}
-	}
-	slices.SortFunc(merged, func(a, b Chapter) int { return bytes.Compare(b.ID[:], a.ID[:]) })
-	return merged[:min(len(merged), p.Limit)], nil
 }

@@ -1,64 +1,23 @@
 package referral
 
 import (
+	"bytes"
 	"context"
+	"net/url"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
+	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
-
-// Profile is a person with what programs know of them.
-type Profile struct {
-	*person.Person
-
-	Codes     []Code      // the ones that are shown, the earliest program first
-	Referrals []*Referral // by which the person came, the earliest first
-}
-
-// Code returns the code that is shown of the tenant's first program; "": none.
-func (p Profile) Code() string {
-	if len(p.Codes) == 0 {
-		return ""
-	}
-	return p.Codes[0].Text
-}
-
-func (s *Service) profile(q db.Queryer, p *person.Person) (Profile, error) {
-	codes, err := s.CodesOf(q, p.TenantID, p.ID)
-	if err != nil {
-		return Profile{}, err
-	}
-	referrals, err := OfReferred(q, p.TenantID, p.ID)
-	return Profile{p, codes, referrals}, err
-}
-
-func (s *Service) profiles(q db.Queryer, people []*person.Person) ([]Profile, error) {
-	all := make([]Profile, len(people))
-	for i, p := range people {
-		var err error
-		if all[i], err = s.profile(q, p); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-// ProfileIn is a Profile read in a transaction or a snapshot, as rendering a fact
-// needs it.
-func (s *Service) ProfileIn(q db.Queryer, tenant, of id.ID) (Profile, error) {
-	p, err := person.Get(q, tenant, of)
-	if err != nil {
-		return Profile{}, err
-	}
-	return s.profile(q, p)
-}
 
 // Person returns who is known by an identity, or problem.NotFound.
 func (s *Service) Person(ctx context.Context, tenant id.ID, of person.Identity) (Profile, error) {
@@ -75,11 +34,14 @@ func (s *Service) Person(ctx context.Context, tenant id.ID, of person.Identity) 
 // forgotten is not found.
 func (s *Service) PersonByID(ctx context.Context, tenant, of id.ID) (Profile, error) {
 	return read(ctx, s.db, func(q db.Queryer) (Profile, error) {
-		p, err := s.ProfileIn(q, tenant, of)
-		if err == nil && p.IsDeleted() {
+		p, err := person.Get(q, tenant, of)
+		if err != nil {
+			return Profile{}, err
+		}
+		if p.IsDeleted() {
 			return Profile{}, problem.NotFound.New("there is no such person")
 		}
-		return p, err
+		return s.profile(q, p)
 	})
 }
 
@@ -94,23 +56,32 @@ func (s *Service) PersonByCode(ctx context.Context, tenant id.ID, text string) (
 		if c.Kind != code.Referral || c.PersonID.IsZero() {
 			return Profile{}, problem.NotFound.New("there is no such code")
 		}
-		of, err := s.programs.Get(q, tenant, c.ProgramID)
+		p, err := person.Get(q, tenant, c.PersonID)
 		if err != nil {
 			return Profile{}, err
 		}
-		found = Code{c.Text, c.Short, of.ID, of.Key, c.PersonID, c.CreatedAt}
-		p, err := s.ProfileIn(q, tenant, c.PersonID)
-		if err == nil && p.IsDeleted() {
+		programs, err := s.programs.List(q, tenant)
+		if err != nil {
+			return Profile{}, err
+		}
+		in := slices.IndexFunc(programs, func(p *program.Program) bool { return p.ID == c.ProgramID })
+		if p.IsDeleted() || in < 0 {
 			return Profile{}, problem.NotFound.New("there is no such code")
 		}
-		return p, err
+		found = Code{c.Text, c.Short, c.ProgramID, programs[in].Key, c.PersonID, c.CreatedAt, !c.Active}
+		all, err := profilesIn(q, programs, []*person.Person{p})
+		if err != nil {
+			return Profile{}, err
+		}
+		return all[0], nil
 	})
 	return p, found, err
 }
 
 // Query chooses people of a list.
 type Query struct {
-	Text   string // how an e-mail address or a name begins; "": all
+	Text   string            // how an e-mail address or a name begins, or a code, an account or an id; "": all
+	Named  []person.Identity // who is found by the text as well, if anybody is known so
 	Offset int
 	Before id.ID // the last one of the page before; zero: the first page
 	Limit  int
@@ -122,13 +93,13 @@ func (s *Service) People(ctx context.Context, tenant id.ID, of Query) ([]Profile
 	var total int64
 	all, err := read(ctx, s.db, func(q db.Queryer) ([]Profile, error) {
 		if of.Text != "" {
-			found, err := s.search(q, tenant, of.Text)
+			found, err := s.search(q, tenant, of)
 			if err != nil {
 				return nil, err
 			}
 			total = int64(len(found))
 			from := min(of.Offset, len(found))
-			return s.profiles(q, found[from:min(from+of.Limit, len(found))])
+			return s.profiles(q, tenant, found[from:min(from+of.Limit, len(found))])
 		}
 		var err error
 		if total, err = person.Count(q, tenant); err != nil {
@@ -138,29 +109,89 @@ func (s *Service) People(ctx context.Context, tenant id.ID, of Query) ([]Profile
 		if err != nil {
 			return nil, err
 		}
-		return s.profiles(q, people)
+		return s.profiles(q, tenant, people)
 	})
 	return all, total, err
 }
 
-// search finds people by their code, or as person.Search does.
-func (s *Service) search(q db.Queryer, tenant id.ID, text string) ([]*person.Person, error) {
-	found, err := person.Search(q, tenant, text)
+// search finds people by their code, by names that the text is, by their account, or as
+// person.Search does, in this order, each once: a thousand at most.
+func (s *Service) search(q db.Queryer, tenant id.ID, of Query) ([]*person.Person, error) {
+	found, err := byCode(q, tenant, of.Text)
 	if err != nil {
 		return nil, err
 	}
-	c, err := code.Lookup(q, tenant, text)
-	if err != nil || c.PersonID.IsZero() {
-		if problem.NotFound.Has(err) {
-			err = nil
+	named, err := byName(q, tenant, of)
+	if err != nil {
+		return nil, err
+	}
+	ofAccount, err := person.OfAccount(q, tenant, of.Text, id.ID{}, maxPeople)
+	if err != nil {
+		return nil, err
+	}
+	begin, err := person.Search(q, tenant, of.Text)
+	if err != nil {
+		return nil, err
+	}
+	found = person.Once(slices.Concat(found, named, ofAccount, begin))
+	return found[:min(len(found), maxFound)], nil
+}
+
+// maxFound is how many people a search finds.
+const maxFound = 1000
+
+// byName returns who is known by a text: by the names that it stands for in a dialect,
+// as the tenant's own id, within an account, or as our own id.
+func byName(q db.Queryer, tenant id.ID, of Query) ([]*person.Person, error) {
+	var found []*person.Person
+	for _, as := range slices.Concat(of.Named, []person.Identity{{Scheme: person.Native, Key: of.Text}}) {
+		p, err := person.Find(q, tenant, as)
+		if err != nil && !problem.NotFound.Has(err) {
+			return nil, err
 		}
-		return found, err
+		if err == nil {
+			found = append(found, p)
+		}
+	}
+	for _, called := range slices.Compact([]string{of.Text, url.PathEscape(of.Text)}) {
+		some, err := person.InAccounts(q, tenant, called, maxFound)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
+	}
+	own, ok := ownID(of.Text)
+	if !ok {
+		return found, nil
+	}
+	p, err := person.Get(q, tenant, own)
+	if problem.NotFound.Has(err) || err == nil && p.IsDeleted() {
+		return found, nil
+	}
+	return append(found, p), err
+}
+
+// ownID reads an id of ours as the native API shows it, or as dialects do.
+func ownID(text string) (id.ID, bool) {
+	var own id.ID
+	err := own.UnmarshalText([]byte(strings.TrimPrefix(text, string(person.Kind)+"_")))
+	return own, err == nil
+}
+
+// byCode returns whose code a text is; nobody, if it is none.
+func byCode(q db.Queryer, tenant id.ID, text string) ([]*person.Person, error) {
+	c, err := code.Lookup(q, tenant, text)
+	if problem.NotFound.Has(err) || err == nil && c.PersonID.IsZero() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	p, err := person.Get(q, tenant, c.PersonID)
-	if err != nil || p.IsDeleted() || slices.ContainsFunc(found, func(other *person.Person) bool { return other.ID == p.ID }) {
-		return found, err
+	if err != nil || p.IsDeleted() {
+		return nil, err
 	}
-	return append([]*person.Person{p}, found...), nil
+	return []*person.Person{p}, nil
 }
 
 // AccountProfile is an account with its people, at most a thousand.
@@ -184,43 +215,9 @@ func (s *Service) Account(ctx context.Context, tenant id.ID, key string) (Accoun
 		if account == nil && len(people) == 0 {
 			return AccountProfile{}, problem.NotFound.New("there is no such account")
 		}
-		profiles, err := s.profiles(q, people)
+		profiles, err := s.profiles(q, tenant, people)
 		return AccountProfile{account, profiles}, err
 	})
-}
-
-// Detail is a referral with both people, and what it led to.
-type Detail struct {
-	*Referral
-
-	ReferrerPerson Profile
-	ReferredPerson Profile
-	Rewards        []*reward.Reward // the earliest first; without those that a limit refused
-}
-
-// DetailIn is a Detail read in a transaction or a snapshot.
-func (s *Service) DetailIn(q db.Queryer, r *Referral) (Detail, error) {
-	d := Detail{Referral: r}
-	var err error
-	if d.ReferrerPerson, err = s.ProfileIn(q, r.TenantID, r.ReferrerID); err != nil {
-		return Detail{}, err
-	}
-	if d.ReferredPerson, err = s.ProfileIn(q, r.TenantID, r.ReferredID); err != nil {
-		return Detail{}, err
-	}
-	rewards, err := reward.OfReferral(q, r.TenantID, r.ID)
-	d.Rewards = slices.DeleteFunc(rewards, func(r *reward.Reward) bool { return r.State == reward.IsRefused })
-	return d, err
-}
-
-// RewardOf returns what the side of the referral was given first; nil: nothing.
-func (d Detail) RewardOf(side Side) *reward.Reward {
-	for _, r := range d.Rewards {
-		if sideOfReward(r) == side {
-			return r
-		}
-	}
-	return nil
 }
 
 // ReferralByID returns one of the tenant's referrals, or problem.NotFound.
@@ -230,8 +227,20 @@ func (s *Service) ReferralByID(ctx context.Context, tenant, of id.ID) (Detail, e
 		if err != nil {
 			return Detail{}, err
 		}
-		return s.DetailIn(q, r)
+		all, err := s.details(q, tenant, []*Referral{r})
+		if err != nil {
+			return Detail{}, err
+		}
+		return all[0], nil
 	})
+}
+
+// Span is from when to when something happened, both included.
+type Span struct{ From, To time.Time }
+
+// has reports whether it happened in the span; without one all the same.
+func (s *Span) has(at time.Time) bool {
+	return s == nil || !at.IsZero() && !at.Before(s.From) && !at.After(s.To)
 }
 
 // Filter chooses referrals. What is zero chooses all.
@@ -241,46 +250,86 @@ type Filter struct {
 	State       State
 	Referrer    Moderation
 	Referred    Moderation
-	Keep        func(r *Referral) bool // asked last; nil: all
+	Started     *Span
+	Converted   *Span
+	Ended       *Span
 	Offset      int
 	Before      id.ID
 	Limit       int
 }
 
+// namesNobody reports whether referrals are chosen whoever is in them.
+func (f Filter) namesNobody() bool { return f.ReferrerIDs == nil && f.ReferredIDs == nil }
+
+// namesReferrer reports whether they are chosen among those of one referrer.
+func (f Filter) namesReferrer() bool { return len(f.ReferrerIDs) == 1 && f.ReferredIDs == nil }
+
 func (f Filter) isEmpty() bool {
-	return f.ReferrerIDs == nil && f.ReferredIDs == nil && f.State == "" && f.Referrer == "" && f.Referred == "" && f.Keep == nil
+	return f.namesNobody() && f.State == "" && f.Referrer == "" && f.Referred == "" && f.Started == nil && f.Converted == nil && f.Ended == nil
 }
 
 func (f Filter) keeps(r *Referral) bool {
 	return (f.ReferrerIDs == nil || slices.Contains(f.ReferrerIDs, r.ReferrerID)) &&
 		(f.ReferredIDs == nil || slices.Contains(f.ReferredIDs, r.ReferredID)) &&
 		(f.State == "" || f.State == r.State) && (f.Referrer == "" || f.Referrer == r.Referrer) &&
-		(f.Referred == "" || f.Referred == r.Referred) && (f.Keep == nil || f.Keep(r))
+		(f.Referred == "" || f.Referred == r.Referred) && f.Started.has(r.StartedAt) && f.Converted.has(r.ConvertedAt) && f.Ended.has(r.EndedAt)
 }
 
-// maxScanned is how many referrals a filter looks at in one read.
-const maxScanned = 20_000
+// What lists may cost, so that nobody's can keep the others from reading.
+const (
+	maxScanned  = 20_000      // how many referrals or rewards are looked at one by one in one read
+	maxSearches = 2           // how many lists at once look at all that a tenant has
+	maxSearch   = time.Second // how long one may do so
+)
 
 // Referrals returns the tenant's referrals that a filter chooses, the latest first,
-// and how many it chooses in all. It looks at 20,000 at most: a filter that chooses
-// among more than that returns problem.QueryTooSlow.
+// and how many it chooses in all. Choosing takes a second at most, and of several
+// people it looks at 20,000 referrals at most: it returns problem.QueryTooSlow where
+// that does not do.
 func (s *Service) Referrals(ctx context.Context, tenant id.ID, f Filter) ([]Detail, int64, error) {
+	var all []Detail
 	var total int64
-	all, err := read(ctx, s.db, func(q db.Queryer) ([]Detail, error) {
-		chosen, n, err := choose(q, tenant, f)
+	list := func(q db.Queryer) error {
+		page, n, err := choose(q, tenant, f)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		total = n
-		details := make([]Detail, len(chosen))
-		for i, r := range chosen {
-			if details[i], err = s.DetailIn(q, r); err != nil {
-				return nil, err
-			}
-		}
-		return details, nil
-	})
+		all, err = s.details(q, tenant, page)
+		return err
+	}
+	var err error
+	switch {
+	case f.isEmpty():
+		err = s.db.Read(ctx, list)
+	case f.namesNobody():
+		err = s.readAmongAll(ctx, list)
+	default:
+		err = s.readInTime(ctx, list)
+	}
 	return all, total, err
+}
+
+// readAmongAll is readInTime for what looks at all that a tenant has.
+func (s *Service) readAmongAll(ctx context.Context, fn func(q db.Queryer) error) error {
+	select {
+	case s.searches <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.searches }()
+	return s.readInTime(ctx, fn)
+}
+
+// readInTime breaks a read off that takes too long, with problem.QueryTooSlow.
+func (s *Service) readInTime(ctx context.Context, fn func(q db.Queryer) error) error {
+	limited, cancel := context.WithTimeout(ctx, maxSearch)
+	defer cancel()
+	err := s.db.Read(limited, fn)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return problem.QueryTooSlow.New("the list took longer than %v: name a person, or order an export", maxSearch)
+	}
+	return err
 }
 
 func choose(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, int64, error) {
@@ -291,6 +340,9 @@ func choose(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, int64, error) {
 		}
 		page, err := List(q, tenant, Page{Before: f.Before, Offset: f.Offset, Limit: f.Limit})
 		return page, n, err
+	}
+	if f.namesNobody() || f.namesReferrer() {
+		return chosen(q, tenant, f)
 	}
 	all, err := candidates(q, tenant, f)
 	if err != nil {
@@ -304,20 +356,17 @@ func choose(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, int64, error) {
 	return all[from:min(from+f.Limit, len(all))], int64(len(all)), nil
 }
 
-// candidates returns the referrals among which a filter chooses, the latest first,
-// one more than it may look at if there are too many.
+// candidates returns the referrals of people among which a filter chooses, the latest
+// first, one more than it may look at if there are too many.
 func candidates(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, error) {
+	all, err := ofPeople(q, tenant, f)
+	slices.SortFunc(all, func(a, b *Referral) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+	return all, err
+}
+
+func ofPeople(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, error) {
 	var all []*Referral
-	switch {
-	case f.ReferredIDs != nil:
-		for _, of := range f.ReferredIDs {
-			found, err := OfReferred(q, tenant, of)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, found...)
-		}
-	case f.ReferrerIDs != nil:
+	if f.ReferredIDs == nil {
 		for _, of := range f.ReferrerIDs {
 			found, err := OfReferrer(q, tenant, of, Page{Before: f.Before, Limit: maxScanned + 1 - len(all)})
 			if err != nil {
@@ -325,11 +374,13 @@ func candidates(q db.Queryer, tenant id.ID, f Filter) ([]*Referral, error) {
 			}
 			all = append(all, found...)
 		}
-	default:
-		return List(q, tenant, Page{Before: f.Before, Limit: maxScanned + 1})
+		return all, nil
 	}
-	slices.SortFunc(all, func(a, b *Referral) int { return slices.Compare(b.ID[:], a.ID[:]) })
-	return all, nil
+	found, err := ofReferredPeople(q, tenant, f.ReferredIDs)
+	for _, of := range found {
+		all = append(all, of...)
+	}
+	return all, err
 }
 
 // RewardFilter chooses rewards of people.
@@ -337,33 +388,36 @@ type RewardFilter struct {
 	People []id.ID   // nil: of everybody
 	Kind   rule.Kind // "": all
 	State  reward.State
-	Before id.ID
+	Before id.ID // of one person, or of everybody
 	Limit  int
 }
 
-// Rewards returns rewards, the latest first, without those that a limit refused.
+// Rewards returns rewards, the latest first, without those that a limit refused. Where
+// several people have more of them than the limit, which ones they are is not said.
 func (s *Service) Rewards(ctx context.Context, tenant id.ID, f RewardFilter) ([]*reward.Reward, error) {
 	return read(ctx, s.db, func(q db.Queryer) ([]*reward.Reward, error) {
-		var all []*reward.Reward
-		if f.People == nil {
-			var err error
-			if all, err = reward.List(q, tenant, reward.Page{Before: f.Before, Limit: f.Limit}); err != nil {
-				return nil, err
-			}
-		}
-		for _, of := range f.People {
-			found, err := reward.OfPerson(q, tenant, of, reward.Page{Before: f.Before, Limit: f.Limit})
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, found...)
+		all, err := rewardsOf(q, tenant, f)
+		if err != nil {
+			return nil, err
 		}
 		all = slices.DeleteFunc(all, func(r *reward.Reward) bool {
 			return f.Kind != "" && r.Kind != f.Kind || f.State != "" && r.State != f.State
 		})
-		slices.SortFunc(all, func(a, b *reward.Reward) int { return slices.Compare(b.ID[:], a.ID[:]) })
-		return all[:min(len(all), f.Limit)], nil
+		slices.SortFunc(all, func(a, b *reward.Reward) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+		return all, nil
 	})
+}
+
+func rewardsOf(q db.Queryer, tenant id.ID, f RewardFilter) ([]*reward.Reward, error) {
+	page := reward.Page{Before: f.Before, Limit: f.Limit}
+	switch {
+	case f.People == nil:
+		return reward.List(q, tenant, page)
+	case len(f.People) == 1:
+		return reward.OfPerson(q, tenant, f.People[0], page)
+	default:
+		return reward.OfPeople(q, tenant, f.People, f.Limit)
+	}
 }
 
 // Reward returns one of the tenant's rewards, or problem.NotFound.
@@ -371,20 +425,18 @@ func (s *Service) Reward(ctx context.Context, tenant, of id.ID) (*reward.Reward,
 	return read(ctx, s.db, func(q db.Queryer) (*reward.Reward, error) { return reward.Get(q, tenant, of) })
 }
 
+// RewardUses returns by which redemptions rewards were redeemed, by the rewards' ids.
+func (s *Service) RewardUses(ctx context.Context, tenant id.ID, of []*reward.Reward) (map[id.ID][]ledger.Spending, error) {
+	if !slices.ContainsFunc(of, func(r *reward.Reward) bool { return r.Redeemed > 0 }) {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	return read(ctx, s.db, func(q db.Queryer) (map[id.ID][]ledger.Spending, error) { return reward.Uses(q, tenant, of) })
+}
+
 // Balances returns what people can spend, in the order of the people and then of
 // their wallets.
 func (s *Service) Balances(ctx context.Context, tenant id.ID, people []id.ID) ([]ledger.Balance, error) {
-	return read(ctx, s.db, func(q db.Queryer) ([]ledger.Balance, error) {
-		var all []ledger.Balance
-		for _, of := range people {
-			found, err := ledger.Balances(q, tenant, of)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, found...)
-		}
-		return all, nil
-	})
+	return read(ctx, s.db, func(q db.Queryer) ([]ledger.Balance, error) { return ledger.BalancesOf(q, tenant, people) })
 }
 
 // read runs fn on a snapshot.

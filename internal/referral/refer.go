@@ -8,9 +8,9 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
-	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -24,6 +24,7 @@ var (
 	ErrConverted = errors.New("referral: the person has converted already")
 	ErrReferred  = errors.New("referral: the person was referred by another code")
 	ErrBlocked   = errors.New("referral: the person is blocked")
+	ErrApart     = errors.New("referral: the person takes part in no program")
 	ErrKnown     = errors.New("referral: the person is known already")
 	ErrFull      = errors.New("referral: the account has as many people as it may have")
 )
@@ -54,12 +55,22 @@ func (s *Service) referAll(c *fact.Command, programs []Running, p *person.Person
 // referByCode starts a referral by a code that was typed or named. Somebody whom the
 // same member has referred already stays so.
 func (s *Service) referByCode(c *fact.Command, programs []Running, p *person.Person, text string, r Registration) (*Referral, error) {
-	found, err := code.Lookup(c.Tx(), c.Tenant(), text)
-	if problem.NotFound.Has(err) || err == nil && (!found.Active || found.Kind != code.Referral) {
-		return nil, refuse(ErrNoCode, problem.InvalidField("referred_by", "has a code that there is not"))
+	found, err := lookUpEver(c, text)
+	if problem.NotFound.Has(err) || err == nil && found.Kind != code.Referral {
+		return nil, noSuchCode()
 	}
 	if err != nil {
 		return nil, err
+	}
+	before, err := byReferredNow(c, found.ProgramID, p.ID)
+	if err != nil && !problem.NotFound.Has(err) {
+		return nil, err
+	}
+	if err == nil && before.ReferrerID == found.PersonID { // whatever has become of the code
+		return before, nil
+	}
+	if !found.Active {
+		return nil, noSuchCode()
 	}
 	var of *Running
 	for i := range programs {
@@ -73,33 +84,50 @@ func (s *Service) referByCode(c *fact.Command, programs []Running, p *person.Per
 	case found.PersonID == p.ID:
 		return nil, refuse(ErrOwnCode, problem.InvalidField("referred_by", "has the person's own code"))
 	}
-	before, err := byReferred(c.Tx(), c.Tenant(), of.ID, p.ID)
 	switch {
-	case err == nil && before.ReferrerID == found.PersonID:
-		return before, nil
-	case err == nil && before.State == IsConverted:
+	case before != nil && before.State == IsConverted:
 		return nil, refuse(ErrConverted, problem.Conflict.New("the person has converted already"))
-	case err == nil:
+	case before != nil:
 		return nil, refuse(ErrReferred, problem.Conflict.New("the person was referred by another code already"))
-	case !problem.NotFound.Has(err):
-		return nil, err
 	}
-	if err := s.mayBeReferred(c, p); err != nil {
+	if err := s.mayBeReferred(c, p); err != nil && (!r.paid || !errors.Is(err, ErrConverted)) {
 		return nil, err
 	}
 	t := attribution.Touch{
-		TenantID: c.Tenant(), Code: found.Folded, ProgramID: of.ID, MembershipID: found.MembershipID, Method: attribution.ByCode,
+		TenantID: c.Tenant(), Short: found.Short, ProgramID: of.ID, MembershipID: found.MembershipID, Method: r.method(),
 		CookieID: r.Device, IP: r.IP, At: c.Now(), PersonID: p.ID,
 	}
 	if t, err = attribution.Record(c.Tx(), t); err != nil {
 		return nil, err
 	}
-	started, err := s.attribute(c, of, p, r)
+	started, err := s.attribute(c, of, p, arrival{device: r.Device, touch: t, code: found})
 	if started != nil || err != nil {
 		return started, err
 	}
 	// The credit is somebody's who can't have it any more.
-	return s.start(c, of, p, found, t, attribution.ByCode)
+	return s.start(c, of, p, found, t, t.Method)
+}
+
+// lookUpEver returns the code that somebody typed, also what stays of it where its
+// person was forgotten, which is not active, or problem.NotFound.
+func lookUpEver(c *fact.Command, text string) (code.Code, error) {
+	found, err := code.Lookup(c.Tx(), c.Tenant(), text)
+	if problem.NotFound.Has(err) {
+		return code.Forgotten(c.Tx(), c.Tenant(), text)
+	}
+	return found, err
+}
+
+// method is how the codes that a registration names are known.
+func (r Registration) method() attribution.Method {
+	if r.ByHand {
+		return attribution.Manual
+	}
+	return attribution.ByCode
+}
+
+func noSuchCode() error {
+	return refuse(ErrNoCode, problem.InvalidField("referred_by", "has a code that there is not"))
 }
 
 // mayBeReferred refuses somebody of whom a referral could mean nothing any more.
@@ -107,10 +135,13 @@ func (s *Service) mayBeReferred(c *fact.Command, p *person.Person) error {
 	if p.IsBlocked() {
 		return refuse(ErrBlocked, problem.Conflict.New("the person is blocked"))
 	}
+	if p.Unreferable {
+		return refuse(ErrApart, problem.Conflict.New("the person takes part in no program"))
+	}
 	if p.Account == "" {
 		return nil
 	}
-	account, err := person.AccountOf(c.Tx(), c.Tenant(), p.Account)
+	account, err := accountNow(c, p.Account)
 	if problem.NotFound.Has(err) {
 		return nil
 	}
@@ -123,7 +154,7 @@ func (s *Service) mayBeReferred(c *fact.Command, p *person.Person) error {
 // referByBrowser starts a referral by where the person's browser came from. What is
 // not good is passed over: nobody typed it.
 func (s *Service) referByBrowser(c *fact.Command, of Running, p *person.Person, r Registration) error {
-	_, err := byReferred(c.Tx(), c.Tenant(), of.ID, p.ID)
+	_, err := byReferredNow(c, of.ID, p.ID)
 	if !problem.NotFound.Has(err) {
 		return err
 	}
@@ -133,6 +164,7 @@ func (s *Service) referByBrowser(c *fact.Command, of Running, p *person.Person, 
 		}
 		return err
 	}
+	came := arrival{device: r.Device}
 	for _, text := range r.Cookies {
 		found, err := code.Lookup(c.Tx(), c.Tenant(), text)
 		if problem.NotFound.Has(err) || err == nil && (!found.Active || found.ProgramID != of.ID || found.PersonID == p.ID) {
@@ -141,8 +173,9 @@ func (s *Service) referByBrowser(c *fact.Command, of Running, p *person.Person, 
 		if err != nil {
 			return err
 		}
-		_, err = attribution.Record(c.Tx(), attribution.Touch{
-			TenantID: c.Tenant(), Code: found.Folded, ProgramID: of.ID, MembershipID: found.MembershipID, Method: attribution.ByCookie,
+		came.code = found
+		came.touch, err = attribution.Record(c.Tx(), attribution.Touch{
+			TenantID: c.Tenant(), Short: found.Short, ProgramID: of.ID, MembershipID: found.MembershipID, Method: attribution.ByCookie,
 			CookieID: r.Device, IP: r.IP, At: c.Now(), PersonID: p.ID,
 		})
 		if err != nil {
@@ -150,7 +183,7 @@ func (s *Service) referByBrowser(c *fact.Command, of Running, p *person.Person, 
 		}
 		break
 	}
-	_, err = s.attribute(c, &of, p, r)
+	_, err = s.attribute(c, &of, p, came)
 	if isCodeRefusal(err) { // the referrer is blocked, or was forgotten
 		return nil
 	}
@@ -162,28 +195,49 @@ func isCodeRefusal(err error) bool { return errors.Is(err, ErrNoCode) || errors.
 
 // isRefusal reports whether an error says that somebody can't be referred.
 func isRefusal(err error) bool {
-	return errors.Is(err, ErrConverted) || errors.Is(err, ErrBlocked) || errors.Is(err, ErrReferred)
+	return errors.Is(err, ErrConverted) || errors.Is(err, ErrBlocked) || errors.Is(err, ErrReferred) || errors.Is(err, ErrApart)
+}
+
+// arrival is how somebody came just now.
+type arrival struct {
+	device string            // the browser's cookie; "": none is known
+	touch  attribution.Touch // that was recorded of it; zero: none was
+	code   code.Code         // that the touch names
+}
+
+// lookup returns the code that a touch names.
+func (a arrival) lookup(c *fact.Command, touch attribution.Touch) (code.Code, error) {
+	if touch.Short == a.code.Short && touch.Short != "" {
+		return a.code, nil
+	}
+	return code.LookupShort(c.Tx(), touch.Short)
 }
 
 // attribute decides who referred a person, and starts the referral. It returns nil
 // where nobody gets the credit.
-func (s *Service) attribute(c *fact.Command, of *Running, p *person.Person, r Registration) (*Referral, error) {
-	own, err := program.MembershipOf(c.Tx(), c.Tenant(), of.ID, p.ID)
+func (s *Service) attribute(c *fact.Command, of *Running, p *person.Person, came arrival) (*Referral, error) {
+	own, err := membershipNow(c, of.ID, p.ID)
 	if err != nil && !problem.NotFound.Has(err) {
 		return nil, err
 	}
 	question := attribution.Question{
-		TenantID: c.Tenant(), ProgramID: of.ID, PersonID: p.ID, Own: own.ID, Policy: of.Settings.policy, Now: c.Now(),
+		TenantID: c.Tenant(), ProgramID: of.ID, PersonID: p.ID, Own: own.ID, Policy: of.Settings.policy(c.Now(), of.Zone), Now: c.Now(),
 	}
-	if r.Device != "" {
-		question.Cookies = []string{r.Device}
+	if came.device != "" {
+		question.Cookies = []string{came.device}
+	}
+	if isNew(c, p.ID) {
+		question.New = true
+		if !came.touch.ID.IsZero() {
+			question.Touches = []attribution.Touch{came.touch}
+		}
 	}
 	answer, err := attribution.Attribute(c.Tx(), question)
 	if err != nil || answer.Attribution == nil {
 		return nil, err
 	}
 	touch := answer.Decision.Touch
-	used, err := code.Lookup(c.Tx(), c.Tenant(), touch.Code)
+	used, err := came.lookup(c, touch)
 	if err != nil {
 		if problem.NotFound.Has(err) { // it was erased since
 			return nil, nil //nolint:nilnil // nobody gets the credit
@@ -202,11 +256,11 @@ func (s *Service) attribute(c *fact.Command, of *Running, p *person.Person, r Re
 
 // creditable returns whose code it is, unless that person takes part in nothing.
 func (s *Service) creditable(c *fact.Command, used code.Code) (*person.Person, error) {
-	referrer, err := personNow(c, used.PersonID)
+	referrer, err := person.Now(c, used.PersonID)
 	if err != nil {
 		return nil, err
 	}
-	if referrer.IsDeleted() || referrer.IsBlocked() {
+	if referrer.IsDeleted() || referrer.IsBlocked() || referrer.Unreferable {
 		return nil, refuse(ErrNoCode, problem.InvalidField("referred_by", "has a code that does not count any more"))
 	}
 	return referrer, nil
@@ -218,11 +272,15 @@ func (s *Service) start(c *fact.Command, of *Running, p *person.Person, used cod
 	if err != nil {
 		return nil, err
 	}
+	began, err := newReferral(c, referrer.ID, p.ID)
+	if err != nil {
+		return nil, err
+	}
 	r := &Referral{
-		ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), Version: 1, ProgramID: of.ID, ProgramKey: of.Key, ReferrerID: referrer.ID, ReferredID: p.ID,
+		ID: began, TenantID: c.Tenant(), Version: 1, ProgramID: of.ID, ProgramKey: of.Key, ReferrerID: referrer.ID, ReferredID: p.ID,
 		Code: used.Text, Link: touch.Link, Method: method, TouchID: touch.ID, State: IsStarted, StartedAt: c.Now(),
 		Referrer: of.Settings.defaultOf(ReferrerSide), Referred: of.Settings.defaultOf(ReferredSide),
-		ip: p.LatestIP(), device: p.Device, email: p.Email,
+		ip: p.LatestIP(), device: strings.Join(p.Devices(), deviceEnd), email: p.Email,
 	}
 	verdict, marked, err := s.judge(c, of, referrer, p, touch)
 	if err != nil {
@@ -293,10 +351,13 @@ func (s *Service) judge(c *fact.Command, of *Running, referrer, referred *person
 	evidence := fraud.Evidence{Referrer: sideOf(referrer), Referred: sideOf(referred), At: c.Now(), Touch: fraud.Touch{IP: touch.IP, Device: touch.CookieID}}
 	for _, other := range recent {
 		evidence.Recent = append(evidence.Recent, fraud.Referral{ID: other.ID, At: other.StartedAt, Referred: fraud.Person{
-			ID: other.ReferredID, Email: other.email, IPs: addresses(other.ip), Devices: texts(other.device),
+			ID: other.ReferredID, Email: other.email, IPs: addresses(other.ip), Devices: texts(strings.Split(other.device, deviceEnd)...),
 		}})
 	}
 	if evidence.Ring, err = s.ring(c, of.ID, referrer.ID, referred.ID); err != nil {
+		return fraud.Verdict{}, nil, err
+	}
+	if evidence.Listed, err = listed(c, of.Settings.fraud, evidence); err != nil {
 		return fraud.Verdict{}, nil, err
 	}
 	verdict := fraud.Evaluate(evidence, of.Settings.fraud, c.Now())
@@ -312,14 +373,17 @@ func (s *Service) judge(c *fact.Command, of *Running, referrer, referred *person
 // lacks reports whether a signal is about an earlier referral, which does not show it
 // yet.
 func (e earlier) lacks(signal fraud.Signal) bool {
-	return slices.Contains(signal.Details.Referrals, e.ID) && !strings.Contains(e.signals, `"kind":"`+string(signal.Kind)+`"`)
+	return slices.Contains(signal.Details.Referrals, e.ID) && !strings.Contains(e.signals, `"name":"`+string(signal.Kind)+`"`)
 }
 
 func sideOf(p *person.Person) fraud.Person {
 	return fraud.Person{
-		ID: p.ID, FirstName: p.FirstName, LastName: p.LastName, Email: p.Email, IPs: addresses(p.FirstIP, p.LastIP), Devices: texts(p.Device),
+		ID: p.ID, FirstName: p.FirstName, LastName: p.LastName, Email: p.Email, IPs: addresses(p.FirstIP, p.LastIP), Devices: p.Devices(),
 	}
 }
+
+// deviceEnd stands between the devices that a referral remembers: none has it.
+const deviceEnd = "\n"
 
 func addresses(all ...string) []netip.Addr {
 	var known []netip.Addr
@@ -344,7 +408,10 @@ func texts(all ...string) []string {
 // ring returns how the referrers lead back from a referrer to the referred, or
 // nothing.
 func (s *Service) ring(c *fact.Command, of, referrer, referred id.ID) ([]id.ID, error) {
-	refers, err := hasReferred(c.Tx(), c.Tenant(), of, happening{person: referred})
+	if isNew(c, referred) {
+		return nil, nil // nobody can have come by way of that one
+	}
+	refers, err := hasReferred(c.Tx(), c.Tenant(), of, effect.Happening{Person: referred})
 	if err != nil || !refers { // most often: then nobody can have come by way of that one
 		return nil, err
 	}

@@ -12,23 +12,14 @@
 // into referrals and rewards, inside of the commands that have them.
 //
 // What an activity led to can be taken back with it, and what then would have happened
-// instead happens: the rules are asked again of what the same person did since, as
-// they were then and as the referral stood then. What is left is what there would be
-// had the activity never been, and undoing that brings back what there was. It does
-// not go further than that:
-//
-//   - Rules about facts, such as referral.converted or account.paid, are asked when the
-//     fact comes about, not again. That an account has paid converts a referral again.
-//   - Conditions on a person see the person as known now.
-//   - While a program does not run, nothing is given that was not before, whenever
-//     that was done for which it would be; what no rule says any more is taken back.
-//   - A decision that changed nothing then, such as to convert by hand what was
-//     converted already, leaves no trace.
-//   - What is given in another's place waits while somebody has to decide about it, or
-//     its person is blocked, though it would have been available before.
-//   - An activity that a rule waits for (unless), and that is reported when the wait is
-//     over, comes too late.
-//   - For limits see package reward.
+// instead happens: package effect asks the rules again of what the same person did
+// since, as they were then and as the referral stood then, and says where that ends.
+// Here, besides: that an account has paid converts a referral again; a decision that
+// changed nothing then, such as to convert by hand what was converted already, leaves
+// no trace; a referral that has ended is converted only by what happened before its end;
+// what somebody did after that was given apart from it, and is given in it when it goes
+// on. Rules that count referrals are asked again of those that stand after one that
+// is counted now, or is so no more.
 package referral
 
 import (
@@ -73,6 +64,8 @@ type Code struct {
 	ProgramKey string    `json:"program_key"`
 	PersonID   id.ID     `json:"person_id"`
 	CreatedAt  time.Time `json:"created_at"`
+	// Disabled says that nobody is credited for it any more.
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // MessageSent is the fact that there is a message for somebody. Its data is a
@@ -91,6 +84,11 @@ type Message struct {
 	Message  string `json:"message"`
 	// Limit is, of a message that a limit was reached, how many rewards it allows.
 	Limit int64 `json:"limit,omitempty"`
+	// Fallback is why it is in the words of the built-in theme, and not in the
+	// tenant's; "": it is in those that were meant.
+	Fallback string `json:"fallback,omitempty"`
+
+	link string // a secret that is told and not kept; see Told
 }
 
 // State is where a referral stands.
@@ -160,6 +158,8 @@ type Referral struct {
 	// convertedBy is what converted it, an activity or another fact, by its place among
 	// all that happens.
 	convertedBy id.ID
+	// convertedBefore is, in a fact that it is not converted any more, what had.
+	convertedBefore id.ID
 }
 
 // isConverted reports whether the referred person did what the program asks for, be it

@@ -2,7 +2,6 @@ package referral
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/netip"
 	"slices"
@@ -29,6 +28,8 @@ type Registration struct {
 	// ReferredBy are the codes by which the person came. One that is not there, or
 	// is the person's own, is refused.
 	ReferredBy []string
+	// ByHand says that somebody decided by which codes, and nobody typed them.
+	ByHand bool
 	// Cookies name the codes of links that the person's browser came by, the latest
 	// first. What is not there is ignored.
 	Cookies []string
@@ -37,6 +38,9 @@ type Registration struct {
 	IP     netip.Addr
 	// Converted says that what the program asks for was done already.
 	Converted bool
+	// Else is who is meant where nobody has the identity, and is known by it then.
+	Else Alias
+	paid bool // the account has paid already, and may be referred nevertheless
 	// MustCreate refuses somebody who is known with problem.Conflict.
 	MustCreate bool
 }
@@ -68,7 +72,11 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 	if r.IP.IsValid() {
 		r.Patch.IP = r.IP.String()
 	}
-	saved, err := person.Save(c, r.Identity, r.Patch)
+	holder, err := s.recognise(c, r)
+	if err != nil {
+		return Registered{}, err
+	}
+	saved, err := person.SaveHolder(c, holder, r.Identity, r.Patch)
 	if err != nil {
 		return Registered{}, err
 	}
@@ -81,11 +89,16 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 		}
 	}
 	done := Registered{Person: saved.Person, Created: saved.Created}
-	if err := c.Settle(); err != nil {
-		return Registered{}, err
-	}
 	programs, err := s.running(c)
 	if err != nil {
+		return Registered{}, err
+	}
+	codes, err := wishesOf(programs, r.Codes)
+	if err != nil {
+		return Registered{}, err
+	}
+	c.Tx().Keep(wishesKey{saved.Person.ID}, codes)
+	if err := c.Settle(); err != nil {
 		return Registered{}, err
 	}
 	if !saved.Created { // a program may be newer than the person
@@ -95,11 +108,16 @@ func (s *Service) register(c *fact.Command, r Registration) (Registered, error) 
 			}
 		}
 	}
-	if err := s.claim(c, programs, saved.Person, r.Codes); err != nil {
+	if err := claim(c, saved.Person, codes); err != nil {
 		return Registered{}, err
 	}
 	if err := s.referAll(c, programs, saved.Person, r); err != nil {
 		return Registered{}, err
+	}
+	if saved.Created || slices.Contains(saved.Changed, "account") {
+		if err := s.referByAccount(c, programs, saved.Person); err != nil {
+			return Registered{}, err
+		}
 	}
 	if err := c.Settle(); err != nil {
 		return Registered{}, err
@@ -124,22 +142,42 @@ func (r Registration) queue() string {
 	return r.Identity.Scheme + "/" + r.Identity.Key
 }
 
-// claim gives the person the codes that were asked for.
-func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, codes map[string]string) error {
+// wish is a code that somebody is to have in a program.
+type wish struct {
+	of      *program.Program
+	text    string
+	granted bool
+}
+
+// wishesKey is under what a command keeps the wishes of a person.
+type wishesKey struct{ person id.ID }
+
+func wishesOf(programs []Running, codes map[string]string) ([]*wish, error) {
+	var wishes []*wish
 	for _, key := range slices.Sorted(maps.Keys(codes)) {
 		i := slices.IndexFunc(programs, func(r Running) bool { return key == "" || r.Key == key })
 		if i < 0 {
-			return problem.InvalidField("codes", "names a program that does not run")
+			return nil, problem.InvalidField("codes", "names a program that does not run")
 		}
-		of := programs[i].Program
-		m, err := program.MembershipOf(c.Tx(), c.Tenant(), of.ID, p.ID)
+		wishes = append(wishes, &wish{of: programs[i].Program, text: codes[key]})
+	}
+	return wishes, nil
+}
+
+// claim gives a person the codes that were wished for and that joining has not given.
+func claim(c *fact.Command, p *person.Person, wishes []*wish) error {
+	for _, w := range wishes {
+		if w.granted {
+			continue
+		}
+		m, err := membershipNow(c, w.of.ID, p.ID)
 		if problem.NotFound.Has(err) {
 			return problem.InvalidField("codes", "can't be had by somebody who takes part in nothing")
 		}
 		if err != nil {
 			return err
 		}
-		made, isNew, err := code.Claim(c.Tx(), newCode(c, of, m, p), "code", codes[key])
+		made, isNew, err := code.Claim(c.Tx(), newCode(c, w.of, m, p), "code", w.text)
 		if err != nil {
 			return err
 		}
@@ -151,7 +189,7 @@ func (s *Service) claim(c *fact.Command, programs []Running, p *person.Person, c
 		if err != nil {
 			return err
 		}
-		if err := tellCode(c, of, made, len(all)); err != nil {
+		if err := tellCode(c, w.of, made, len(all)); err != nil {
 			return err
 		}
 	}
@@ -180,30 +218,39 @@ func (s *Service) join(c *fact.Command, of *program.Program, p *person.Person) e
 	if p.Unreferable || p.IsDeleted() {
 		return nil
 	}
-	m, joined, err := program.Join(c.Tx(), of, p.ID, c.Now())
-	if err != nil || !joined {
+	_, err := membershipNow(c, of.ID, p.ID)
+	if !problem.NotFound.Has(err) {
 		return err
 	}
-	if err := c.Tx().Flush(); err != nil {
+	m, err := program.Enter(c.Tx(), of, p.ID, c.Now())
+	if err != nil {
 		return err
 	}
-	made, isNew, err := code.Mint(c.Tx(), newCode(c, of, m, p))
+	c.Tx().Keep(keptMembership{of.ID, p.ID}, m)
+	first := newCode(c, of, m, p)
+	first.Fresh = true
+	made, isNew, err := firstCode(c, of, first)
 	if err != nil || !isNew {
 		return err
 	}
 	return tellCode(c, of, made, 1)
 }
 
-// CodesOf returns a person's codes, the one of each program that is shown, the
-// earliest program first.
-func (s *Service) CodesOf(q db.Queryer, tenant, of id.ID) ([]Code, error) {
-	programs, err := s.programs.List(q, tenant)
-	if err != nil {
-		return nil, err
+// firstCode makes the code of somebody who has just joined: the one that was wished
+// for, or else one of the name, which nobody else may then have.
+func firstCode(c *fact.Command, of *program.Program, n code.New) (code.Code, bool, error) {
+	wishes, _ := c.Tx().Kept(wishesKey{n.PersonID}).([]*wish)
+	for _, w := range wishes {
+		if w.of.ID == of.ID && !w.granted {
+			w.granted = true
+			return code.Claim(c.Tx(), n, "code", w.text)
+		}
 	}
-	return codesIn(q, programs, of)
+	return code.Mint(c.Tx(), n)
 }
 
+// codesIn returns a person's codes, the one of each program that is shown, the
+// earliest program first.
 func codesIn(q db.Queryer, programs []*program.Program, of id.ID) ([]Code, error) {
 	if len(programs) == 0 {
 		return nil, nil
@@ -212,15 +259,7 @@ func codesIn(q db.Queryer, programs []*program.Program, of id.ID) ([]Code, error
 	if err != nil {
 		return nil, err
 	}
-	var shown []Code
-	for _, p := range programs {
-		for _, made := range all {
-			if made.ProgramID == p.ID && made.Primary && made.Kind == code.Referral {
-				shown = append(shown, Code{made.Text, made.Short, p.ID, p.Key, of, made.CreatedAt})
-			}
-		}
-	}
-	return shown, nil
+	return shownOf(programs, all), nil
 }
 
 // Visit is somebody who came by a share link.
@@ -264,7 +303,7 @@ func (s *Service) Visit(ctx context.Context, v Visit) (Landing, error) {
 			return err
 		}
 		_, err = attribution.Record(tx, attribution.Touch{
-			TenantID: found.TenantID, Code: found.Folded, ProgramID: found.ProgramID, MembershipID: found.MembershipID,
+			TenantID: found.TenantID, Short: found.Short, ProgramID: found.ProgramID, MembershipID: found.MembershipID,
 			Method: attribution.ByLink, Link: v.Link, CookieID: v.Cookie, IP: v.IP, UserAgent: v.UserAgent, URL: v.URL, At: tx.Now(),
 		})
 		return err
@@ -305,93 +344,26 @@ func (s *Service) track(c *fact.Command, r Report) ([]activity.Result, error) {
 	if p.IsDeleted() {
 		return nil, problem.NotFound.New("there is no such person")
 	}
+	place, err := soFar(c, p)
+	if err != nil {
+		return nil, err
+	}
 	var done []activity.Result
 	for i, n := range r.Activities {
-		result, err := activity.Track(c, p.ID, n)
+		result, err := activity.Track(c, p.ID, place, n)
 		if err != nil {
 			return nil, inItem(i, err)
 		}
 		if err := c.Settle(); err != nil {
 			return nil, err
 		}
+		place.After = later(place.After, result.Activity.ID)
 		done = append(done, result)
 	}
 	return done, nil
 }
 
 const maxActivities = 100
-
-// AccountState says where an account stands.
-type AccountState struct {
-	Key      string
-	State    person.State
-	Currency string
-	Details  json.RawMessage
-	// ReferredBy is a code by which the people of the account came; "": none.
-	ReferredBy string
-}
-
-// SetAccount stores the state of an account, and does what follows from it.
-func (s *Service) SetAccount(ctx context.Context, tenant id.ID, a AccountState) (*person.Account, error) {
-	var account *person.Account
-	err := s.do(ctx, tenant, "account/"+a.Key, func(c *fact.Command) error {
-		if a.ReferredBy != "" {
-			people, err := person.OfAccount(c.Tx(), tenant, a.Key, id.ID{}, maxPeople)
-			if err != nil {
-				return err
-			}
-			programs, err := s.running(c)
-			if err != nil {
-				return err
-			}
-			for _, p := range people {
-				if err := s.referAll(c, programs, p, Registration{ReferredBy: []string{a.ReferredBy}}); err != nil {
-					return err
-				}
-			}
-		}
-		var err error
-		account, err = person.SetAccount(c, a.Key, a.State, a.Currency, a.Details)
-		return err
-	})
-	return account, err
-}
-
-// maxPeople is how many people of an account its state concerns.
-const maxPeople = 1000
-
-// Forget forgets a person. Referrals of that person end.
-func (s *Service) Forget(ctx context.Context, tenant, of id.ID, how person.Deletion) error {
-	return s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
-		return onRecord(ctx, c, ofPerson(audit.PersonDeleted, of), func() error { return person.Delete(c, of, how) })
-	})
-}
-
-// ForgetAccount forgets an account with all its people, and returns how many they
-// were. It returns problem.NotFound where there is nothing to forget.
-func (s *Service) ForgetAccount(ctx context.Context, tenant id.ID, key string, how person.Deletion) (int, error) {
-	n := 0
-	err := s.do(ctx, tenant, "account/"+key, func(c *fact.Command) error {
-		people, err := person.OfAccount(c.Tx(), tenant, key, id.ID{}, maxPeople)
-		if err != nil {
-			return err
-		}
-		had, err := person.DeleteAccount(c, key)
-		if err != nil {
-			return err
-		}
-		if n = len(people); n == 0 && !had {
-			return problem.NotFound.New("there is no such account")
-		}
-		for _, p := range people {
-			if err := person.Delete(c, p.ID, how); err != nil {
-				return err
-			}
-		}
-		return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.AccountDeleted, ObjectID: key})
-	})
-	return n, err
-}
 
 // Block has a person take part in nothing: what they were referred by ends, and what
 // they would be given waits. Unblock takes it back.
@@ -439,6 +411,16 @@ func (s *Service) Undo(ctx context.Context, tenant id.ID, u fact.Undoing) (*fact
 // Refer has a person be referred by a code, as if the person had come by it just
 // now. Repeating it changes nothing.
 func (s *Service) Refer(ctx context.Context, tenant, of id.ID, text string) (*Referral, error) {
+	return s.refer(ctx, tenant, of, Registration{ReferredBy: []string{text}})
+}
+
+// Assign is Refer for somebody who decides by hand, which goes before whatever else
+// is known of where the person came from.
+func (s *Service) Assign(ctx context.Context, tenant, of id.ID, text string) (*Referral, error) {
+	return s.refer(ctx, tenant, of, Registration{ReferredBy: []string{text}, ByHand: true})
+}
+
+func (s *Service) refer(ctx context.Context, tenant, of id.ID, by Registration) (*Referral, error) {
 	var r *Referral
 	err := s.do(ctx, tenant, "person/"+of.String(), func(c *fact.Command) error {
 		p, err := person.Get(c.Tx(), tenant, of)
@@ -449,7 +431,7 @@ func (s *Service) Refer(ctx context.Context, tenant, of id.ID, text string) (*Re
 		if err != nil {
 			return err
 		}
-		if r, err = s.referByCode(c, programs, p, text, Registration{}); err != nil {
+		if r, err = s.referByCode(c, programs, p, by.ReferredBy[0], by); err != nil {
 			return err
 		}
 		if err := c.Settle(); err != nil {

@@ -2,7 +2,6 @@ package referral
 
 import (
 	"context"
-	"slices"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
@@ -43,7 +42,7 @@ func (r *Reading) Person(of id.ID) (*person.Person, error) {
 	if err := r.c.Tx().Flush(); err != nil {
 		return nil, err
 	}
-	p, err := personNow(r.c, of)
+	p, err := person.Now(r.c, of)
 	if err != nil {
 		return nil, err
 	}
@@ -88,19 +87,8 @@ func (r *Reading) ProgramKey(of id.ID) (string, error) {
 // FirstRewards returns what the sides of a referral were given first, the referrer's
 // before the referred person's; nil: nothing.
 func (r *Reading) FirstRewards(of *Referral) (*reward.Reward, *reward.Reward, error) {
-	given := slices.ContainsFunc(r.c.Facts(), func(f *fact.Fact) bool { _, ok := f.Data.(*reward.Reward); return ok })
-	if !given && startedNow(r.c, of.ID) {
-		return nil, nil, nil
-	}
-	if err := r.c.Tx().Flush(); err != nil {
-		return nil, nil, err
-	}
-	rewards, err := reward.OfReferral(r.c.Tx(), r.c.Tenant(), of.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	d := Detail{Rewards: slices.DeleteFunc(rewards, func(r *reward.Reward) bool { return r.State == reward.IsRefused })}
-	return d.RewardOf(ReferrerSide), d.RewardOf(ReferredSide), nil
+	given, err := rewardsNow(r.c, of)
+	return given[ReferrerSide], given[ReferredSide], err
 }
 
 // LinkPath returns the path of the share link by which a referral came to be; "": it

@@ -37,7 +37,7 @@ func (s *Service) GiveReward(ctx context.Context, tenant id.ID, a reward.Award) 
 		if isNew {
 			return audit.Write(ctx, c.Tx(), audit.Change{TenantID: tenant, Action: audit.RewardGiven, ObjectID: reward.RewardID.Format(given.ID)})
 		}
-		if given.PersonID != a.PersonID || given.Kind != a.Kind || given.Unit != a.Unit || given.Amount != a.Amount || given.Name != a.Name {
+		if given.PersonID != a.PersonID || given.Kind != a.Kind || given.Unit != a.Unit || given.Amount != a.Amount || given.Name != a.Name || given.Def != a.Def {
 			return problem.IdempotencyConflict.New("the key was used for another reward")
 		}
 		return nil

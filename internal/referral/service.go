@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
-	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -13,13 +13,20 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
-// Options are what a Service needs. All are required but Messages.
+// Options are what a Service needs. All are required but Messages and Schemes, and
+// Naming where there are no exports.
 type Options struct {
 	DB       *db.DB
 	Log      *fact.Log
 	Programs *program.Service
 	Rewards  *reward.Service
+	Effects  *effect.Engine
 	Messages *message.Service // nil: nobody is written to
+	// Schemes are those by which dialects know people.
+	Schemes map[string]Scheme
+	// Naming is how exports and messages call people, rewards and links. Without it
+	// messages have no links.
+	Naming Naming
 }
 
 // Service runs the referral programs of all tenants. Its methods may be called
@@ -29,22 +36,29 @@ type Service struct {
 	log      *fact.Log
 	programs *program.Service
 	rewards  *reward.Service
+	effects  *effect.Engine
 	messages *message.Service
 	settings *settingsCache
+	searches chan struct{} // lists that look at all that a tenant has
+	schemes  map[string]Scheme
+	naming   Naming
 }
 
-// New returns a Service, which reacts to the facts of the log.
+// New returns a Service, which reacts to the facts of the log and has the rules of its
+// programs be run.
 func New(opts Options) *Service {
 	s := &Service{
-		db: opts.DB, log: opts.Log, programs: opts.Programs, rewards: opts.Rewards, messages: opts.Messages,
-		settings: &settingsCache{of: make(map[settingsKey]*Settings)},
+		db: opts.DB, log: opts.Log, programs: opts.Programs, rewards: opts.Rewards, effects: opts.Effects,
+		messages: opts.Messages,
+		settings: &settingsCache{of: make(map[settingsKey]*Settings)}, searches: make(chan struct{}, maxSearches),
+		schemes: schemes(opts.Schemes), naming: opts.Naming,
 	}
+	s.effects.Add(host{s})
 	s.log.React(s)
 	s.log.Handle(approveTimer, s.approveDue)
-	s.log.Handle(unlessTimer, s.unlessDue)
-	s.log.Reverse(activity.Tracked, activity.Reversal())
-	s.log.Reverse(Converted, fact.Reversal{Undo: s.retract, Redo: s.reconvert})
-	s.log.Reverse(Ended, fact.Reversal{Undo: s.resume, Redo: s.endAgain})
+	s.log.Handle(forgetTimer, s.forgetDue)
+	s.log.Reverse(Converted, fact.Reversal{May: mayRetract, Undo: s.retract, Redo: s.reconvert})
+	s.log.Reverse(Ended, fact.Reversal{May: mayResume, Undo: s.resume, Redo: s.endAgain})
 	return s
 }
 
@@ -55,19 +69,9 @@ type Running struct {
 	Settings *Settings
 }
 
-// allPrograms is the key under which a command keeps the tenant's programs.
-type allPrograms struct{}
-
 // all returns the tenant's programs. They do not change while a command is under way.
 func (s *Service) all(c *fact.Command) ([]*program.Program, error) {
-	if known, ok := c.Tx().Kept(allPrograms{}).([]*program.Program); ok {
-		return known, nil
-	}
-	programs, err := s.programs.List(c.Tx(), c.Tenant())
-	if err == nil {
-		c.Tx().Keep(allPrograms{}, programs)
-	}
-	return programs, err
+	return s.programs.ListOnce(c.Tx(), c.Tenant())
 }
 
 // running returns the tenant's programs in which something may begin now.

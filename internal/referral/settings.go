@@ -1,18 +1,18 @@
 package referral
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
 	"github.com/grapevine-hq/grapevine/internal/engine/fraud"
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -40,7 +40,7 @@ type Settings struct {
 	Page HostedPage `json:"page,omitzero"`
 
 	fraud  fraud.Settings
-	policy attribution.Policy
+	window rule.Duration // of touches; zero: for ever
 	after  rule.Duration
 }
 
@@ -72,6 +72,14 @@ func Kind() program.Kind {
 		Rules: rule.Options{
 			Kinds:   []rule.Kind{rule.Points, rule.Credit, rule.Percent, rule.CodePool, rule.Webhook},
 			Actions: []string{},
+			World: &rule.World{
+				Roots:   []string{"event", "person", "referral", "program"},
+				Amounts: []string{"event", "person"},
+				Roles:   []rule.Role{rule.Referrer, rule.Referred},
+				Facts:   listenedTo(),
+				Counted: counter{}.Counted(), CountedFor: rule.Referrer,
+				Reported: activity.Reportable,
+			},
 		},
 		Check: func(raw json.RawMessage) (json.RawMessage, error) {
 			s, err := readSettings(raw)
@@ -83,15 +91,20 @@ func Kind() program.Kind {
 	}
 }
 
+// listenedTo are the types of the facts that rules are asked about.
+func listenedTo() []string {
+	types := []string{person.Created, Started, Converted}
+	for _, state := range person.States {
+		types = append(types, accountPrefix+string(state))
+	}
+	return types
+}
+
 // readSettings reads and checks settings.
 func readSettings(raw json.RawMessage) (*Settings, error) {
 	s := new(Settings)
-	if len(raw) > 0 && string(raw) != "null" {
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(s); err != nil {
-			return nil, settingsError(err)
-		}
+	if err := program.ReadSettings(raw, s); err != nil {
+		return nil, err
 	}
 	var checks problem.Checks
 	if s.LandingURL != "" {
@@ -108,12 +121,8 @@ func readSettings(raw json.RawMessage) (*Settings, error) {
 	if len(s.AllowedHosts) > 100 {
 		checks.Add("settings.allowed_hosts", "has more than 100 hosts")
 	}
-	s.policy.Mode = s.Attribution.Mode
-	if window := duration(&checks, "settings.attribution.window", s.Attribution.Window); !window.IsZero() {
-		epoch := time.Unix(0, 0).UTC()
-		s.policy.Window = window.After(epoch, time.UTC).Sub(epoch)
-	}
-	checks.AddError("settings.attribution", s.policy.Check("settings.attribution"))
+	s.window = duration(&checks, "settings.attribution.window", s.Attribution.Window)
+	checks.AddError("settings.attribution", attribution.Policy{Mode: s.Attribution.Mode}.Check("settings.attribution"))
 	for name, decision := range map[string]Moderation{"referrer": s.Moderation.Referrer, "referred": s.Moderation.Referred} {
 		if decision != "" && !slices.Contains([]Moderation{Undecided, Approved, Denied}, decision) {
 			checks.Add("settings.moderation."+name, "must be pending, approved or denied")
@@ -147,18 +156,6 @@ func duration(checks *problem.Checks, name, text string) rule.Duration {
 	return d
 }
 
-// settingsError says what is wrong with settings that can't be read, without a
-// value.
-func settingsError(err error) error {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return problem.InvalidField("settings."+wrong.Field, "must hold another type of value")
-	}
-	if strings.HasPrefix(err.Error(), "json: unknown field ") {
-		return problem.InvalidField("settings", "have a field that there is not")
-	}
-	return problem.InvalidField("settings", "must be a JSON object")
-}
-
 // webURL reads a URL that people can be sent to.
 func webURL(text string) (*url.URL, bool) {
 	u, err := url.Parse(text)
@@ -186,6 +183,16 @@ func (s *Settings) Landing(to, text string) (string, bool) {
 	query.Set("rsCode", text)
 	landing.RawQuery = query.Encode()
 	return landing.String(), true
+}
+
+// policy is how the credit is decided at a time. On the calendar of the program's zone
+// a window is longer or shorter by when it ends.
+func (s *Settings) policy(now time.Time, zone *time.Location) attribution.Policy {
+	p := attribution.Policy{Mode: s.Attribution.Mode}
+	if !s.window.IsZero() {
+		p.Window = now.Sub(s.window.Before(now, zone))
+	}
+	return p
 }
 
 func (s *Settings) defaultOf(side Side) Moderation {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/email"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -125,15 +126,6 @@ func update(tx *db.Tx, r *Referral) error {
 	return nil
 }
 
-// forget removes what is remembered of a person who was referred.
-func forget(tx *db.Tx, tenant, person id.ID) error {
-	_, err := tx.Exec(`UPDATE referral SET ip = '', device = '', email = '' WHERE tenant_id = $1 AND referred_id = $2`, tenant, person)
-	if err != nil {
-		return fmt.Errorf("referral: forget a person: %w", err)
-	}
-	return nil
-}
-
 func selectReferral(q db.Queryer, tenant, of id.ID) (*Referral, error) {
 	return scan(q.QueryRow(`SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND id = $2`, tenant, of))
 }
@@ -157,14 +149,14 @@ func referrerOf(q db.Queryer, tenant, program, person id.ID) (id.ID, error) {
 
 // hasReferred reports whether a person had referred anybody in a program when
 // something happened.
-func hasReferred(q db.Queryer, tenant, program id.ID, h happening) (bool, error) {
+func hasReferred(q db.Queryer, tenant, program id.ID, h effect.Happening) (bool, error) {
 	until := Page{}.before()
-	if h.activity != nil {
-		until = h.key
+	if h.Activity != nil {
+		until = h.Key
 	}
 	has := false
 	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND program_id = $3 AND id < $4)`,
-		tenant, h.person, program, until).Scan(&has)
+		tenant, h.Person, program, until).Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("referral: look for referrals: %w", err)
 	}
@@ -251,12 +243,6 @@ func (p Page) before() id.ID {
 		return id.Last()
 	}
 	return p.Before
-}
-
-// OfReferrer returns whom a person has referred, in all programs, the latest first.
-func OfReferrer(q db.Queryer, tenant, person id.ID, p Page) ([]*Referral, error) {
-	return collect(q, `SELECT `+columns+` FROM referral WHERE tenant_id = $1 AND referrer_id = $2 AND id < $3
-		ORDER BY id DESC LIMIT $4 OFFSET $5`, tenant, person, p.before(), p.Limit, p.Offset)
 }
 
 // List returns the tenant's referrals, the latest first.

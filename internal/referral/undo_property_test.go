@@ -38,6 +38,7 @@ var someRules = []string{
 	`{"key":"big","on":"purchase","actor":"referred","to":"referrer","convert":true,"once":true,"if":{"gte":[{"sum":"purchase.amount"},700]},"give":{"kind":"percent","amount":1000}}`,
 	`{"key":"start","on":"visit","actor":"referred","convert":true,"to":"referred","if":{"eq":["referral.state","started"]},"give":{"kind":"points","amount":11,"unit":"points"}}`,
 	`{"key":"converted","on":"referral.converted","actor":"referred","to":"referrer","give":{"kind":"points","amount":50,"unit":"points"}}`,
+	`{"key":"second","on":"referral.converted","to":"referrer","if":{"eq":[{"count":"referral.converted"},2]},"give":{"kind":"points","amount":60,"unit":"points"}}`,
 	`{"key":"sender","on":"purchase","actor":"referrer","once":true,"give":{"kind":"points","amount":13,"unit":"points"}}`,
 	`{"key":"quiet","on":"visit","unless":{"event":"refund","within":"1h"},"give":{"kind":"points","amount":17,"unit":"points"}}`,
 	`{"key":"best","on":"purchase","pick":"max","give":{"kind":"points","amount":{"pct_bp":200,"of":"event.amount"},"unit":"stars"}}`,
@@ -139,7 +140,7 @@ func (w *world) begin(rules string, people int) *story {
 }
 
 // take takes a step. What can't be done is passed over.
-func (s *story) take(t *rapid.T, st step) {
+func (s *story) take(t rapid.TB, st step) {
 	ctx, who := s.t.Context(), s.people[st.Who]
 	var err error
 	switch st.Do {
@@ -162,7 +163,7 @@ func (s *story) take(t *rapid.T, st step) {
 			}
 		}
 	case "account":
-		_, err = s.SetAccount(ctx, s.tenant, referral.AccountState{Key: fmt.Sprint("a", st.Who), State: st.State})
+		_, err = s.SetAccount(ctx, s.tenant, person.AccountPatch{Key: fmt.Sprint("a", st.Who), State: st.State})
 	case "block":
 		if s.blocked[st.Who] {
 			_, err = s.Unblock(ctx, s.tenant, who.ID)
@@ -178,7 +179,7 @@ func (s *story) take(t *rapid.T, st step) {
 
 // turn undoes a fact, and that, and so on, so many times in all. It reports whether
 // the fact holds in the end: one that a refund has undone before does not.
-func (s *story) turn(t *rapid.T, of id.ID, turns int) bool {
+func (s *story) turn(t rapid.TB, of id.ID, turns int) bool {
 	for range turns {
 		f, err := s.Undo(s.t.Context(), s.tenant, fact.Undoing{Fact: of})
 		if errors.Is(err, fact.ErrUndone) {
@@ -206,7 +207,7 @@ func (w *world) referralsOf(of *person.Person) []*referral.Referral {
 // decide unblocks everybody and approves whatever is undecided. Until then somebody
 // who is given something in another one's place waits for it, who would have had it
 // before there was anything to decide.
-func (s *story) decide(t *rapid.T) {
+func (s *story) decide(t rapid.TB) {
 	for i, p := range s.people {
 		if s.blocked[i] {
 			s.take(t, step{Do: "block", Who: i})

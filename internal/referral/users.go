@@ -89,6 +89,8 @@ func (s *Service) TrackOnce(ctx context.Context, tenant id.ID, r Report) ([]acti
 type Removal struct {
 	Person id.ID
 	How    person.Deletion
+	// As is by what the person was named, which is remembered with the others.
+	As person.Identity
 	// EmptyAccount forgets the person's account as well, if nobody else is in it.
 	EmptyAccount bool
 }
@@ -100,6 +102,11 @@ func (s *Service) Remove(ctx context.Context, tenant id.ID, r Removal) error {
 		p, err := person.Get(c.Tx(), tenant, r.Person)
 		if err != nil {
 			return err
+		}
+		if r.How.Remember && r.As.Key != "" && !p.IsDeleted() {
+			if err := person.Link(c, p, r.As); err != nil {
+				return err
+			}
 		}
 		err = onRecord(ctx, c, ofPerson(audit.PersonDeleted, r.Person), func() error { return person.Delete(c, r.Person, r.How) })
 		if err != nil {

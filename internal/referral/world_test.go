@@ -3,6 +3,7 @@ package referral_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -10,12 +11,15 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
+	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
+	"github.com/grapevine-hq/grapevine/internal/job"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/timer"
@@ -33,6 +37,7 @@ type world struct {
 	timers   *timer.Runner
 	tenant   id.ID
 	sink     *sink
+	naming   referral.Naming // of exports and messages
 }
 
 // sink keeps the facts that were told.
@@ -70,13 +75,30 @@ func mustWorld(t testing.TB) *world {
 
 // mustWorldOn is one of the processes that share a database.
 func mustWorldOn(t testing.TB, d *db.DB, tenant id.ID) *world {
-	w := &world{t: t, db: d, tenant: tenant, sink: &sink{}}
-	w.log = fact.New(fact.Options{DB: w.db, Sink: w.sink})
+	w := &world{t: t, db: d, tenant: tenant, sink: &sink{}, naming: vendor}
 	w.programs = program.NewService(w.db, referral.Kind())
-	w.rewards = reward.New(w.log)
-	w.Service = referral.New(referral.Options{DB: w.db, Log: w.log, Programs: w.programs, Rewards: w.rewards})
-	w.timers = timer.New(timer.Options{DB: w.db, Execute: w.log.Execute})
+	w.serve(nil)
 	return w
+}
+
+// serve runs the programs, in the place of what ran them before.
+func (w *world) serve(jobs *job.Runner) *message.Service {
+	w.t.Helper()
+	w.log = fact.New(fact.Options{DB: w.db, Sink: w.sink})
+	w.rewards = reward.New(w.log)
+	var messages *message.Service
+	if jobs != nil { // else nobody is written to
+		var err error
+		if messages, err = message.New(message.Options{DB: w.db, Log: w.log, Jobs: jobs}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.Service = referral.New(referral.Options{
+		DB: w.db, Log: w.log, Programs: w.programs, Rewards: w.rewards, Messages: messages, Naming: w.naming,
+		Effects: effect.New(effect.Options{Log: w.log, Programs: w.programs, Rewards: w.rewards}),
+	})
+	w.timers = timer.New(timer.Options{DB: w.db, Execute: w.log.Execute})
+	return messages
 }
 
 // giveAndGet gives both sides 20 when the referred person first buys for 50 or more.
@@ -90,8 +112,13 @@ const giveAndGet = `[
 
 func (w *world) mustProgram(rules, settings string) *program.Program {
 	w.t.Helper()
+	return w.mustProgramOf("referral", rules, settings)
+}
+
+func (w *world) mustProgramOf(key, rules, settings string) *program.Program {
+	w.t.Helper()
 	p, err := w.programs.Create(w.t.Context(), w.tenant, program.New{
-		Key: "referral", Kind: referral.KindName, Rules: json.RawMessage(rules), Settings: json.RawMessage(settings),
+		Key: key, Name: "Give and get", Kind: referral.KindName, Rules: json.RawMessage(rules), Settings: json.RawMessage(settings),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -181,7 +208,7 @@ func (w *world) told() []string {
 	return types
 }
 
-// wantBooksInOrder checks the ledger of the tenant.
+// wantBooksInOrder checks the ledger of the tenant, and that the rewards agree with it.
 func (w *world) wantBooksInOrder() {
 	w.t.Helper()
 	w.read(func(q db.Queryer) error {
@@ -189,6 +216,6 @@ func (w *world) wantBooksInOrder() {
 		for _, f := range faults {
 			w.t.Errorf("%+v", f)
 		}
-		return err
+		return errors.Join(err, w.wantLotsAsRewards(q))
 	})
 }

@@ -1,7 +1,10 @@
 package referral
 
 import (
-	"github.com/grapevine-hq/grapevine/internal/engine/attribution"
+	"crypto/sha256"
+	"slices"
+	"time"
+
 	"github.com/grapevine-hq/grapevine/internal/engine/message"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -24,35 +27,55 @@ func (s *Service) writeConverted(c *fact.Command, r *Referral) error {
 }
 
 func (s *Service) writeReferrer(c *fact.Command, r *Referral, what message.Type) error {
-	of, err := s.ProgramOf(c.Tx(), c.Tenant(), r.ProgramID)
+	of, err := s.programNow(c, r.ProgramID)
 	if err != nil || s.messages == nil || !of.Settings.writes() {
 		return err
 	}
-	referred, err := personNow(c, r.ReferredID)
-	if err != nil {
+	l := letter{what: what, about: r.ID, of: of, referral: r}
+	if l.given, err = rewardsNow(c, r); err != nil {
 		return err
 	}
-	return s.write(c, r.ReferrerID, letter{what: what, values: message.Values{
-		"referredUser": personValues(referred, nil), "program": programValues(of),
-		"referral": map[string]any{"id": r.ID.String(), "dateReferralStarted": r.StartedAt.UnixMilli()},
-	}})
+	if what == message.ReferralPaid {
+		l.reward = l.given[ReferrerSide]
+	}
+	return s.write(c, r.ReferrerID, l)
 }
 
-// writeReward tells the referred person of a reward.
+// writeReward tells the referred person of a reward, unless it is the same again in the
+// place of one that they were told of.
 func (s *Service) writeReward(c *fact.Command, r *reward.Reward) error {
-	if s.messages == nil || r.Audience != rule.Referred || r.ProgramID.IsZero() {
+	if s.messages == nil || r.Audience != rule.Referred || r.ProgramID.IsZero() || takesPlace(c, r) {
 		return nil
 	}
-	of, err := s.ProgramOf(c.Tx(), c.Tenant(), r.ProgramID)
+	of, err := s.programNow(c, r.ProgramID)
 	if problem.NotFound.Has(err) || err == nil && !of.Settings.writes() {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return s.write(c, r.PersonID, letter{what: message.ReferredRewardEarned, values: message.Values{
-		"reward": rewardValues(r), "program": programValues(of),
-	}})
+	l := letter{what: message.ReferredRewardEarned, about: r.ID, of: of, reward: r}
+	if !r.ReferralID.IsZero() {
+		if err := c.Tx().Flush(); err != nil {
+			return err
+		}
+		if l.referral, err = selectReferral(c.Tx(), c.Tenant(), r.ReferralID); err != nil {
+			return err
+		}
+		if l.given, err = rewardsNow(c, l.referral); err != nil {
+			return err
+		}
+	}
+	return s.write(c, r.PersonID, l)
+}
+
+// takesPlace reports whether the command has taken back a reward that was available,
+// because what it was given for was undone, and gives the like of it for something else.
+func takesPlace(c *fact.Command, r *reward.Reward) bool {
+	return slices.ContainsFunc(c.Facts(), func(f *fact.Fact) bool {
+		other, ok := f.Data.(*reward.Reward)
+		return ok && f.Type == reward.Cancelled && other.CancelReason == reward.ReasonUndone && !other.AvailableAt.IsZero() && other.IsLike(r)
+	})
 }
 
 // writeLimit tells the referrer that a limit was reached.
@@ -60,7 +83,7 @@ func (s *Service) writeLimit(c *fact.Command, l *reward.Limit) error {
 	if s.messages == nil || l.ProgramID.IsZero() {
 		return nil
 	}
-	of, err := s.ProgramOf(c.Tx(), c.Tenant(), l.ProgramID)
+	of, err := s.programNow(c, l.ProgramID)
 	if problem.NotFound.Has(err) || err == nil && !of.Settings.writes() {
 		return nil
 	}
@@ -71,94 +94,46 @@ func (s *Service) writeLimit(c *fact.Command, l *reward.Limit) error {
 	if limit == 0 {
 		limit = l.Amount
 	}
-	return s.write(c, l.PersonID, letter{what: message.RewardLimitReached, limit: limit, values: message.Values{
-		"referralRewardLimit": limit, "program": programValues(of),
-	}})
+	return s.write(c, l.PersonID, letter{what: message.RewardLimitReached, about: aboutLimit(l), of: of, limit: limit})
 }
 
-// letter is a message to be rendered.
-type letter struct {
-	what   message.Type
-	values message.Values
-	limit  int64
+// aboutLimit names a window of somebody's limit: it is reached once more if a reward is
+// taken back and another one is given.
+func aboutLimit(l *reward.Limit) id.ID {
+	name := l.ProgramID.String() + "/" + l.Rule + "/" + l.Window + "/" + l.Start.UTC().Format(time.RFC3339Nano)
+	if w, err := rule.ParseWindow(l.Window); err == nil && !w.Length.IsZero() { // it rolls, and has no start
+		name += "/" + l.RewardID.String()
+	}
+	sum := sha256.Sum256([]byte(name))
+	return id.ID(sum[:len(id.ID{})])
 }
 
-// write renders a message, keeps it, and tells of it.
+// write renders a message, keeps it, and tells of it, unless the same was written
+// before.
 func (s *Service) write(c *fact.Command, to id.ID, l letter) error {
-	recipient, err := personNow(c, to)
+	recipient, err := person.Now(c, to)
 	if err != nil || recipient.IsDeleted() {
 		return err
 	}
-	shown, err := s.codesNow(c, to)
-	if err != nil {
-		return err
-	}
-	l.values["user"] = personValues(recipient, shown)
-	rendered, err := s.messages.Render(c.Tx(), message.Request{Tenant: c.Tenant(), Locale: recipient.Locale, Type: l.what, Values: l.values})
+	rendered, err := s.messages.Render(c.Tx(), message.Request{
+		Tenant: c.Tenant(), Locale: recipient.Locale, Type: l.what,
+		Values: func(needs message.Needs) (message.Values, error) { return s.valuesOf(c, recipient, l, needs) },
+	})
 	if err != nil {
 		return err
 	}
 	m := message.Message{
 		ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), PersonID: to, Type: l.what, Subject: rendered.Subject, Message: rendered.Message,
-		CreatedAt: c.Now(), Cause: c.Cause(),
+		CreatedAt: c.Now(), Cause: c.Cause(), About: l.about,
 	}
-	if err := message.Record(c.Tx(), &m); err != nil {
+	isNew, err := message.Record(c.Tx(), &m)
+	if err != nil || !isNew {
 		return err
 	}
-	_, err = c.Append(fact.Fact{
-		Type: MessageSent, Subject: fact.Ref{Kind: MessageSubject, ID: m.ID}, Version: 1,
-		Data: &Message{m.ID, to, string(l.what), m.Subject, m.Message, l.limit},
-	})
+	written := &Message{ID: m.ID, PersonID: to, Type: string(l.what), Subject: m.Subject, Message: m.Message, Limit: l.limit}
+	if rendered.Fallback != nil {
+		written.Fallback = rendered.Fallback.Error()
+	}
+	_, err = c.Append(fact.Fact{Type: MessageSent, Subject: fact.Ref{Kind: MessageSubject, ID: m.ID}, Version: 1, Data: written})
 	return err
-}
-
-func personValues(p *person.Person, shown []Code) map[string]any {
-	values := map[string]any{
-		"id": p.Key, "accountId": p.Account, "firstName": p.FirstName, "lastName": p.LastName, "email": p.Email, "imageUrl": p.ImageURL,
-		"locale": p.Locale,
-	}
-	if len(shown) > 0 {
-		values["referralCode"] = shown[0].Text
-	}
-	if len(p.Fields) > 0 {
-		values["customFields"] = p.Fields
-	}
-	return values
-}
-
-func programValues(of Running) map[string]any { return map[string]any{"id": of.Key, "name": of.Name} }
-
-// rewardValues are what a message says of a reward.
-func rewardValues(r *reward.Reward) map[string]any {
-	values := map[string]any{"name": RewardName(r), "value": r.Amount, "unit": r.Unit, "dateGiven": r.GivenAt.UnixMilli()}
-	if !r.ExpiresAt.IsZero() {
-		values["dateExpires"] = r.ExpiresAt.UnixMilli()
-	}
-	return values
-}
-
-// forgotten removes what was written to somebody.
-func (s *Service) forgotten(c *fact.Command, of id.ID) error {
-	if err := forget(c.Tx(), c.Tenant(), of); err != nil {
-		return err
-	}
-	if err := attribution.Forget(c.Tx(), c.Tenant(), of); err != nil {
-		return err
-	}
-	page := message.Page{Limit: 200}
-	for {
-		written, err := message.List(c.Tx(), c.Tenant(), of, page)
-		if err != nil {
-			return err
-		}
-		if len(written) == 0 {
-			return message.Forget(c.Tx(), c.Tenant(), of)
-		}
-		for _, m := range written {
-			if err := fact.Redact(c.Tx(), c.Tenant(), m.ID); err != nil {
-				return err
-			}
-		}
-		page.Before = written[len(written)-1].ID
-	}
 }

@@ -24,6 +24,10 @@ func (p *pace) limit() int {
 // failed has the next one tried alone, so that what fails is told from the others.
 func (p *pace) failed() { p.size = 1 }
 
+// met has fewer be tried in the next one: the database could not take so much at once,
+// be it that others were in its way each time.
+func (p *pace) met() { p.size = max(p.limit()/2, 1) }
+
 // went notes how many could be done of those that were tried.
 func (p *pace) went(settled, tried int) {
 	if settled < tried {

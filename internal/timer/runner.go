@@ -308,6 +308,7 @@ func (r *Runner) batch(ctx context.Context, tenant id.ID, p *pace, now time.Time
 		err = errNotTaken
 	}
 	if ctx.Err() != nil || errors.Is(err, db.ErrUnavailable) {
+		p.met()
 		return again, err
 	}
 	p.failed()

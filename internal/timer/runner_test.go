@@ -293,6 +293,28 @@ func TestADatabaseThatCanNotBeUsedIsNoFailureOfATimer(t *testing.T) {
 	})
 }
 
+func TestWhatIsTooMuchForOneTransactionIsDoneInSeveral(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
+		w := mustWorld(t)
+		var timers []timer.Timer
+		var want []string
+		for i := range 100 {
+			kind := fmt.Sprintf("%03d", i)
+			timers, want = append(timers, w.at(kind, -time.Hour)), append(want, kind)
+		}
+		w.mustSet(timers...)
+		w.before(func(due []timer.Timer) error {
+			if len(due) > 30 { // others have met it each time
+				return fmt.Errorf("commit: %w", db.ErrUnavailable)
+			}
+			return nil
+		})
+		w.Start()
+		time.Sleep(time.Minute)
+		w.wantDone(want...)
+	})
+}
+
 func TestATenantWithManyTimersHoldsUpNoOther(t *testing.T) {
 	testkit.VirtualTime(t, func(t *testing.T) {
 		w := mustWorld(t)

@@ -42,12 +42,9 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 		return nil
 	}
 	e := wire.Event{ID: s.ids.New(tx.Now()), Type: eventType, OccurredAt: tx.Now(), Data: text}
-	version, err := selectVersion(tx, tenant)
-	if err != nil {
-		return err
-	}
 	body := dialect.Encode(e)
-	if err := insertEvent(tx, tenant, Event{ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, Body: body}, "", version); err != nil {
+	event := encoded{event: Event{ID: e.ID, Dialect: dialect.Name(), Type: e.Type, OccurredAt: e.OccurredAt, Body: body}}
+	if err := insertEvents(tx, tenant, storing{events: []encoded{event}, confirmed: true}, 0); err != nil {
 		return err
 	}
 	handing := s.handOver(tx)
@@ -56,8 +53,7 @@ func (s *Service) announce(tx *db.Tx, tenant, about id.ID, eventType string, dat
 			return err
 		}
 	}
-	handing.end()
-	return nil
+	return handing.end()
 }
 
 // announcedSubscription is what an operational event says of a subscription:

@@ -43,6 +43,7 @@ func (alone) OnGap(func())                                          {}
 type handing struct {
 	s    *Service
 	tx   *db.Tx
+	rows [][]any // of the deliveries
 	jobs []Job   // for this process's sender
 	left []unset // what has deliveries for whoever claims them
 }
@@ -55,7 +56,7 @@ type unset struct {
 
 func (s *Service) handOver(tx *db.Tx) *handing { return &handing{s: s, tx: tx} }
 
-// add stores a delivery whose first attempt is due.
+// add notes a delivery whose first attempt is due.
 func (h *handing) add(job Job) error {
 	able, err := mayBeSent(h.tx, job.Sub)
 	if err != nil {
@@ -67,7 +68,8 @@ func (h *handing) add(job Job) error {
 	if able {
 		h.jobs = append(h.jobs, job)
 	}
-	return insertDelivery(h.tx, &job)
+	h.rows = append(h.rows, deliveryRow(h.tx, &job))
+	return nil
 }
 
 // hold makes the delivery this node's if its sender takes it, and reports whether
@@ -87,16 +89,19 @@ func (h *handing) hold(job *Job) bool {
 	return false
 }
 
-// end tells of the deliveries once they are committed.
-func (h *handing) end() {
+// end stores the deliveries, and tells of them once they are committed.
+func (h *handing) end() error {
+	if err := h.tx.Insert(newDelivery, h.rows); err != nil {
+		return err
+	}
 	if h.s.sender == nil {
-		return
+		return nil
 	}
 	if jobs := h.jobs; len(jobs) > 0 {
 		h.tx.After(func() { h.s.sender.Accepted(jobs) })
 	}
 	if len(h.left) == 0 {
-		return
+		return nil
 	}
 	h.tx.After(func() {
 		for _, left := range h.left {
@@ -106,6 +111,7 @@ func (h *handing) end() {
 			}
 		}
 	})
+	return nil
 }
 
 // hint tells the other nodes something about a subscription.

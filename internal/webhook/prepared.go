@@ -135,7 +135,7 @@ func (p *Prepared) store(tx *db.Tx, events []encoded, subs [][]*Subscription) er
 	for _, of := range subs {
 		found.rows += len(of)
 	}
-	answers, err := p.s.insert(tx, p.tenant, storing{events: events}, found)
+	answers, err := p.s.insert(tx, p.tenant, storing{events: events, confirmed: true}, found)
 	if err != nil {
 		return err
 	}

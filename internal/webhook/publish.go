@@ -131,6 +131,7 @@ type storing struct {
 	traceparent    string
 	idempotencyKey string
 	fingerprint    []byte
+	confirmed      bool // the transaction has found the subscriptions to be as they were matched
 }
 
 // errStale says that the subscriptions have changed since they were matched.
@@ -235,11 +236,11 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 		return s.insertSpooled(tx, tenant, what, found)
 	}
 	answers := make([]Published, len(what.events))
+	if err := insertEvents(tx, tenant, what, found.version); err != nil {
+		return nil, err
+	}
 	handing := s.handOver(tx)
 	for i, e := range what.events {
-		if err := insertEvent(tx, tenant, e.event, what.traceparent, found.version); err != nil {
-			return nil, err
-		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		answers[i].Deliveries = len(found.subs[i])
 		for _, sub := range found.subs[i] {
@@ -252,8 +253,7 @@ func (s *Service) insert(tx *db.Tx, tenant id.ID, what storing, found matched) (
 			}
 		}
 	}
-	handing.end()
-	return answers, nil
+	return answers, handing.end()
 }
 
 // prepareEvents checks the publications and encodes them, with ids in their

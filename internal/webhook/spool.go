@@ -48,10 +48,10 @@ func (s *Service) insertSpooled(tx *db.Tx, tenant id.ID, what storing, found mat
 	answers := make([]Published, len(what.events))
 	spool := make(map[id.ID]bits)
 	var spec fanOutSpec
+	if err := insertEvents(tx, tenant, what, found.version); err != nil {
+		return nil, err
+	}
 	for i, e := range what.events {
-		if err := insertEvent(tx, tenant, e.event, what.traceparent, found.version); err != nil {
-			return nil, err
-		}
 		answers[i] = Published{ID: e.event.ID, Type: e.event.Type, OccurredAt: e.event.OccurredAt}
 		spec.Events = append(spec.Events, e.event.ID[:]...)
 		answers[i].Deliveries = len(found.subs[i])

@@ -19,16 +19,24 @@ const (
 	newEventValues = `$1, $2, $3, $4, $5, $6, $7, $8`
 )
 
-// insertEvent stores an event if the tenant's subscriptions still have the
-// version. If they don't the transaction fails with errStale. Where others commit
-// meanwhile the version is held; see holdVersion.
-func insertEvent(tx *db.Tx, tenant id.ID, e Event, traceparent string, version int64) error {
-	values := []any{tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), traceparent, e.Body, e.SubjectVersion}
-	if tx.Shared() {
-		return tx.Later(newEvent+`VALUES (`+newEventValues+`)`, values, nil)
+// insertEvents stores events if the tenant's subscriptions still have the version. If
+// they don't the transaction fails with errStale. Where others commit meanwhile the
+// version is held; see holdVersion.
+func insertEvents(tx *db.Tx, tenant id.ID, what storing, version int64) error {
+	rows := make([][]any, len(what.events))
+	for i := range what.events {
+		e := &what.events[i].event
+		rows[i] = []any{tenant[:], e.ID[:], e.Dialect, e.Type, db.Micro(e.OccurredAt), what.traceparent, e.Body, e.SubjectVersion}
 	}
-	return tx.Later(newEvent+`SELECT `+newEventValues+`
-		WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`, append(values, version), notStale)
+	if !tx.Shared() && !what.confirmed && len(rows) > 0 { // by the time of the others it can't have changed
+		err := tx.Later(newEvent+`SELECT `+newEventValues+`
+			WHERE coalesce((SELECT version FROM subscription_version WHERE tenant_id = $1), 0) = $9`, append(rows[0], version), notStale)
+		if err != nil {
+			return err
+		}
+		rows = rows[1:]
+	}
+	return tx.Insert(newEvent+`VALUES (`+newEventValues+`)`, rows)
 }
 
 func notStale(rows int64) error {
@@ -38,14 +46,16 @@ func notStale(rows int64) error {
 	return nil
 }
 
-func insertDelivery(tx *db.Tx, j *Job) error {
+// newDelivery inserts one row as deliveryRow returns it.
+const newDelivery = `INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason, owner)
+	VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $6, 0, $7, $8)`
+
+func deliveryRow(tx *db.Tx, j *Job) []any {
 	status, next, reason := Pending, any(db.Micro(j.DueAt)), ""
 	if !j.Sub.Enabled {
 		status, next, reason = Held, nil, ReasonDisabled
 	}
-	return tx.Later(`INSERT INTO delivery (tenant_id, event_id, subscription_id, status, attempts, step, epoch, next_at, updated_at, response_status, reason, owner)
-		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $6, 0, $7, $8)`,
-		[]any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], int(status), next, db.Micro(tx.Now()), reason, j.Owner}, nil)
+	return []any{j.TenantID[:], j.EventID[:], j.Sub.ID[:], int(status), next, db.Micro(tx.Now()), reason, j.Owner}
 }
 
 // answerBytes is how long an answer is as it is stored with an idempotency key:

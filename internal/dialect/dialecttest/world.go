@@ -22,6 +22,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -96,7 +97,11 @@ func NewProgramWorld(t testing.TB, makeAPI func(w *World) dialect.API, change fu
 	}
 	log := fact.New(fact.Options{DB: database})
 	w.Programs = program.NewService(database, referral.Kind())
-	w.Referrals = referral.New(referral.Options{DB: database, Log: log, Programs: w.Programs, Rewards: reward.New(log)})
+	rewards := reward.New(log)
+	w.Referrals = referral.New(referral.Options{
+		DB: database, Log: log, Programs: w.Programs, Rewards: rewards,
+		Effects: effect.New(effect.Options{Log: log, Programs: w.Programs, Rewards: rewards}),
+	})
 	w.API = makeAPI(w)
 	opts := dialect.Options{
 		Unavailable: func(err error) bool { return errors.Is(err, db.ErrUnavailable) },

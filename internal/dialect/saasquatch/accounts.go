@@ -10,7 +10,6 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/problem"
-	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
 // accountJSON is an account as it is shown and sent.
@@ -77,13 +76,9 @@ func (a *api) syncAccount(ctx context.Context, c *dialect.Call) (dialect.Answer,
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	set := referral.AccountState{Key: body.ID, State: states[body.Subscription.Status], Currency: body.Currency, Details: details}
+	set := person.AccountPatch{Key: body.ID, State: states[body.Subscription.Status], Currency: body.Currency, Details: details}
 	if body.Referral != nil && body.Referral.Code != nil && *body.Referral.Code != "" {
 		set.ReferredBy = *body.Referral.Code
-		_, _, err := a.findCode(ctx, c, set.ReferredBy) // which the account asks of its people alone
-		if err != nil {
-			return dialect.Answer{}, told(err, http.StatusBadRequest)
-		}
 	}
 	if _, err := a.Referrals.SetAccount(ctx, c.Principal.Tenant.ID, set); err != nil {
 		return dialect.Answer{}, told(err, http.StatusBadRequest)
@@ -114,8 +109,11 @@ func (a *api) showAccount(ctx context.Context, c *dialect.Call, key string) (dia
 		}
 		shown.Subscription.Status, shown.Currency = strings.ToUpper(string(of.State)), of.Currency
 	}
+	if of := found.Account; of != nil && of.ReferredBy != "" {
+		shown.Referral.Code = &of.ReferredBy
+	}
 	for _, p := range found.People {
-		if len(p.Referrals) > 0 {
+		if len(p.Referrals) > 0 && p.Referrals[0].Code != "" { // the referrer may be forgotten
 			shown.Referral.Code = &p.Referrals[0].Code
 			break
 		}

@@ -64,3 +64,23 @@ func TestAnAccountIsForgottenWithItsUsers(t *testing.T) {
 	s.refused(http.MethodDelete, "/open/account/shop2", "", http.StatusNotFound, "ACCOUNT_NOT_FOUND", "RS041")
 	s.refused(http.MethodPut, "/open"+userPath("shop2", "c"), `{}`, http.StatusForbidden, "DO_NOT_TRACK", "RS050")
 }
+
+func TestTheCodeOfAReferrerWhoWasForgottenMayBeRepeated(t *testing.T) {
+	for _, account := range []string{"shop", "later"} { // one with a user who was referred, and one of which nobody has come
+		t.Run(account, func(t *testing.T) {
+			s := mustSite(t)
+			mike := s.mustUser("mike", "Mike", "Keenerson")
+			s.call(http.MethodPut, "/open"+userPath("shop", "bob"), `{"referredBy":{"code":"`+mike+`"}}`, http.StatusOK)
+			sync := `{"id":"` + account + `","subscription":{"status":"TRIAL"},"referral":{"code":"` + mike + `"}}`
+			s.call(http.MethodPost, "/accountsync", sync, http.StatusOK)
+			s.call(http.MethodDelete, "/open"+userPath("mike", "mike"), "", http.StatusNoContent)
+			shown := s.call(http.MethodPost, "/accountsync", strings.ReplaceAll(sync, "TRIAL", "PAID"), http.StatusOK)
+			s.wantAt(shown, map[string]string{"referral.code": "null", "subscription.status": `"PAID"`})
+
+			s.call(http.MethodPut, "/open"+userPath("shop", "bob"), `{"referredBy":{"code":"`+mike+`"},"firstName":"Bob"}`, http.StatusOK)
+			s.refused(http.MethodPut, "/open"+userPath("shop", "new"), `{"referredBy":{"code":"`+mike+`"}}`, http.StatusBadRequest, "REFERRAL_CODE_NOT_FOUND", "RS034")
+			newcomer := s.call(http.MethodPut, "/open"+userPath("later", "new"), `{}`, http.StatusOK)
+			s.wantAt(newcomer, map[string]string{"referredBy": "null"})
+		})
+	}
+}

@@ -16,11 +16,25 @@ func (a *api) findCode(ctx context.Context, c *dialect.Call, text string) (refer
 		return referral.Profile{}, referral.Code{}, problem.InvalidField("referralCode", "is required")
 	}
 	p, code, err := a.Referrals.PersonByCode(ctx, c.Principal.Tenant.ID, text)
-	if problem.NotFound.Has(err) {
+	if problem.NotFound.Has(err) || err == nil && code.Disabled {
 		err = errNoCode
 	}
 	return p, code, err
 }
+
+// findOpenCode is findCode for those who may know of a code no more than where it
+// leads: one by which nobody can be referred, since whose it is takes part in no
+// program, leads nowhere.
+func (a *api) findOpenCode(ctx context.Context, c *dialect.Call, text string) (referral.Profile, referral.Code, error) {
+	p, code, err := a.findCode(ctx, c, text)
+	if err == nil && !refers(p) {
+		err = errNoCode
+	}
+	return p, code, err
+}
+
+// refers reports whether anybody can be referred by a person.
+func refers(p referral.Profile) bool { return !p.IsBlocked() && !p.Unreferable }
 
 // codeJSON is a code.
 type codeJSON struct {
@@ -42,23 +56,35 @@ type templateJSON struct {
 	RewardDetails         *string  `json:"rewardDetails"`
 }
 
-// code shows a code: to a server, and by its open path to everybody.
+// code shows a server a code.
 func (a *api) code(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	p, code, err := a.findCode(ctx, c, c.Path["code"])
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	shown, err := a.showCode(ctx, p, code)
+	shown, err := a.codeOf(ctx, p, code)
+	shown.ReferrerName = p.Name()
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, err
 }
 
-func (a *api) showCode(ctx context.Context, p referral.Profile, code referral.Code) (codeJSON, error) {
+// openCode shows everybody a code.
+func (a *api) openCode(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
+	p, code, err := a.findOpenCode(ctx, c, c.Path["code"])
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	shown, err := a.codeOf(ctx, p, code)
+	return dialect.Answer{Status: http.StatusOK, Body: shown}, err
+}
+
+// codeOf is a code as everybody may see it.
+func (a *api) codeOf(ctx context.Context, p referral.Profile, code referral.Code) (codeJSON, error) {
 	promised, err := a.Referrals.Promise(ctx, p.TenantID, code.ProgramID)
 	if err != nil {
 		return codeJSON{}, err
 	}
 	return codeJSON{
-		Code: code.Text, DateCreated: code.CreatedAt.UnixMilli(), ProgramID: code.ProgramKey, ReferrerName: p.Name(), Reward: templateOf(promised),
+		Code: code.Text, DateCreated: code.CreatedAt.UnixMilli(), ProgramID: code.ProgramKey, ReferrerName: publicName(p), Reward: templateOf(promised),
 	}, nil
 }
 
@@ -100,7 +126,7 @@ func (a *api) applyCode(ctx context.Context, c *dialect.Call) (dialect.Answer, e
 	if _, err := a.Referrals.Refer(ctx, p.TenantID, p.ID, code.Text); err != nil {
 		return dialect.Answer{}, told(err, http.StatusNotFound)
 	}
-	shown, err := a.showCode(ctx, owner, code)
+	shown, err := a.codeOf(ctx, owner, code)
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, err
 }
 
@@ -111,14 +137,14 @@ type codesJSON struct {
 
 // cookieCodes tells a page by which codes its visitor came, the latest first: what
 // the client's cookie says, and what share links have left in the browser. Codes that
-// are not there any more are left out.
+// are not there any more, or refer nobody, are left out.
 func (a *api) cookieCodes(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	cookies := c.Request.URL.Query().Get("cookies")
 	from := a.originOf(c, &userBody{Cookies: &cookies})
 	shown := codesJSON{Codes: []string{}}
 	for _, text := range from.codes[:min(len(from.codes), maxCodes)] {
-		_, code, err := a.Referrals.PersonByCode(ctx, c.Principal.Tenant.ID, text)
-		if problem.NotFound.Has(err) {
+		p, code, err := a.Referrals.PersonByCode(ctx, c.Principal.Tenant.ID, text)
+		if problem.NotFound.Has(err) || err == nil && (code.Disabled || !refers(p)) {
 			continue
 		}
 		if err != nil {

@@ -20,16 +20,26 @@ type codeDiscountJSON struct {
 	ReferrerName       string `json:"referrerName"`
 	DiscountPercentage int64  `json:"discountPercentage"`
 	DateCreated        int64  `json:"dateCreated"`
+
+	providerJSON
+}
+
+// providerJSON is what a payment provider would call a discount.
+type providerJSON struct {
+	RatePlanID *string `json:"ratePlanId"`
+	DiscountID *string `json:"discountId"`
 }
 
 // discountOfCode shows what a code gives to the friend.
 func (a *api) discountOfCode(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	p, found, err := a.Referrals.PersonByCode(ctx, c.Principal.Tenant.ID, c.Path["code"])
+	p, found, err := a.findCode(ctx, c, c.Path["code"])
 	if err != nil {
-		return dialect.Answer{}, instead(err, problem.NotFound, errNoCode)
+		return dialect.Answer{}, err
 	}
 	basisPoints, err := a.Referrals.FriendPercentOf(ctx, p.TenantID, found.ProgramID)
-	shown := codeDiscountJSON{found.Text, p.Name(), wholePercent(basisPoints), found.CreatedAt.UnixMilli()}
+	shown := codeDiscountJSON{
+		CouponCode: found.Text, ReferrerName: p.Name(), DiscountPercentage: wholePercent(basisPoints), DateCreated: found.CreatedAt.UnixMilli(),
+	}
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, err
 }
 
@@ -51,6 +61,8 @@ type accountDiscountJSON struct {
 	ReferredDiscountPercent int64   `json:"referredDiscountPercent"`
 	ReferrerDiscountPercent int64   `json:"referrerDiscountPercent"`
 	ReferrerName            *string `json:"referrerName"`
+
+	providerJSON
 }
 
 // discountOfAccount adds up the discounts of an account's users. A code that is asked
@@ -68,7 +80,7 @@ func (a *api) discountOfAccount(ctx context.Context, c *dialect.Call) (dialect.A
 	for _, r := range rewards {
 		switch {
 		case r.State != reward.IsAvailable:
-		case sourceOf(r.Reward) == "REFERRED":
+		case RewardSource(r.Reward) == "REFERRED":
 			shown.ReferredDiscountPercent += wholePercent(r.Amount)
 		default:
 			shown.ReferrerDiscountPercent += wholePercent(r.Amount)
@@ -106,8 +118,11 @@ func (a *api) addReferrer(ctx context.Context, c *dialect.Call, shown *accountDi
 		return nil
 	}
 	p, found, err := a.Referrals.PersonByCode(ctx, of, text)
+	if problem.NotFound.Has(err) || err == nil && found.Disabled {
+		return errNoCode
+	}
 	if err != nil {
-		return instead(err, problem.NotFound, errNoCode)
+		return err
 	}
 	basisPoints, err := a.Referrals.FriendPercentOf(ctx, of, found.ProgramID)
 	shown.ReferredDiscountPercent += wholePercent(basisPoints)

@@ -18,7 +18,7 @@ type errorJSON struct {
 	APIErrorCode string `json:"apiErrorCode"`
 	RSCode       string `json:"rsCode,omitempty"`
 
-	ValidationErrors []validationErrorJSON `json:"validationErrors,omitempty"`
+	ValidationErrors []string `json:"validationErrors,omitempty"` // of the variables of a theme: a path each, and what is wrong there
 }
 
 // The codes that clients switch on. The first four are the vendor's.
@@ -38,6 +38,7 @@ const (
 	codeAlreadyReferred  = "ALREADY_REFERRED"
 	codeAlreadyConverted = "ALREADY_CONVERTED"
 	codeUserBlocked      = "USER_BLOCKED"
+	codeNotReferable     = "USER_NOT_REFERABLE"
 	codeBadToken         = "INVALID_TOKEN"
 	codeUnauthorized     = "UNAUTHORIZED"
 	codeForbidden        = "FORBIDDEN"
@@ -94,6 +95,7 @@ var refusedBy = []struct {
 	{referral.ErrConverted, dialect.Refusal{Status: http.StatusBadRequest, Code: codeAlreadyConverted, Message: "the user has converted already, and can't be referred any more"}},
 	{referral.ErrReferred, dialect.Refusal{Status: http.StatusBadRequest, Code: codeAlreadyReferred, Message: "the user was referred by another code already"}},
 	{referral.ErrBlocked, dialect.Refusal{Status: http.StatusBadRequest, Code: codeUserBlocked, Message: "the user is blocked, and can't be referred"}},
+	{referral.ErrApart, dialect.Refusal{Status: http.StatusBadRequest, Code: codeNotReferable, Message: "the user is not referable"}},
 	{referral.ErrKnown, dialect.Refusal{Status: http.StatusBadRequest, Code: codeUserExists, Message: "there is a user of these ids already: change it with PUT"}},
 	{referral.ErrFull, dialect.Refusal{Status: http.StatusBadRequest, Code: codeAccountFull, Message: "the account has as many users as it may have"}},
 	{person.ErrForgotten, dialect.Refusal{Status: http.StatusForbidden, Code: codeForgotten, Message: "the user was deleted, and is not to be tracked again"}},

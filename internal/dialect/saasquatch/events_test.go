@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestEventsAreTrackedOnceForAnIdempotencyKey(t *testing.T) {
@@ -13,15 +14,16 @@ func TestEventsAreTrackedOnceForAnIdempotencyKey(t *testing.T) {
 	mike := s.mustUser("mike", "Mike", "Keenerson")
 	s.call(http.MethodPut, "/open"+userPath("bob", "bob"), `{"referredBy":{"code":"`+mike+`"}}`, http.StatusOK)
 	path := "/open" + userPath("bob", "bob") + "/events"
+	at := fmt.Sprint(time.Now().UnixMilli())
 	body := `{"userId":"bob","accountId":"bob","idempotencyKey":"order-00001","events":[
-		{"key":"purchase","fields":{"currency":"CAD","total":12.5},"dateTriggered":1538496397475},{"key":"viewed"}]}`
+		{"key":"purchase","fields":{"currency":"CAD","total":12.5},"dateTriggered":` + at + `},{"key":"viewed"}]}`
 	shown := s.call(http.MethodPost, path, body, http.StatusOK)
 	events, _ := shown["events"].([]any)
 	if len(events) != 2 || shown["userId"] != "bob" || shown["accountId"] != "bob" {
 		t.Fatalf("%v", shown)
 	}
 	first, _ := events[0].(map[string]any)
-	s.wantAt(first, map[string]string{"key": `"purchase"`, "fields": `{"currency":"CAD","total":12.5}`, "dateTriggered": "1538496397475"})
+	s.wantAt(first, map[string]string{"key": `"purchase"`, "fields": `{"currency":"CAD","total":12.5}`, "dateTriggered": at})
 	if id, _ := first["id"].(string); len(id) != 24 || first["dateReceived"] == nil || first["dateProcessed"] == nil {
 		t.Errorf("%v", first)
 	}

@@ -78,8 +78,8 @@ func (a *api) downloadExport(ctx context.Context, c *dialect.Call) (dialect.Answ
 func (a *api) listExports(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	var checks problem.Checks
 	page := export.Page{
-		Limit:  number(&checks, c, bounds{name: "limit", least: 1, most: 1000, absent: 10}),
-		Offset: number(&checks, c, bounds{name: "offset", least: 0, most: 1_000_000, absent: 0}),
+		Limit:  number(&checks, c, bounds{name: "limit", most: maxLimit, absent: defaultLimit}),
+		Offset: number(&checks, c, bounds{name: "offset", most: maxOffset}),
 	}
 	if err := checks.Err(); err != nil {
 		return dialect.Answer{}, err
@@ -103,6 +103,7 @@ func (a *api) listExports(ctx context.Context, c *dialect.Call) (dialect.Answer,
 type bounds struct {
 	name                string
 	least, most, absent int
+	instead             string // what to do for more; "": nothing
 }
 
 // number reads a number from the query.
@@ -112,7 +113,11 @@ func number(checks *problem.Checks, c *dialect.Call, b bounds) int {
 		return b.absent
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < b.least || n > b.most {
+	switch {
+	case err == nil && n >= b.least && n <= b.most:
+	case b.instead != "":
+		checks.Add(b.name, "must be a number from %d to %d: %s", b.least, b.most, b.instead)
+	default:
 		checks.Add(b.name, "must be a number from %d to %d", b.least, b.most)
 	}
 	return n

@@ -271,12 +271,11 @@ func (a *api) queriedUser(ctx context.Context, c *dialect.Call, named any) (refe
 		if errUser != nil || errAccount != nil || u == "" || acc == "" {
 			continue
 		}
-		as := identityOf(acc, u)
-		if hasToken && as.Key != c.Person {
+		if hasToken && identityOf(acc, u).Key != c.Person {
 			continue
 		}
 		own = true
-		p, err := a.Referrals.Person(ctx, c.Principal.Tenant.ID, as)
+		p, err := a.calledPerson(ctx, c, userRef{ID: u, AccountID: acc})
 		if !problem.NotFound.Has(err) {
 			return p, err
 		}

@@ -3,6 +3,7 @@ package saasquatch
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -24,28 +25,34 @@ type member struct {
 	value any
 }
 
-// MarshalJSON writes the members.
-func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
+var _ edge.Encoder = object(nil)
+
+// EncodeJSON writes the members.
+func (o object) EncodeJSON(to *bytes.Buffer) error {
+	enc := json.NewEncoder(to)
+	enc.SetEscapeHTML(false)
+	to.WriteByte('{')
 	for i, m := range o {
 		if i > 0 {
-			b.WriteByte(',')
+			to.WriteByte(',')
 		}
-		name, err := json.Marshal(m.name)
-		if err != nil {
-			return nil, err
+		to.WriteByte('"')
+		to.WriteString(m.name) // a word of ours, or as GraphQL has names: nothing is to be escaped
+		to.WriteString(`":`)
+		if err := enc.Encode(m.value); err != nil {
+			return err
 		}
-		value, err := edge.Marshal(m.value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(bytes.TrimSuffix(value, []byte("\n")))
+		to.Truncate(to.Len() - 1) // the newline
 	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	to.WriteByte('}')
+	return nil
+}
+
+// MarshalJSON writes the members, where they stand in something else.
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	err := o.EncodeJSON(&b)
+	return b.Bytes(), err
 }
 
 // programLinks are the links that a user has in one program.
@@ -72,7 +79,7 @@ type referredJSON struct {
 
 // openUserOf is a user as the open calls show one.
 func openUserOf(p referral.Profile, base string) object {
-	ref := refOf(p.Person)
+	ref, own := refOf(p.Person), traitsOf(p)
 	codes, links := make(map[string]string), make(map[string]programLinks)
 	var short string
 	for i, of := range p.Codes {
@@ -87,7 +94,7 @@ func openUserOf(p referral.Profile, base string) object {
 	}
 	return object{
 		{"id", ref.ID},
-		{"cookieId", nil},
+		{"cookieId", orNull(p.Device)},
 		{"accountId", ref.AccountID},
 		{"firstName", orNull(p.FirstName)},
 		{"lastName", orNull(p.LastName)},
@@ -95,14 +102,14 @@ func openUserOf(p referral.Profile, base string) object {
 		{"referable", !p.Unreferable},
 		{"locale", orNull(p.Locale)},
 		{"countryCode", orNull(p.Country)},
-		{"dateUsTaxFormSubmitted", nil},
+		{"dateUsTaxFormSubmitted", own.DateUSTaxFormSubmitted},
 		{"referralCode", p.Code()},
 		{"referralCodes", codes},
 		{"referredBy", referredOf(p, time.Now())},
 		{"referredByCodes", referredBy(p)},
 		{"imageUrl", p.ImageURL},
 		{"customFields", customFields(p)},
-		{"segments", []string{}},
+		{"segments", own.segments()},
 		{"shareLinks", shareLinks(base, short)},
 		{"programShareLinks", links},
 	}
@@ -119,7 +126,7 @@ func extraOf(p referral.Profile, base string) object {
 		{"firstSeenIP", u.FirstSeenIP},
 		{"lastSeenIP", u.LastSeenIP},
 		{"referralSource", u.ReferralSource},
-		{"paymentProviderId", nil},
+		{"paymentProviderId", orNull(traitsOf(p).PaymentProviderID)},
 	}
 }
 
@@ -140,10 +147,18 @@ func referredBy(p referral.Profile) []string {
 }
 
 func customFields(p referral.Profile) json.RawMessage {
-	if len(p.Fields) == 0 {
+	switch {
+	case len(p.Fields) == 0:
+		return json.RawMessage("{}")
+	case !bytes.Contains(p.Fields, []byte(traitsName)):
+		return p.Fields
+	}
+	custom, _ := split(p.Fields)
+	shown, err := json.Marshal(custom)
+	if err != nil { // it was read from JSON
 		return json.RawMessage("{}")
 	}
-	return p.Fields
+	return shown
 }
 
 // initial is the first letter of a name, or null.
@@ -173,18 +188,26 @@ var members = func() []string {
 func selectionOf(c *dialect.Call) (selection, error) {
 	query := c.Request.URL.Query()
 	s := selection{names(query["fields"]), names(query["extraFields"])}
-	var checks problem.Checks
-	if len(s.only) > 0 && len(s.extra) > 0 {
-		checks.Add("fields", "can't be given together with extraFields")
-	}
 	unknown := func(name string) bool { return !slices.Contains(members, name) }
-	if slices.ContainsFunc(s.only, unknown) {
-		checks.Add("fields", "has one that users do not have")
+	switch {
+	case len(s.only) > 0 && len(s.extra) > 0:
+		return s, refuseParameter("fields", "can't be given together with extraFields")
+	case slices.ContainsFunc(s.only, unknown):
+		return s, refuseParameter("fields", "has one that users do not have")
+	case slices.ContainsFunc(s.extra, unknown):
+		return s, refuseParameter("extraFields", "has one that users do not have")
 	}
-	if slices.ContainsFunc(s.extra, unknown) {
-		checks.Add("extraFields", "has one that users do not have")
+	return s, nil
+}
+
+// refuseParameter refuses a parameter of the query by its own name. The parameter
+// fields has the name that custom fields have here, which the table of refusals would
+// take it for.
+func refuseParameter(name, message string) error {
+	return dialect.Refusal{
+		Status: http.StatusBadRequest, Code: codeValidationFailed, Fields: []problem.Field{{Name: name, Message: message}},
+		Message: name + ": " + message,
 	}
-	return s, checks.Err()
 }
 
 func names(given []string) []string {
@@ -205,6 +228,9 @@ func (s selection) of(p referral.Profile, base string) object {
 	if len(s.only) > 0 {
 		all := append(shown, extraOf(p, base)...)
 		return slices.DeleteFunc(all, func(m member) bool { return !slices.Contains(s.only, m.name) })
+	}
+	if len(s.extra) == 0 {
+		return shown
 	}
 	for _, m := range extraOf(p, base) {
 		if slices.Contains(s.extra, m.name) {

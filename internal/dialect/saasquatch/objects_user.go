@@ -1,7 +1,6 @@
 package saasquatch
 
 import (
-	"cmp"
 	"crypto/md5" //nolint:gosec // the product hashes e-mail addresses so
 	"encoding/hex"
 	"strings"
@@ -17,19 +16,10 @@ type userRef struct {
 	AccountID string `json:"accountId"`
 }
 
-// refOf returns what a person is called by. Somebody whom the tenant knows by an id of
-// its own has that for the id, and, without an account, for the account too. Anybody
-// else has our own id: a name of another scheme may be an e-mail address, which is
-// nobody's business who has the person's code.
+// refOf returns what a person is called by.
 func refOf(p *person.Person) userRef {
-	if account, user, ok := SplitKey(p.Key); ok && p.Scheme == Scheme {
-		return userRef{ID: user, AccountID: account}
-	}
-	id := p.ID.String()
-	if p.Scheme == person.Native {
-		id = p.Key
-	}
-	return userRef{ID: id, AccountID: cmp.Or(p.Account, id)}
+	account, user := NameOf(p)
+	return userRef{ID: user, AccountID: account}
 }
 
 // linksJSON are the share links of one engagement medium.
@@ -94,8 +84,12 @@ type userJSON struct {
 	ShareLinks     shareLinksJSON `json:"shareLinks"`
 }
 
-// userOf shows a person with links below a URL.
+// userOf shows a person with links below a URL. Who was forgotten has no code: it was
+// made of the name.
 func userOf(p referral.Profile, baseURL string) userJSON {
+	if p.IsDeleted() {
+		p.Codes = nil
+	}
 	shown := userJSON{
 		userRef: refOf(p.Person), Email: orNull(p.Email), FirstName: orNull(p.FirstName), LastName: orNull(p.LastName), ReferralCode: p.Code(),
 		ImageURL: p.ImageURL, FirstSeenIP: orNull(p.FirstIP), LastSeenIP: orNull(p.LastIP), DateCreated: p.CreatedAt.UnixMilli(),

@@ -18,7 +18,7 @@ func (a *api) pii(ctx context.Context, c *dialect.Call) (dialect.Answer, error) 
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	u := userOf(p, a.base(c))
+	u, own := userOf(p, a.base(c)), traitsOf(p)
 	return dialect.Answer{Status: http.StatusOK, Body: append(object{
 		{"id", u.ID},
 		{"accountId", u.AccountID},
@@ -28,8 +28,8 @@ func (a *api) pii(ctx context.Context, c *dialect.Call) (dialect.Answer, error) 
 		{"referralCode", u.ReferralCode},
 		{"imageUrl", u.ImageURL},
 		{"email", u.Email},
-		{"cookieId", nil},
-		{"paymentProviderId", nil},
+		{"cookieId", orNull(p.Device)},
+		{"paymentProviderId", orNull(own.PaymentProviderID)},
 		{"locale", u.Locale},
 		{"referable", !p.Unreferable},
 		{"customFields", customFields(p)},
@@ -44,6 +44,6 @@ func (a *api) pii(ctx context.Context, c *dialect.Call) (dialect.Answer, error) 
 		{"emailHash", u.EmailHash},
 		{"referralSource", u.ReferralSource},
 		{"shareLinks", u.ShareLinks},
-		{"segments", []string{}},
+		{"segments", own.segments()},
 	}, led...)}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
 	"github.com/grapevine-hq/grapevine/internal/engine/code"
+	"github.com/grapevine-hq/grapevine/internal/engine/ledger"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/problem"
@@ -27,7 +28,7 @@ func (a *api) referralRoutes() []dialect.Route {
 	}
 	return []dialect.Route{
 		{Method: http.MethodGet, Pattern: root + "/referrals", Scope: tenant.Read, Handle: a.listReferrals},
-		{Method: http.MethodGet, Pattern: root + "/open/referrals", Scope: tenant.Read, Handle: a.openReferrals},
+		{Method: http.MethodGet, Pattern: root + "/open/referrals", Scope: tenant.Read, Access: dialect.ByPerson, Person: askedPerson, Handle: a.openReferrals},
 		{Method: http.MethodPost, Pattern: root + "/referrals/moderate", Scope: tenant.Manage, Handle: a.moderate},
 		{Method: http.MethodGet, Pattern: root + "/referrals/{id}", Scope: tenant.Read, Handle: a.referral},
 	}
@@ -62,7 +63,7 @@ func pathID(c *dialect.Call) (id.ID, error) {
 
 // shownReferralJSON is a referral as the API shows one.
 type shownReferralJSON struct {
-	referralJSON[userJSON, *rewardJSON]
+	referralJSON[any, *rewardJSON]
 
 	ReferralCodeUsed *string               `json:"referralCodeUsed"`
 	ShareLinkUsed    *string               `json:"shareLinkUsed"`
@@ -81,27 +82,37 @@ type showing struct {
 	baseURL  string
 	version  payloads
 	programs map[id.ID]string // their keys
+	uses     map[id.ID][]ledger.Spending
 }
 
-// showing looks up how the tenant wants to see rewards and referrals.
-func (a *api) showing(ctx context.Context, c *dialect.Call) (showing, error) {
+// showing looks up how the tenant wants to see rewards and referrals, and by what the
+// rewards were redeemed.
+func (a *api) showing(ctx context.Context, c *dialect.Call, rewards ...*reward.Reward) (showing, error) {
 	of := c.Principal.Tenant.ID
 	chosen, err := a.tenants.Settings(ctx, of, name)
 	if err != nil {
 		return showing{}, err
 	}
 	keys, err := a.Referrals.ProgramKeys(ctx, of)
-	return showing{a.base(c), payloadsOf(chosen), keys}, err
+	if err != nil {
+		return showing{}, err
+	}
+	uses, err := a.Referrals.RewardUses(ctx, of, rewards)
+	return showing{a.base(c), payloadsOf(chosen), keys, uses}, err
 }
 
 func (s showing) referral(d referral.Detail) shownReferralJSON {
 	shown := shownReferralJSON{
-		referralJSON: referralOf(d.Referral, sides[userJSON]{userOf(d.ReferrerPerson, s.baseURL), userOf(d.ReferredPerson, s.baseURL)},
+		referralJSON: referralOf(d.Referral, sides[any]{userOf(d.ReferrerPerson, s.baseURL), userOf(d.ReferredPerson, s.baseURL)},
 			sides[*rewardJSON]{
 				s.rewardOrNull(d.RewardOf(referral.ReferrerSide), refOf(d.ReferrerPerson.Person)),
 				s.rewardOrNull(d.RewardOf(referral.ReferredSide), refOf(d.ReferredPerson.Person)),
 			}),
 		ReferralCodeUsed: orNull(d.Code), FraudSignals: signalsOf(d.Signals),
+	}
+	if d.ReferrerPerson.IsDeleted() { // the code was made of the name
+		shown.ReferralCodeUsed = nil
+		return shown
 	}
 	for _, c := range d.ReferrerPerson.Codes {
 		if d.Link != (code.Link{}) && c.Text == d.Code {
@@ -119,53 +130,53 @@ func (s showing) rewardOrNull(r *reward.Reward, owner userRef) *rewardJSON {
 }
 
 func (s showing) reward(r *reward.Reward, owner userRef) rewardJSON {
-	return rewardOf(r, owner, s.programs[r.ProgramID], s.version)
+	shown := rewardOf(r, owner, s.programs[r.ProgramID], s.version)
+	if shown.Redemptions != nil {
+		shown.Redemptions = new(redemptionsOf(s.uses[r.ID]))
+	}
+	return shown
 }
 
 // listReferrals lists referrals, the latest first.
 func (a *api) listReferrals(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	page, err := pageOf(c)
-	if err != nil {
-		return dialect.Answer{}, err
-	}
 	filter, err := a.filterOf(ctx, c)
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	filter.Limit, filter.Offset = page.Limit, page.Offset
-	s, err := a.showing(ctx, c)
+	return a.answerReferrals(ctx, c, filter, showing.referral)
+}
+
+// answerReferrals shows a page of those referrals that a filter chooses.
+func (a *api) answerReferrals(
+	ctx context.Context, c *dialect.Call, chosen referral.Filter, show func(showing, referral.Detail) shownReferralJSON,
+) (dialect.Answer, error) {
+	page, err := pageOf(c)
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	found, total, err := a.Referrals.Referrals(ctx, c.Principal.Tenant.ID, filter)
+	chosen.Limit, chosen.Offset = page.Limit, page.Offset
+	found, total, err := a.Referrals.Referrals(ctx, c.Principal.Tenant.ID, chosen)
+	if err != nil {
+		return dialect.Answer{}, err
+	}
+	s, err := a.showing(ctx, c, rewardsIn(found)...)
 	if err != nil {
 		return dialect.Answer{}, err
 	}
 	list := referralsJSON{len(found), total, make([]shownReferralJSON, len(found))}
 	for i, d := range found {
-		list.Referrals[i] = s.referral(d)
+		list.Referrals[i] = show(s, d)
 	}
 	return dialect.Answer{Status: http.StatusOK, Body: list}, nil
 }
 
-// openReferrals is listReferrals for one user, who must be named.
-func (a *api) openReferrals(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	if askedPerson(c) == "" {
-		return dialect.Answer{}, problem.InvalidField("referringUserId", "or referredUserId must name a user, together with that one's account")
+// rewardsIn are all rewards of referrals.
+func rewardsIn(found []referral.Detail) []*reward.Reward {
+	var all []*reward.Reward
+	for _, d := range found {
+		all = append(all, d.Rewards...)
 	}
-	return a.listReferrals(ctx, c)
-}
-
-// askedPerson is whose referrals are asked for: the referrer if one is named, else the
-// referred user; "": nobody is.
-func askedPerson(c *dialect.Call) string {
-	asked := c.Request.URL.Query()
-	for _, side := range []string{"referring", "referred"} {
-		if account, user := asked.Get(side+"AccountId"), asked.Get(side+"UserId"); account != "" && user != "" {
-			return identityOf(account, user).Key
-		}
-	}
-	return ""
+	return all
 }
 
 // filterOf reads what a list is restricted to.
@@ -175,14 +186,9 @@ func (a *api) filterOf(ctx context.Context, c *dialect.Call) (referral.Filter, e
 	asked := c.Request.URL.Query()
 	f.Referrer = moderationOf(&checks, "referrerModerationStatus", asked.Get("referrerModerationStatus"))
 	f.Referred = moderationOf(&checks, "referredModerationStatus", asked.Get("referredModerationStatus"))
-	started := spanOf(&checks, "dateReferralStarted", asked.Get("dateReferralStarted"))
-	paid := spanOf(&checks, "dateReferralPaid", asked.Get("dateReferralPaid"))
-	ended := spanOf(&checks, "dateReferralEnded", asked.Get("dateReferralEnded"))
-	if started != nil || paid != nil || ended != nil {
-		f.Keep = func(r *referral.Referral) bool {
-			return started.has(r.StartedAt) && paid.has(r.ConvertedAt) && ended.has(r.EndedAt)
-		}
-	}
+	f.Started = spanOf(&checks, "dateReferralStarted", asked.Get("dateReferralStarted"))
+	f.Converted = spanOf(&checks, "dateReferralPaid", asked.Get("dateReferralPaid"))
+	f.Ended = spanOf(&checks, "dateReferralEnded", asked.Get("dateReferralEnded"))
 	if err := checks.Err(); err != nil {
 		return referral.Filter{}, err
 	}
@@ -216,7 +222,7 @@ func (a *api) people(ctx context.Context, c *dialect.Call, side string) ([]id.ID
 // problem.NotFound.
 func (a *api) usersOf(ctx context.Context, c *dialect.Call, of userRef) ([]referral.Profile, error) {
 	if of.ID != "" {
-		p, err := a.Referrals.Person(ctx, c.Principal.Tenant.ID, identityOf(of.AccountID, of.ID))
+		p, err := a.calledPerson(ctx, c, of)
 		if err != nil {
 			return nil, err
 		}
@@ -240,12 +246,8 @@ func moderationOf(checks *problem.Checks, field, text string) referral.Moderatio
 	return ""
 }
 
-// span is from when to when something is to have happened, in milliseconds, both
-// included.
-type span struct{ from, to int64 }
-
-// spanOf reads a time in milliseconds, or two with a comma between.
-func spanOf(checks *problem.Checks, field, text string) *span {
+// spanOf reads a time in milliseconds, or two with a comma between, both included.
+func spanOf(checks *problem.Checks, field, text string) *referral.Span {
 	if text == "" {
 		return nil
 	}
@@ -255,16 +257,11 @@ func spanOf(checks *problem.Checks, field, text string) *span {
 	}
 	from, errFrom := strconv.ParseInt(first, 10, 64)
 	to, errTo := strconv.ParseInt(last, 10, 64)
-	if errFrom != nil || errTo != nil || from > to {
-		checks.Add(field, "must be a time in milliseconds, or two with a comma between, the earlier one first")
+	if errFrom != nil || errTo != nil || from < 0 || from > to || to > maxTime {
+		checks.Add(field, "must be a time in milliseconds since 1970, or two with a comma between, the earlier one first")
 		return nil
 	}
-	return &span{from, to}
-}
-
-// has reports whether something happened in the span; without one all the same.
-func (s *span) has(at time.Time) bool {
-	return s == nil || !at.IsZero() && at.UnixMilli() >= s.from && at.UnixMilli() <= s.to
+	return &referral.Span{From: time.UnixMilli(from), To: time.UnixMilli(to + 1).Add(-time.Microsecond)}
 }
 
 // referral shows one referral.
@@ -277,7 +274,7 @@ func (a *api) referral(ctx context.Context, c *dialect.Call) (dialect.Answer, er
 	if err != nil {
 		return dialect.Answer{}, instead(err, problem.NotFound, errNoReferral)
 	}
-	s, err := a.showing(ctx, c)
+	s, err := a.showing(ctx, c, d.Rewards...)
 	return dialect.Answer{Status: http.StatusOK, Body: s.referral(d)}, err
 }
 
@@ -313,6 +310,7 @@ func (a *api) moderate(ctx context.Context, c *dialect.Call) (dialect.Answer, er
 	}
 	decisions := make([]referral.Decision, len(body.Actions))
 	var checks problem.Checks
+	decided := make(map[judged]referral.Moderation)
 	for i, action := range body.Actions {
 		d, ok := moderationActions[action.Action]
 		if !ok {
@@ -321,6 +319,9 @@ func (a *api) moderate(ctx context.Context, c *dialect.Call) (dialect.Answer, er
 		if err := d.Referral.UnmarshalText([]byte(action.ReferralID)); err != nil {
 			checks.Add(fmt.Sprintf("actions[%d].referralId", i), "must be the id of a referral")
 		}
+		if contradicts(decided, d) {
+			checks.Add(fmt.Sprintf("actions[%d].action", i), "says the opposite of an action before it about the same side of the referral")
+		}
 		decisions[i] = d
 	}
 	if err := checks.Err(); err != nil {
@@ -328,6 +329,28 @@ func (a *api) moderate(ctx context.Context, c *dialect.Call) (dialect.Answer, er
 	}
 	_, err := a.Referrals.Moderate(ctx, c.Principal.Tenant.ID, decisions)
 	return dialect.Answer{Status: http.StatusOK}, instead(err, problem.NotFound, errNoReferral)
+}
+
+// judged is a side of a referral.
+type judged struct {
+	referral id.ID
+	side     referral.Side
+}
+
+// contradicts notes what a decision is about, and reports whether one before it said
+// the opposite: of two such decisions nobody could tell which one is meant.
+func contradicts(decided map[judged]referral.Moderation, d referral.Decision) bool {
+	found := false
+	for _, side := range []referral.Side{referral.ReferrerSide, referral.ReferredSide} {
+		if d.Side != side && d.Side != referral.BothSides {
+			continue
+		}
+		key := judged{d.Referral, side}
+		before, ok := decided[key]
+		found = found || ok && before != d.To
+		decided[key] = d.To
+	}
+	return found
 }
 
 // actionNames are the vendor's words, in a fixed order.

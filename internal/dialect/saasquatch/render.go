@@ -254,7 +254,7 @@ func (t *telling) email(m *referral.Message) (any, error) {
 
 func (t *telling) export(e *export.Export) any {
 	if t.version == v2016 {
-		return exportOf(e)
+		return exportTold(e)
 	}
 	return newerExportOf(e)
 }

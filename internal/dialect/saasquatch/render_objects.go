@@ -58,17 +58,18 @@ type newerUserJSON struct {
 	Referable         bool              `json:"referable"`
 	CountryCode       *string           `json:"countryCode"`
 	CookieID          *string           `json:"cookieId"`
-	PaymentProviderID *string           `json:"paymentProviderId"` // nobody tells us
-	DateBlocked       *string           `json:"dateBlocked"`       // not in milliseconds, as everything else is
+	PaymentProviderID *string           `json:"paymentProviderId"`
+	DateBlocked       *string           `json:"dateBlocked"` // not in milliseconds, as everything else is
 	ReferredByCodes   []string          `json:"referredByCodes"`
 	CustomFields      map[string]any    `json:"customFields"`
 	Segments          []string          `json:"segments"`
 }
 
 func newerUserOf(p referral.Profile, baseURL string) newerUserJSON {
+	own := traitsOf(p)
 	shown := newerUserJSON{
-		userJSON: userOf(p, baseURL), ReferralCodes: make(map[string]string), Referable: !p.Unreferable, CountryCode: orNull(p.Country),
-		CookieID: orNull(p.Device), ReferredByCodes: []string{}, CustomFields: fittingFields(p.Fields), Segments: []string{},
+		userJSON: userOf(p, baseURL), PaymentProviderID: orNull(own.PaymentProviderID), ReferralCodes: make(map[string]string), Referable: !p.Unreferable, CountryCode: orNull(p.Country),
+		CookieID: orNull(p.Device), ReferredByCodes: []string{}, CustomFields: fittingFields(p.Fields), Segments: own.segments(),
 	}
 	for _, c := range p.Codes {
 		shown.ReferralCodes[c.ProgramKey] = c.Text
@@ -205,7 +206,7 @@ var emails = map[message.Type]string{
 
 // emailOf shows a message in the form of its event.
 func emailOf(m *referral.Message, to userRef) any {
-	shown := emailJSON{to.ID, to.AccountID, m.Subject, m.Message}
+	shown := emailJSON{to.ID, to.AccountID, m.Subject, m.Told()}
 	switch message.Type(m.Type) {
 	case message.ReferralStarted:
 		return mergedEmailJSON{emailJSON: shown}
@@ -222,11 +223,11 @@ type balanceJSON struct {
 	AccountID       string `json:"accountId"`
 	Unit            string `json:"unit"`
 	AvailableValue  int64  `json:"availableValue"`
-	ResourceVersion int64  `json:"resourceVersion"`
+	ResourceVersion int64  `json:"resourceVersion"` // in milliseconds: of two the greater is the later one
 }
 
 func balanceOf(w *reward.WalletChange, owner userRef) balanceJSON {
-	return balanceJSON{owner.ID, owner.AccountID, w.Unit, w.Balance, w.Version}
+	return balanceJSON{owner.ID, owner.AccountID, w.Unit, w.Balance, w.Stamp}
 }
 
 // themeJSON is a theme that was published.
@@ -246,6 +247,13 @@ type exportJSON struct {
 	Type          string        `json:"type"`
 	Format        string        `json:"format"`
 	Params        export.Params `json:"params"`
+}
+
+// exportTold is an export as its event tells of it, whose params are the times alone.
+func exportTold(e *export.Export) exportJSON {
+	shown := exportOf(e)
+	shown.Params.ProgramID, shown.Params.At, shown.Params.Filter, shown.Params.Fields = "", time.Time{}, nil, nil
+	return shown
 }
 
 func exportOf(e *export.Export) exportJSON {

@@ -15,6 +15,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/dialect/dialecttest"
 	"github.com/grapevine-hq/grapevine/internal/dialect/saasquatch"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/effect"
 	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/program"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
@@ -60,7 +61,12 @@ func mustRESTWorld(t *testing.T) *restWorld {
 	w.must(err)
 	log := fact.New(fact.Options{DB: database})
 	w.programs = program.NewService(database, referral.Kind())
-	w.referrals = referral.New(referral.Options{DB: database, Log: log, Programs: w.programs, Rewards: reward.New(log)})
+	rewards := reward.New(log)
+	w.referrals = referral.New(referral.Options{
+		DB: database, Log: log, Programs: w.programs, Rewards: rewards,
+		Effects: effect.New(effect.Options{Log: log, Programs: w.programs, Rewards: rewards}),
+		Schemes: map[string]referral.Scheme{saasquatch.Scheme: saasquatch.Names()},
+	})
 	api := saasquatch.New(saasquatch.Services{Tenants: w.tenants, Webhooks: webhooks, Programs: w.programs, Referrals: w.referrals})
 	server := httptest.NewServer(dialect.New(api, dialect.Options{}))
 	t.Cleanup(server.Close)

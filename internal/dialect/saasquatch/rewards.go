@@ -57,6 +57,15 @@ type owned struct {
 	owner userRef
 }
 
+// plain are rewards without whose they are.
+func plain(rewards []owned) []*reward.Reward {
+	all := make([]*reward.Reward, len(rewards))
+	for i, r := range rewards {
+		all[i] = r.Reward
+	}
+	return all
+}
+
 // rewardsAsked returns the rewards that a list is of: those of an account, or of one of
 // its users, the latest first.
 func (a *api) rewardsAsked(ctx context.Context, c *dialect.Call) ([]owned, error) {
@@ -109,7 +118,7 @@ func (a *api) listRewards(ctx context.Context, c *dialect.Call) (dialect.Answer,
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	s, err := a.showing(ctx, c)
+	s, err := a.showing(ctx, c, plain(rewards)...)
 	if err != nil {
 		return dialect.Answer{}, err
 	}
@@ -135,7 +144,7 @@ type rewardBalanceJSON struct {
 }
 
 // listBalances adds rewards up, as far as they count: what is pending, expired or
-// cancelled does not.
+// cancelled does not, nor what was redeemed, unless it is credit, which says so.
 func (a *api) listBalances(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	rewards, err := a.rewardsAsked(ctx, c)
 	return dialect.Answer{Status: http.StatusOK, Body: balancesOf(rewards)}, err
@@ -147,10 +156,10 @@ func balancesOf(rewards []owned) []rewardBalanceJSON {
 	type kind struct{ of, unit string }
 	balances, places := []rewardBalanceJSON{}, make(map[kind]int)
 	for _, r := range rewards {
-		if r.State != reward.IsAvailable && r.State != reward.IsRedeemed {
+		key := kind{typeOf(r.Kind), r.Unit}
+		if r.State != reward.IsAvailable && (r.State != reward.IsRedeemed || key.of != credit) {
 			continue
 		}
-		key := kind{typeOf(r.Kind), r.Unit}
 		if key.of != credit {
 			key.unit = ""
 		}
@@ -184,11 +193,11 @@ func (b *rewardBalanceJSON) add(r *reward.Reward) {
 	case credit:
 		*b.Count++
 		*b.TotalAssignedCredit += r.Amount
-		*b.TotalRedeemedCredit += r.Redeemed
+		*b.TotalRedeemedCredit += r.Used()
 	case discount:
 		percent := wholePercent(r.Amount)
 		*b.TotalDiscountPercent += percent
-		switch sourceOf(r) {
+		switch RewardSource(r) {
 		case "REFERRED":
 			*b.ReferredDiscountPercent += percent
 		case "FRIEND_SIGNUP":
@@ -227,7 +236,7 @@ func (a *api) answerReward(ctx context.Context, c *dialect.Call, status int, r *
 	if err != nil && !problem.NotFound.Has(err) {
 		return dialect.Answer{}, err
 	}
-	s, err := a.showing(ctx, c)
+	s, err := a.showing(ctx, c, r)
 	return dialect.Answer{Status: status, Body: s.reward(r, of)}, err
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
@@ -54,9 +55,9 @@ func TestARewardOfEachTypeIsGivenByHandAndShownAlikeEverywhere(t *testing.T) {
 		return all
 	}
 	want := map[string]object{
-		"CREDIT":       with(object{"type": "CREDIT", "unit": "cents", "assignedCredit": 2000.0, "redeemedCredit": 0.0, "dateExpires": float64(expires)}),
+		"CREDIT":       with(object{"type": "CREDIT", "unit": "cents", "assignedCredit": 2000.0, "redeemedCredit": 0.0, "dateExpires": float64(expires), "dateScheduledFor": nil, "name": nil, "currency": "USD", "redemptions": []any{}}),
 		"PCT_DISCOUNT": with(object{"type": "PCT_DISCOUNT", "unit": "%", "discountPercent": 15.0, "cancellable": false}),
-		"FUELTANK":     with(object{"type": "FUELTANK", "unit": "%", "fuelTankCode": "TANK", "fuelTankType": "PCT_DISCOUNT", "amount": 10.0}),
+		"FUELTANK":     with(object{"type": "FUELTANK", "unit": "%", "fuelTankCode": "TANK", "fueltankType": "PCT_DISCOUNT", "amount": 10.0, "dateScheduledFor": nil, "name": nil, "currency": nil}),
 	}
 	if diff := cmp.Diff(want, given); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -97,6 +98,12 @@ func TestBalancesAddUpWhatCounts(t *testing.T) {
 	w.mustBuy(second)
 	w.mustGive("a1", "otto", `{"type":"CREDIT","unit":"points","assignedCredit":7}`)
 	w.mustGive("a1", "otto", `{"type":"FUELTANK","fuelTankCode":"TANK"}`)
+	for _, used := range []string{`{"type":"FUELTANK","fuelTankCode":"USED"}`, `{"type":"PCT_DISCOUNT","discountPercent":5}`} {
+		of, err := reward.RewardID.Parse("rwd_" + w.mustGive("a1", "otto", used)["id"].(string))
+		w.must(err)
+		_, err = w.referrals.RedeemReward(t.Context(), w.acme.ID, of, reward.Redemption{})
+		w.must(err)
+	}
 	cancelled := w.mustGive("a1", "otto", `{"type":"CREDIT","unit":"cents","assignedCredit":999}`)
 	mustDecode[object](t, w.ask(http.MethodPost, "/reward/"+cancelled["id"].(string)+"/cancel", ""), http.StatusOK)
 	want(t, w.ask(http.MethodPost, "/credit/bulkredeem", `{"accountId":"a1","unit":"cents","amount":500}`), http.StatusOK,
@@ -118,6 +125,22 @@ func TestBalancesAddUpWhatCounts(t *testing.T) {
 	want(t, w.ask(http.MethodGet, "/reward/balance?accountId=a1&userId=anna", ""), http.StatusOK,
 		`[{"type":"PCT_DISCOUNT","totalDiscountPercent":20,"referredDiscountPercent":0,"referrerDiscountPercent":20}]`)
 	want(t, w.ask(http.MethodGet, "/reward/balance?accountId=nowhere", ""), http.StatusOK, `[]`)
+}
+
+func TestWhatPaysForARewardThatWasCancelledCountsAsRedeemed(t *testing.T) {
+	w := mustRESTWorld(t)
+	w.mustRegister("a1", "anna")
+	spent := w.mustGive("a1", "anna", `{"type":"CREDIT","unit":"cents","assignedCredit":500}`)
+	w.mustGive("a1", "anna", `{"type":"CREDIT","unit":"cents","assignedCredit":300}`)
+	mustDecode[object](t, w.ask(http.MethodPost, "/credit/bulkredeem", `{"accountId":"a1","unit":"cents","amount":400}`), http.StatusOK)
+	mustDecode[object](t, w.ask(http.MethodPost, "/reward/"+spent["id"].(string)+"/cancel", ""), http.StatusOK)
+	want(t, w.ask(http.MethodGet, "/reward/balance?accountId=a1", ""), http.StatusOK,
+		`[{"type":"CREDIT","unit":"cents","count":1,"totalAssignedCredit":300,"totalRedeemedCredit":300}]`)
+	w.mustGive("a1", "anna", `{"type":"CREDIT","unit":"cents","assignedCredit":1000}`) // of which 100 are owed
+	want(t, w.ask(http.MethodGet, "/reward/balance?accountId=a1", ""), http.StatusOK,
+		`[{"type":"CREDIT","unit":"cents","count":2,"totalAssignedCredit":1300,"totalRedeemedCredit":400}]`)
+	want(t, w.ask(http.MethodPost, "/credit/bulkredeem", `{"accountId":"a1","unit":"cents","amount":900}`), http.StatusOK,
+		`{"creditRedeemed":900,"creditAvailable":0,"unit":"cents"}`)
 }
 
 func TestARewardIsRedeemedInPartsUntilNothingIsLeft(t *testing.T) {
@@ -216,15 +239,15 @@ func TestDiscountsAreThoseOfCodesAndRewards(t *testing.T) {
 	w.mustRegister("a3", "carl")
 	code := first.Codes[0].Text
 	want(t, w.ask(http.MethodGet, "/discount/"+code, ""), http.StatusOK,
-		fmt.Sprintf(`{"couponCode":%q,"referrerName":"anna","discountPercentage":10,"dateCreated":%d}`, code, first.Codes[0].CreatedAt.UnixMilli()))
+		fmt.Sprintf(`{"couponCode":%q,"referrerName":"anna","discountPercentage":10,"dateCreated":%d,"ratePlanId":null,"discountId":null}`, code, first.Codes[0].CreatedAt.UnixMilli()))
 	w.mustBuy(second)
 	for path, body := range map[string]string{
-		"a1": `{"accountId":"a1","discountPercentage":20,"referredDiscountPercent":0,"referrerDiscountPercent":20,"referrerName":null}`,
-		"a2": `{"accountId":"a2","discountPercentage":10,"referredDiscountPercent":10,"referrerDiscountPercent":0,"referrerName":"anna"}`,
-		"a3": `{"accountId":"a3","discountPercentage":0,"referredDiscountPercent":0,"referrerDiscountPercent":0,"referrerName":null}`,
+		"a1": `{"accountId":"a1","discountPercentage":20,"referredDiscountPercent":0,"referrerDiscountPercent":20,"referrerName":null,"ratePlanId":null,"discountId":null}`,
+		"a2": `{"accountId":"a2","discountPercentage":10,"referredDiscountPercent":10,"referrerDiscountPercent":0,"referrerName":"anna","ratePlanId":null,"discountId":null}`,
+		"a3": `{"accountId":"a3","discountPercentage":0,"referredDiscountPercent":0,"referrerDiscountPercent":0,"referrerName":null,"ratePlanId":null,"discountId":null}`,
 	} {
 		want(t, w.ask(http.MethodGet, "/account/"+path+"/discount", ""), http.StatusOK, body)
 	}
 	want(t, w.ask(http.MethodGet, "/account/a3/discount?couponCode="+code, ""), http.StatusOK,
-		`{"accountId":"a3","discountPercentage":10,"referredDiscountPercent":10,"referrerDiscountPercent":0,"referrerName":"anna"}`)
+		`{"accountId":"a3","discountPercentage":10,"referredDiscountPercent":10,"referrerDiscountPercent":0,"referrerName":"anna","ratePlanId":null,"discountId":null}`)
 }

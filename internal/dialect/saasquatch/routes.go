@@ -85,8 +85,8 @@ func (a *api) Routes() []dialect.Route {
 	}, a.userRoutes(), a.referralRoutes(), a.rewardRoutes(), a.exportRoutes(), a.themeRoutes())
 }
 
-// Authenticate accepts the key in either place of the Basic scheme, or in both,
-// and "ApiKey" for a user. The tenant is the one in the path. Calls that people may
+// Authenticate accepts the key in either place of the Basic scheme, whatever stands in
+// the other one. The tenant is the one in the path. Calls that people may
 // make take a user's token as well, and those that everybody may make need neither.
 func (a *api) Authenticate(ctx context.Context, c *dialect.Call) (tenant.Principal, error) {
 	c.Person, c.Token = "", nil
@@ -104,17 +104,13 @@ func (a *api) Authenticate(ctx context.Context, c *dialect.Call) (tenant.Princip
 }
 
 func (a *api) byKey(ctx context.Context, c *dialect.Call) (tenant.Principal, error) {
-	alias := c.Path["tenant"]
-	key, err := a.key(c)
-	if err == nil {
+	alias, err := c.Path["tenant"], error(errNoKey)
+	for _, key := range keysIn(c) {
 		var p tenant.Principal
 		p, err = a.tenants.AuthenticateDialect(ctx, tenant.Credential{Dialect: name, Alias: alias, Key: key}, time.Now())
-		if err == nil {
-			return p, nil
+		if !problem.Unauthenticated.Has(err) {
+			return p, err
 		}
-	}
-	if !problem.Unauthenticated.Has(err) {
-		return tenant.Principal{}, err
 	}
 	_, missing := a.tenants.ByAlias(ctx, alias)
 	if problem.NotFound.Has(missing) {
@@ -123,20 +119,20 @@ func (a *api) byKey(ctx context.Context, c *dialect.Call) (tenant.Principal, err
 	return tenant.Principal{}, cmp.Or(missing, err)
 }
 
-// key returns the key in the request's head. Two different texts, one of which
-// may be a key, are no credential: nobody sends that.
-func (*api) key(c *dialect.Call) (string, error) {
-	user, password, ok := c.Basic()
-	switch {
-	case !ok || user == "" && password == "":
-		return "", problem.Unauthenticated.New("the request must have the tenant's API key, as the password of Basic authentication")
-	case password == "":
-		return user, nil
-	case user == "" || user == password || user == "ApiKey":
-		return password, nil
-	default:
-		return "", problem.Unauthenticated.New("user and password differ: the API key belongs into one of them, and the other stays empty")
+// errNoKey is the answer to a request without a key.
+var errNoKey = problem.Unauthenticated.New("the request must have the tenant's API key, as the password of Basic authentication")
+
+// keysIn returns the texts in the request's head that may be the key: the password,
+// and the user, which clients fill with whatever they like where the other one is it.
+func keysIn(c *dialect.Call) []string {
+	user, password, _ := c.Basic()
+	var keys []string
+	for _, text := range []string{password, user} {
+		if text != "" && text != "ApiKey" && !slices.Contains(keys, text) {
+			keys = append(keys, text)
+		}
 	}
+	return keys
 }
 
 // Challenge asks for a key by the Basic scheme.

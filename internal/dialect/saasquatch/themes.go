@@ -64,21 +64,31 @@ func (a *api) patchVariables(ctx context.Context, c *dialect.Call) (dialect.Answ
 	return dialect.Answer{Status: http.StatusOK, Body: patched}, err
 }
 
+// deleteLocale removes what is for a locale, and shows the variables that count there
+// from then on: those for everybody.
 func (a *api) deleteLocale(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	err := a.Messages.DeleteLocale(ctx, c.Principal.Tenant.ID, c.Path["locale"])
-	return dialect.Answer{Status: http.StatusNoContent}, err
+	if err := a.Messages.DeleteLocale(ctx, c.Principal.Tenant.ID, c.Path["locale"]); err != nil {
+		return dialect.Answer{}, err
+	}
+	left, err := a.Messages.Variables(ctx, c.Principal.Tenant.ID, "")
+	return dialect.Answer{Status: http.StatusOK, Body: left}, err
 }
 
-// messageTypes are the types of messages by the names of their events.
+// messageTypes are the types of messages by the names of their events, and by those
+// that the vendor's themes have for them.
 var messageTypes = map[string]message.Type{
 	"email.referral.started":            message.ReferralStarted,
 	"email.referral.paid":               message.ReferralPaid,
 	"email.referred.reward.earned":      message.ReferredRewardEarned,
 	"email.referral.rewardLimitReached": message.RewardLimitReached,
+
+	"REFERRAL_STARTED":              message.ReferralStarted,
+	"REFERRAL_CONVERTED":            message.ReferralPaid,
+	"REFERRER_REWARD_LIMIT_REACHED": message.RewardLimitReached,
 }
 
-// previewMessage shows a message of the draft. Which names types have here no source
-// says: ours are taken, and those of the events.
+// previewMessage shows a message of the draft. Types are taken by the names that the
+// vendor's themes have for them, by those of the events, and by ours.
 func (a *api) previewMessage(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	query := c.Request.URL.Query()
 	if query.Get("sendTo") != "" {
@@ -126,21 +136,20 @@ func (a *api) showPublication(ctx context.Context, c *dialect.Call) (dialect.Ans
 	return dialect.Answer{Status: http.StatusOK, Body: shown}, nil
 }
 
-// validationErrorJSON is one thing that is wrong with the variables of a theme.
-type validationErrorJSON struct {
-	Path    string `json:"path"`
-	Message string `json:"message"`
-}
-
 // validationErrors lists what is wrong with the variables of a theme, which the
-// vendor lists there and nowhere else. No source says how each looks.
-func validationErrors(c *dialect.Call, r dialect.Refusal) []validationErrorJSON {
+// vendor lists there and nowhere else. They are texts; no source says of what form.
+func validationErrors(c *dialect.Call, r dialect.Refusal) []string {
 	if r.Status != http.StatusBadRequest || !strings.HasSuffix(c.Request.URL.Path, "/variables/instance") {
 		return nil
 	}
-	var all []validationErrorJSON
+	var all []string
 	for _, f := range r.Fields {
-		all = append(all, validationErrorJSON{f.Name, f.Message})
+		place, what, ok := strings.Cut(f.Message, " ")
+		if within, inside := strings.CutPrefix(place, f.Name+"."); ok && inside { // it says itself which variable it is about
+			all = append(all, within+": "+what)
+			continue
+		}
+		all = append(all, f.Name+": "+f.Message)
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -91,21 +92,36 @@ func (a *api) verify(ctx context.Context, t tenant.Tenant, parsed *jwt.JSONWebTo
 	if err != nil {
 		return nil, err
 	}
-	var said claims
-	if as.Key != "" && parsed.Claims(hmacKey(as.Key), &said) == nil {
-		return &said, nil
+	if said := signedWith(as.Key, parsed); said != nil {
+		return said, nil
 	}
 	keys, err := a.tenants.ValidKeys(ctx, t.ID, name, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
-		said = claims{}
-		if parsed.Claims(hmacKey(key), &said) == nil {
-			return &said, nil
+		if said := signedWith(key, parsed); said != nil {
+			return said, nil
 		}
 	}
-	return nil, badToken("the token is not signed with a key that this tenant has, or is not a JSON object")
+	return nil, badToken(fmt.Sprintf(
+		"the token is not signed with a key of at least %d characters that this tenant has, or is not a JSON object", leastSigning))
+}
+
+// leastSigning is how many characters a key has whose tokens are taken. Everybody who
+// uses an application has a token, and so may guess the key, at leisure and as fast as
+// machines can. The vendor's keys are a word, "_" and twenty characters, which nobody
+// guesses; one that was brought along may be as short as a password, and is good for
+// everything else, which each guess has to ask the server for.
+const leastSigning = 20
+
+// signedWith returns the claims of a token if the key has signed it; else nil.
+func signedWith(key string, parsed *jwt.JSONWebToken) *claims {
+	var said claims
+	if len(key) < leastSigning || parsed.Claims(hmacKey(key), &said) != nil {
+		return nil
+	}
+	return &said
 }
 
 // hmacKey is a key for HS256. The library takes none that is shorter than a hash, which

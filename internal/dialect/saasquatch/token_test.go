@@ -43,6 +43,16 @@ func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, claims map[strin
 	return text
 }
 
+// macced is a token that is signed with a key of any length, which the library refuses
+// to use.
+func macced(key, claims string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	token := b64([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + b64([]byte(claims))
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(token))
+	return token + "." + b64(mac.Sum(nil))
+}
+
 // token is a good token of a user, with more that it says of the user.
 func (s *site) token(user string, more map[string]any) string {
 	s.t.Helper()
@@ -185,12 +195,8 @@ func TestATokenThatIsNotGoodIsRefused(t *testing.T) {
 func TestATokenHoldsAsLongAsTheKeyThatSignedIt(t *testing.T) {
 	s := mustSite(t)
 	s.mustUser("bob", "Bob", "Testerson")
-	first, firstKey := s.MustNewKey(s.acme, tenant.NewKey{Dialect: "saasquatch", Value: "moved_here"})
-	b64 := base64.RawURLEncoding.EncodeToString
-	token := b64([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + b64([]byte(`{"user":{"id":"bob","accountId":"bob"}}`))
-	mac := hmac.New(sha256.New, []byte(firstKey))
-	mac.Write([]byte(token))
-	token += "." + b64(mac.Sum(nil))
+	first, firstKey := s.MustNewKey(s.acme, tenant.NewKey{Dialect: "saasquatch", Value: "TEST_OF0TWENTY0CHARACTER"})
+	token := macced(firstKey, `{"user":{"id":"bob","accountId":"bob"}}`)
 	path := "/open" + userPath("bob", "bob")
 	s.callAs(userToken(token), http.MethodGet, path, "", http.StatusOK)
 	if _, _, err := s.Tenants.RollKey(t.Context(), s.acme.ID, first.ID, time.Hour); err != nil {
@@ -201,6 +207,21 @@ func TestATokenHoldsAsLongAsTheKeyThatSignedIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.callAs(userToken(token), http.MethodGet, path, "", http.StatusUnauthorized)
+}
+
+func TestAKeyThatCouldBeGuessedSignsNoTokensAndOpensEverythingElse(t *testing.T) {
+	s := mustSite(t)
+	s.mustUser("bob", "Bob", "Testerson")
+	path := "/open" + userPath("bob", "bob")
+	for _, text := range []string{"moved_here", "nineteen_characters"} { // the first is an older one in the end
+		_, short := s.MustNewKey(s.acme, tenant.NewKey{Dialect: "saasquatch", Value: text})
+		token := macced(short, `{"user":{"id":"bob","accountId":"bob"}}`)
+		shown := s.callAs(userToken(token), http.MethodGet, path, "", http.StatusUnauthorized)
+		s.wantAt(shown, map[string]string{"apiErrorCode": `"INVALID_TOKEN"`, "rsCode": `"RS032"`})
+		s.callAs(dialecttest.Basic("", short), http.MethodGet, path, "", http.StatusOK)
+	}
+	_, long := s.MustNewKey(s.acme, tenant.NewKey{Dialect: "saasquatch", Value: "twenty_characters_20"})
+	s.callAs(userToken(macced(long, `{"user":{"id":"bob","accountId":"bob"}}`)), http.MethodGet, path, "", http.StatusOK)
 }
 
 func TestByATokenOnlyWhatItSaysIsStored(t *testing.T) {
@@ -327,5 +348,40 @@ func TestAnAddressAsksWithoutAKeyOnlySoOften(t *testing.T) {
 		if got := s.Send(http.MethodGet, "/api/v1/test_acme/open/code/NOBODY", ""); got.Status != http.StatusNotFound {
 			t.Errorf("a test tenant: %d", got.Status)
 		}
+	}
+}
+
+func TestAnAddressTriesKeysTokensAndTenantsOnlySoOftenAndIsLetInAllTheSame(t *testing.T) {
+	s := mustSiteWith(t, func(o *dialect.Options) {
+		o.Visits = dialect.NewVisitLimiter(dialect.Visits{CreationsADay: 50, OthersAnHour: 4})
+	})
+	s.mustUser("bob", "Bob", "Testerson")
+	own := "/api/v1/acme/open" + userPath("bob", "bob")
+	bad := []func() dialecttest.Answer{
+		func() dialecttest.Answer { return s.Send(http.MethodGet, own, "", userToken("x.y.z")) },
+		func() dialecttest.Answer {
+			return s.Send(http.MethodGet, own, "", dialecttest.Basic("", "gvsq_live_none"))
+		},
+		func() dialecttest.Answer { return s.Send(http.MethodGet, "/api/v1/nobody/open/code/X", "") },
+		func() dialecttest.Answer { return s.Send(http.MethodGet, own, "") },
+	}
+	var statuses []int
+	for _, try := range slices.Concat(bad, bad) {
+		statuses = append(statuses, try().Status)
+	}
+	if want := []int{401, 401, 404, 401, 429, 429, 429, 429}; !slices.Equal(statuses, want) {
+		t.Errorf("they are answered %d, want %d", statuses, want)
+	}
+	got := bad[0]()
+	wantError(t, got)
+	if got.Header.Get("Retry-After") != "900" || !strings.Contains(got.Body, `"rsCode":"RS033"`) {
+		t.Errorf("%v %s", got.Header, got.Body)
+	}
+	if got := s.Send(http.MethodGet, own, "", userToken(s.token("bob", nil))); got.Status != http.StatusOK {
+		t.Errorf("a good token: %d %s", got.Status, got.Body)
+	}
+	s.call(http.MethodGet, "/open"+userPath("bob", "bob"), "", http.StatusOK)
+	if got := s.Send(http.MethodGet, "/api/v1/acme/users", "", dialecttest.Basic("", "gvsq_live_none")); got.Status != http.StatusUnauthorized {
+		t.Errorf("a server's call with a bad key: %d", got.Status)
 	}
 }

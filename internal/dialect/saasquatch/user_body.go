@@ -14,9 +14,7 @@ import (
 // userBody is a user as it is sent, by key or in a token. What is missing or null
 // stays as it is.
 //
-// Of the vendor's fields these are read by nobody here, and not kept:
-// paymentProviderId, dateUsTaxFormSubmitted, segments and, since links are made of
-// codes, shareLinks.
+// Of the vendor's fields one is not read, since links are made of codes: shareLinks.
 type userBody struct {
 	ID            *string            `json:"id"`
 	AccountID     *string            `json:"accountId"`
@@ -30,6 +28,10 @@ type userBody struct {
 	ReferralCode  *string            `json:"referralCode"`
 	ReferralCodes map[string]*string `json:"referralCodes"`
 	CustomFields  *json.RawMessage   `json:"customFields"`
+
+	Segments               *segmentSteps `json:"segments"`
+	PaymentProviderID      *string       `json:"paymentProviderId"`
+	DateUSTaxFormSubmitted *float64      `json:"dateUsTaxFormSubmitted"`
 
 	ReferredBy      *referredBody `json:"referredBy"`
 	ReferredByCodes []string      `json:"referredByCodes"`
@@ -65,6 +67,8 @@ func (b *userBody) check(account, user string) error {
 	if len(b.ReferredByCodes) > maxCodes {
 		checks.Add("referredByCodes", "has more than %d codes", maxCodes)
 	}
+	b.checkTraits(&checks)
+	b.checkCustomFields(&checks)
 	return checks.Err()
 }
 
@@ -92,6 +96,7 @@ func (b *userBody) compare(signed *userBody, differs func(field string)) {
 	if b.CustomFields != nil && (signed.CustomFields == nil || !sameJSON(*b.CustomFields, *signed.CustomFields)) {
 		differs("customFields")
 	}
+	b.compareTraits(signed, differs)
 	if b.converted() && !signed.converted() {
 		differs("referredBy.isConverted")
 	}
@@ -138,9 +143,12 @@ func (b *userBody) registration(of person.Identity, account string, from origin)
 		Identity: of,
 		Patch: person.Patch{
 			Account: &account, Email: b.Email, FirstName: b.FirstName, LastName: b.LastName, Locale: b.Locale, Country: b.CountryCode,
-			ImageURL: b.ImageURL, Fields: b.CustomFields,
+			ImageURL: b.ImageURL,
 		},
 		Codes: b.codes(), Cookies: from.codes, Device: from.device, IP: from.ip, Converted: b.converted(),
+	}
+	if b.CustomFields != nil || !b.saysNoTraits() {
+		r.Patch.Revise = b.revise
 	}
 	if b.Referable != nil {
 		r.Patch.Unreferable = new(!*b.Referable)

@@ -52,7 +52,7 @@ func (a *api) userRoutes() []dialect.Route {
 		of(http.MethodPost, open+"/events", tenant.Publish, a.track),
 		of(http.MethodPost, root+"/open/code/{code}/account/{account}/user/{user}", tenant.Publish, a.applyCode),
 		anybody(http.MethodGet, root+"/open/user", a.openUserByCode),
-		anybody(http.MethodGet, root+"/open/code/{code}", a.code),
+		anybody(http.MethodGet, root+"/open/code/{code}", a.openCode),
 
 		creating(of(http.MethodPut, root+"/widget/account/{account}/user/{user}/upsert", tenant.Publish, a.upsertWidget)),
 		of(http.MethodPut, root+"/widget/account/{account}/user/{user}/render", tenant.Read, a.renderWidget),

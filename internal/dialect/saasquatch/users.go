@@ -3,7 +3,6 @@ package saasquatch
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/grapevine-hq/grapevine/internal/dialect"
@@ -12,17 +11,17 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/referral"
 )
 
-// pathIdentity is who the path names.
-func pathIdentity(c *dialect.Call) person.Identity {
-	return identityOf(c.Path["account"], c.Path["user"])
+// pathUser is who the path names.
+func pathUser(c *dialect.Call) userRef {
+	return userRef{ID: c.Path["user"], AccountID: c.Path["account"]}
 }
 
-// pathPerson is that one as tokens name people.
-func pathPerson(c *dialect.Call) string { return pathIdentity(c).Key }
+// pathPerson is that one, as tokens name people.
+func pathPerson(c *dialect.Call) string { return identityOf(c.Path["account"], c.Path["user"]).Key }
 
 // isNew reports whether nobody is known yet by the identity of the path.
 func (a *api) isNew(ctx context.Context, c *dialect.Call) (bool, error) {
-	_, err := a.Referrals.Person(ctx, c.Principal.Tenant.ID, pathIdentity(c))
+	_, err := a.calledPerson(ctx, c, pathUser(c))
 	if problem.NotFound.Has(err) {
 		return true, nil
 	}
@@ -31,11 +30,16 @@ func (a *api) isNew(ctx context.Context, c *dialect.Call) (bool, error) {
 
 // findUser returns the user that the path names.
 func (a *api) findUser(ctx context.Context, c *dialect.Call) (referral.Profile, error) {
-	p, err := a.Referrals.Person(ctx, c.Principal.Tenant.ID, pathIdentity(c))
+	p, err := a.calledPerson(ctx, c, pathUser(c))
 	if problem.NotFound.Has(err) {
 		return referral.Profile{}, errNoUser
 	}
 	return p, err
+}
+
+// calledPerson returns a user, or problem.NotFound.
+func (a *api) calledPerson(ctx context.Context, c *dialect.Call, of userRef) (referral.Profile, error) {
+	return a.Referrals.PersonCalled(ctx, c.Principal.Tenant.ID, calledBy(c, of))
 }
 
 // base is what links begin with: the server's public address, or else the one that
@@ -94,13 +98,27 @@ type publicUserJSON struct {
 
 // openUserByCode shows everybody whose code it is.
 func (a *api) openUserByCode(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	p, code, err := a.findCode(ctx, c, c.Request.URL.Query().Get("referralCode"))
+	p, code, err := a.findOpenCode(ctx, c, c.Request.URL.Query().Get("referralCode"))
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	return dialect.Answer{Status: http.StatusOK, Body: publicUserJSON{
-		userRef: refOf(p.Person), FirstName: orNull(p.FirstName), LastInitial: initial(p.LastName), ReferralCode: code.Text, ImageURL: p.ImageURL,
-	}}, nil
+	return dialect.Answer{Status: http.StatusOK, Body: publicUserOf(p, code.Text)}, nil
+}
+
+// publicUserOf shows a person, with one of the person's codes, to everybody.
+func publicUserOf(p referral.Profile, code string) publicUserJSON {
+	return publicUserJSON{
+		userRef: refOf(p.Person), FirstName: orNull(p.FirstName), LastInitial: initial(p.LastName), ReferralCode: code, ImageURL: p.ImageURL,
+	}
+}
+
+// publicName is what everybody may know of a person's name.
+func publicName(p referral.Profile) string {
+	last := initial(p.LastName)
+	if last == nil {
+		return p.FirstName
+	}
+	return strings.TrimSpace(p.FirstName + " " + *last)
 }
 
 // usersJSON is a part of a list of users.
@@ -110,11 +128,12 @@ type usersJSON struct {
 	Users      []userJSON `json:"users"`
 }
 
-// Bounds of a list.
+// Bounds of a list. The vendor says none. An offset costs what it passes over: a
+// million people take a tenth of a second.
 const (
 	defaultLimit = 10
 	maxLimit     = 1000
-	maxOffset    = 10_000_000
+	maxOffset    = 1_000_000
 )
 
 // users lists users, the latest first, or those that a query finds.
@@ -124,6 +143,7 @@ func (a *api) users(ctx context.Context, c *dialect.Call) (dialect.Answer, error
 		return dialect.Answer{}, err
 	}
 	of.Text = strings.TrimSpace(c.Request.URL.Query().Get("query"))
+	of.Named = usersNamed(of.Text)
 	found, total, err := a.Referrals.People(ctx, c.Principal.Tenant.ID, of)
 	if err != nil {
 		return dialect.Answer{}, err
@@ -135,24 +155,26 @@ func (a *api) users(ctx context.Context, c *dialect.Call) (dialect.Answer, error
 	return dialect.Answer{Status: http.StatusOK, Body: list}, nil
 }
 
+// usersNamed are the users that a text may name by ids: one whose account is called as it
+// is, and, where there is a slash between, an account and a user.
+func usersNamed(text string) []person.Identity {
+	if text == "" {
+		return nil
+	}
+	named := []person.Identity{identityOf(text, text)}
+	if account, user, ok := strings.Cut(text, "/"); ok {
+		named = append(named, identityOf(account, user))
+	}
+	return named
+}
+
 // pageOf reads limit and offset.
 func pageOf(c *dialect.Call) (referral.Query, error) {
-	of := referral.Query{Limit: defaultLimit}
 	var checks problem.Checks
-	number := func(name string, into *int, most int) {
-		text := c.Request.URL.Query().Get(name)
-		if text == "" {
-			return
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || n > most {
-			checks.Add(name, "must be a number from 0 to %d", most)
-			return
-		}
-		*into = n
+	of := referral.Query{
+		Limit:  number(&checks, c, bounds{name: "limit", most: maxLimit, absent: defaultLimit}),
+		Offset: number(&checks, c, bounds{name: "offset", most: maxOffset, instead: "an export has all there are"}),
 	}
-	number("limit", &of.Limit, maxLimit)
-	number("offset", &of.Offset, maxOffset)
 	return of, checks.Err()
 }
 
@@ -189,9 +211,10 @@ func (a *api) unblock(ctx context.Context, c *dialect.Call) (dialect.Answer, err
 }
 
 // deleteUser forgets a user: for good with doNotTrack, and the account too where it is
-// the last one of it and preserveEmptyAccount is false.
+// the last one of it, unless preserveEmptyAccount is true. The vendor has it so since
+// the 23rd of June 2022.
 func (a *api) deleteUser(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
-	remember, preserve := false, true
+	remember, preserve := false, false
 	var checks problem.Checks
 	checks.AddError("doNotTrack", flag(c, "doNotTrack", &remember))
 	checks.AddError("preserveEmptyAccount", flag(c, "preserveEmptyAccount", &preserve))
@@ -202,7 +225,9 @@ func (a *api) deleteUser(ctx context.Context, c *dialect.Call) (dialect.Answer, 
 	if err != nil {
 		return dialect.Answer{}, err
 	}
-	err = a.Referrals.Remove(ctx, p.TenantID, referral.Removal{Person: p.ID, How: person.Deletion{Remember: remember}, EmptyAccount: !preserve})
+	err = a.Referrals.Remove(ctx, p.TenantID, referral.Removal{
+		Person: p.ID, As: identityOf(c.Path["account"], c.Path["user"]), How: person.Deletion{Remember: remember}, EmptyAccount: !preserve,
+	})
 	return dialect.Answer{Status: http.StatusNoContent}, told(err, http.StatusNotFound)
 }
 

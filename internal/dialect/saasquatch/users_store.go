@@ -92,7 +92,7 @@ func (a *api) store(ctx context.Context, c *dialect.Call, s storing) (referral.P
 		}
 	}
 	r := body.registration(identityOf(s.account, s.user), s.account, a.originOf(c, body))
-	r.MustCreate = s.mustCreate
+	r.Else, r.MustCreate = calledBy(c, userRef{ID: s.user, AccountID: s.account}).Else, s.mustCreate
 	done, err := a.Referrals.Register(ctx, c.Principal.Tenant.ID, r)
 	if err != nil {
 		return referral.Profile{}, told(err, http.StatusBadRequest)

@@ -97,8 +97,11 @@ func TestUsersAreListedAndFound(t *testing.T) {
 		shown = s.call(http.MethodGet, "/users?query="+query, "", http.StatusOK)
 		s.wantAt(shown, map[string]string{"users": "[]", "count": "0"})
 	}
-	for _, query := range []string{"limit=-1", "limit=x", "limit=1001", "offset=-1", "offset=99999999999"} {
+	shown = s.call(http.MethodGet, "/users?limit=1000&offset=1000000", "", http.StatusOK)
+	s.wantAt(shown, map[string]string{"users": "[]", "count": "0", "totalCount": "12"})
+	for _, query := range []string{"limit=-1", "limit=x", "limit=1001", "offset=-1", "offset=1000001", "offset=99999999999"} {
 		s.refused(http.MethodGet, "/users?"+query, "", http.StatusBadRequest, "VALIDATION_FAILED", "")
+		s.refused(http.MethodGet, "/referrals?"+query, "", http.StatusBadRequest, "VALIDATION_FAILED", "")
 	}
 }
 
@@ -124,6 +127,8 @@ func TestAnAccountHasAThousandUsersAtMost(t *testing.T) {
 	if err != nil || n != 1000 {
 		t.Errorf("%d people, %v", n, err)
 	}
+	s.mustUser("besides", "Fulla", "Fuller") // behind a thousand others
+	s.wantAt(s.call(http.MethodGet, "/users?query=full&limit=10&offset=995", "", http.StatusOK), map[string]string{"count": "5", "totalCount": "1000"})
 }
 
 func TestAUserIsBlockedAndUnblocked(t *testing.T) {

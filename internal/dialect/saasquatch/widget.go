@@ -77,10 +77,31 @@ func (w widgetPlace) program() string {
 	return key
 }
 
+// knows refuses a widget of a program that there is not.
+func (a *api) knows(ctx context.Context, c *dialect.Call, at widgetPlace) error {
+	key := at.program()
+	if key == "" {
+		return nil
+	}
+	keys, err := a.Referrals.ProgramKeys(ctx, c.Principal.Tenant.ID)
+	if err != nil {
+		return err
+	}
+	for _, known := range keys {
+		if known == key {
+			return nil
+		}
+	}
+	return problem.InvalidField("widgetType", "names a program that there is not")
+}
+
 // upsertWidget stores the user of the path, and shows the widget.
 func (a *api) upsertWidget(ctx context.Context, c *dialect.Call) (dialect.Answer, error) {
 	at, err := placeOf(c)
 	if err != nil {
+		return dialect.Answer{}, err
+	}
+	if err := a.knows(ctx, c, at); err != nil { // before anything is stored
 		return dialect.Answer{}, err
 	}
 	p, err := a.storePath(ctx, c, storing{})
@@ -127,6 +148,9 @@ type widgetIdent struct {
 const shownRewards = 20
 
 func (a *api) widget(ctx context.Context, c *dialect.Call, p referral.Profile, at widgetPlace) (widgetJSON, error) {
+	if err := a.knows(ctx, c, at); err != nil {
+		return widgetJSON{}, err
+	}
 	given, err := a.Referrals.Rewards(ctx, p.TenantID, referral.RewardFilter{People: []id.ID{p.ID}, Limit: shownRewards})
 	if err != nil {
 		return widgetJSON{}, err

@@ -27,6 +27,9 @@ type (
 	personData struct {
 		Person personJSON `json:"person"`
 	}
+	accountData struct {
+		Account accountJSON `json:"account"`
+	}
 	codeData struct {
 		Code codeJSON `json:"code"`
 	}
@@ -119,6 +122,21 @@ func personOf(p *person.Person) personJSON {
 		shown.ExternalID, shown.AccountID = nil, nil
 	}
 	return shown
+}
+
+type accountJSON struct {
+	Key       string          `json:"key"`
+	State     string          `json:"state"`
+	Currency  *string         `json:"currency"`
+	Details   json.RawMessage `json:"details"`
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	Version   int64           `json:"version"`
+}
+
+// accountOf shows an account. Its key is the account_id of its people.
+func accountOf(a *person.Account) accountJSON {
+	return accountJSON{a.Key, string(a.State), orNull(a.Currency), object(a.Details), a.CreatedAt.UTC(), a.UpdatedAt.UTC(), a.Version}
 }
 
 type codeJSON struct {
@@ -256,7 +274,7 @@ type messageJSON struct {
 }
 
 func messageOf(m *referral.Message) messageJSON {
-	return messageJSON{messageID.Format(m.ID), person.Kind.Format(m.PersonID), m.Type, m.Subject, m.Message}
+	return messageJSON{messageID.Format(m.ID), person.Kind.Format(m.PersonID), m.Type, m.Subject, m.Told()}
 }
 
 type themeJSON struct {

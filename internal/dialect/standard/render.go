@@ -2,9 +2,8 @@
 // concerns somebody outside is an event of the same name, which has what it is about
 // as the one member of its data.
 //
-// What is not told: that a limit refused a reward, which nobody was promised; that a
-// referral goes on after its end was undone, and that something was undone, of which
-// the facts that follow are told; and the states of accounts.
+// What is not told: that a limit refused a reward, which nobody was promised; and that
+// something was undone, of which the facts that follow are told.
 package standard
 
 import (
@@ -32,8 +31,8 @@ func (*Renderer) Name() string { return "standard" }
 // told are the facts that events are made of, which are called as the facts.
 var told = map[string]bool{
 	person.Created: true, person.Updated: true, person.Blocked: true, person.Unblocked: true, person.Deleted: true,
-	referral.CodeIssued: true,
-	referral.Started:    true, referral.Moderated: true, referral.Converted: true, referral.Retracted: true, referral.Ended: true,
+	person.AccountChanged: true, referral.CodeIssued: true,
+	referral.Started: true, referral.Moderated: true, referral.Converted: true, referral.Retracted: true, referral.Ended: true, referral.Resumed: true,
 	reward.Pending: true, reward.Available: true, reward.Redeemed: true, reward.Expired: true, reward.Cancelled: true, reward.Reinstated: true,
 	reward.LimitReached: true, reward.Credited: true, reward.Debited: true,
 	referral.MessageSent: true, message.Published: true, export.Ordered: true, export.Written: true,
@@ -65,6 +64,8 @@ func render(reading *referral.Reading, f *fact.Fact) (any, error) {
 	switch about := f.Data.(type) {
 	case *person.Person:
 		return personData{personOf(about)}, nil
+	case *person.Account:
+		return accountData{accountOf(about)}, nil
 	case *referral.Code:
 		return codeData{codeOf(about)}, nil
 	case *referral.Referral:

@@ -51,6 +51,13 @@ func (a *Activity) Document() map[string]any {
 	return doc
 }
 
+// Place is what an activity follows: it is taken to have come in after that, whichever
+// node's clock is behind. The zero Place is that of somebody who did nothing before.
+type Place struct {
+	After id.ID     // the latest of what it is compared with
+	At    time.Time // when that was, where it is compared by its time
+}
+
 // New is an activity as it is reported.
 type New struct {
 	Key        string // "": the report is not idempotent

@@ -57,7 +57,8 @@ func selectActivity(q db.Queryer, tenant, of id.ID) (*Activity, error) {
 }
 
 func selectByKey(q db.Queryer, tenant id.ID, key string) (*Activity, error) {
-	return scan(q.QueryRow(`SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND key = $2 AND key IS NOT NULL`, tenant, key))
+	return scan(q.QueryRow(`SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND key IN ($2, $3) AND key IS NOT NULL`,
+		tenant, key, anonymousKey(tenant, key)))
 }
 
 func setUndone(tx *db.Tx, tenant, of id.ID, at time.Time) error {
@@ -86,6 +87,16 @@ func Latest(q db.Queryer, tenant, person, before id.ID, limit int) ([]*Activity,
 	}
 	return collect(q, `SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND person_id = $2 AND id < $3
 		ORDER BY id DESC LIMIT $4`, tenant, person, before, limit)
+}
+
+// Last returns the latest of a person's activities, be it undone; zero: there is none.
+func Last(q db.Queryer, tenant, person id.ID) (id.ID, error) {
+	var last id.ID
+	err := q.QueryRow(`SELECT id FROM activity WHERE tenant_id = $1 AND person_id = $2 ORDER BY id DESC LIMIT 1`, tenant, person).Scan(&last)
+	if err != nil && !errors.Is(err, db.ErrNoRows) {
+		return id.ID{}, fmt.Errorf("activity: read the latest activity: %w", err)
+	}
+	return last, nil
 }
 
 func collect(q db.Queryer, query string, args ...any) ([]*Activity, error) {

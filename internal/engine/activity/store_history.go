@@ -203,17 +203,31 @@ func (h History) checkCount(n int64) error {
 	return nil
 }
 
-// OfTypes returns the latest activities of a person that are of one of the types and
-// were not undone, at most limit of each.
-func OfTypes(q db.Queryer, tenant, person id.ID, types []string, limit int) ([]*Activity, error) {
-	var found []*Activity
-	for _, t := range types {
-		of, err := collect(q, `SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND person_id = $2 AND type = $3
-			AND undone_at IS NULL ORDER BY occurred_at DESC, id DESC LIMIT $4`, tenant, person, t, limit)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, of...)
+// Position is where a person's activity stands among those of its type, by when they
+// occurred. The zero place is behind all of them.
+type Position struct {
+	OccurredAt time.Time
+	ID         id.ID
+}
+
+// Position returns where the activity stands.
+func (a *Activity) Position() Position { return Position{a.OccurredAt, a.ID} }
+
+// Earlier is a part of what a person did before an activity came in.
+type Earlier struct {
+	Than   *Activity // by the same person
+	Type   string
+	Before Position // the last one of the part before; zero: the first part
+	Limit  int
+}
+
+// Before returns a part of it that was not undone, the latest first.
+func Before(q db.Queryer, e Earlier) ([]*Activity, error) {
+	before := e.Before
+	if before.ID.IsZero() {
+		before = Position{e.Than.ReceivedAt.Add(2 * maxAhead), id.Last()}
 	}
-	return found, nil
+	return collect(q, `SELECT `+columns+` FROM activity WHERE tenant_id = $1 AND person_id = $2 AND type = $3
+		AND (occurred_at, id) < ($4, $5) AND id < $6 AND undone_at IS NULL ORDER BY occurred_at DESC, id DESC LIMIT $7`,
+		e.Than.TenantID, e.Than.PersonID, e.Type, db.Micro(before.OccurredAt), before.ID, e.Than.ID, e.Limit)
 }

@@ -31,16 +31,27 @@ var reserved = []string{
 
 var typeFormat = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$`)
 
+// Reportable reports whether there can be activities of a type.
+func Reportable(activityType string) bool {
+	_, isReserved := reservedFamily(activityType)
+	return !isReserved && typeFormat.MatchString(activityType)
+}
+
+func reservedFamily(activityType string) (string, bool) {
+	family, _, ok := strings.Cut(activityType, ".")
+	return family, ok && slices.Contains(reserved, family)
+}
+
 // Result is what became of a report.
 type Result struct {
 	Activity *Activity
 	Replayed bool // it was stored before, and nothing has changed
 }
 
-// Track stores an activity of a person and appends the fact of it. A key that the
-// tenant has used for the same before gives the first result; for something else it
-// is problem.IdempotencyConflict.
-func Track(c *fact.Command, person id.ID, n New) (Result, error) {
+// Track stores an activity of a person, which follows what happened to that one so far,
+// and appends the fact of it. A key that the tenant has used for the same before gives
+// the first result; for something else it is problem.IdempotencyConflict.
+func Track(c *fact.Command, person id.ID, after Place, n New) (Result, error) {
 	a, err := n.check(c.Tx().Now())
 	if err != nil {
 		return Result{}, err
@@ -55,7 +66,10 @@ func Track(c *fact.Command, person id.ID, n New) (Result, error) {
 			return Result{}, err
 		}
 	}
-	a.ID, a.ReceivedAt = id.New(c.Tx().Now()), c.Tx().Now()
+	a.ID, a.ReceivedAt = id.After(c.Tx().Now(), after.After), c.Tx().Now()
+	if a.ReceivedAt.Before(after.At) {
+		a.ReceivedAt = after.At
+	}
 	f, err := c.Append(fact.Fact{Type: Tracked, Subject: fact.Ref{Kind: Subject, ID: a.ID}, Version: 1, Data: a})
 	if err != nil {
 		return Result{}, err
@@ -96,7 +110,7 @@ func (n New) check(now time.Time) (*Activity, error) {
 	if !typeFormat.MatchString(n.Type) {
 		checks.Add("type", "must be 1 to 128 letters, digits, '_', '-' or full stops, and begin with a letter or a digit")
 	}
-	if family, _, ok := strings.Cut(n.Type, "."); ok && slices.Contains(reserved, family) {
+	if family, isReserved := reservedFamily(n.Type); isReserved {
 		checks.Add("type", "is one of what happens here: nobody reports types that begin with %q", family+".")
 	}
 	if utf8.RuneCountInString(n.Key) > 255 || strings.ContainsFunc(n.Key, unicode.IsControl) || !utf8.ValidString(n.Key) {
@@ -135,6 +149,16 @@ func Reversal() fact.Reversal {
 			return setUndone(c.Tx(), c.Tenant(), f.Subject.ID, time.Time{})
 		},
 	}
+}
+
+// Undone returns the activity the fact of which ([Tracked]) was undone, or brought about
+// again.
+func Undone(c *fact.Command, u fact.UndoneData) (*Activity, error) {
+	root, err := fact.Get(c.Tx(), c.Tenant(), u.Root)
+	if err != nil {
+		return nil, err
+	}
+	return Get(c.Tx(), c.Tenant(), root.Subject.ID)
 }
 
 // Get returns one of the tenant's activities, or problem.NotFound.

@@ -41,7 +41,6 @@ const (
 
 // What is stored of what strangers send.
 const (
-	maxCode      = 256
 	maxCookieID  = 64
 	maxUserAgent = 512
 	maxURL       = 2048
@@ -51,7 +50,7 @@ const (
 type Touch struct {
 	TenantID     id.ID
 	ID           id.ID  // Record gives it
-	Code         string // folded, as [code.Fold] returns it
+	Short        string // of the code: its text says whose it is, and may be forgotten
 	ProgramID    id.ID
 	MembershipID id.ID // the referrer's; zero, if manual: nobody gets the credit
 	Method       Method
@@ -89,7 +88,6 @@ type Attribution struct {
 // of any size and of any bytes: what can't be kept is cut.
 func Record(tx *db.Tx, t Touch) (Touch, error) {
 	t.ID = id.New(tx.Now())
-	t.Code = kept(t.Code, maxCode)
 	t.CookieID = kept(t.CookieID, maxCookieID)
 	t.UserAgent = kept(t.UserAgent, maxUserAgent)
 	t.URL = kept(t.URL, maxURL)
@@ -135,6 +133,10 @@ type Question struct {
 	Cookies   []string // of the person's browsers; the first ten count
 	Policy    Policy
 	Now       time.Time
+	// New says that the person came to be in the transaction: then the only touches of
+	// the person in the program are Touches, and nothing was decided yet.
+	New     bool
+	Touches []Touch
 }
 
 // Change is what an answer changes.
@@ -166,7 +168,7 @@ type Answer struct {
 // was decided about them, is theirs alone.
 func Attribute(tx *db.Tx, q Question) (Answer, error) {
 	q.Cookies = cookiesOf(q)
-	stored, err := find(tx, q.TenantID, q.ProgramID, q.PersonID)
+	stored, err := q.stored(tx)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -187,10 +189,28 @@ func Attribute(tx *db.Tx, q Question) (Answer, error) {
 	now := Attribution{
 		q.TenantID, q.ProgramID, q.PersonID, d.Touch.MembershipID, d.Method, d.Touch.ID, q.Policy, db.FromMicro(db.Micro(q.Now)),
 	}
-	if err := keepTouch(tx, now); err != nil {
-		return Answer{}, err
+	if d.Touch.PersonID != q.PersonID {
+		if err := keepTouch(tx, now); err != nil {
+			return Answer{}, err
+		}
 	}
 	return Answer{changed(held, &now), &now, d}, upsert(tx, now)
+}
+
+// stored returns what was decided before; nil: nothing was.
+func (q Question) stored(tx *db.Tx) (*Attribution, error) {
+	if q.New {
+		return nil, nil //nolint:nilnil // nothing was
+	}
+	return find(tx, q.TenantID, q.ProgramID, q.PersonID)
+}
+
+// persons returns the touches of the person.
+func (q Question) persons(from db.Queryer, since time.Time) ([]Touch, error) {
+	if q.New {
+		return slices.Clone(q.Touches), nil
+	}
+	return selectPersons(from, q, since)
 }
 
 // cookiesOf returns the IDs of the browsers that count for a question.
@@ -210,7 +230,7 @@ func evidence(q db.Queryer, ask Question, stored *Attribution) ([]Touch, error) 
 	if ask.Policy.Window > 0 {
 		since = ask.Now.Add(-ask.Policy.Window)
 	}
-	all, err := selectPersons(q, ask, since)
+	all, err := ask.persons(q, since)
 	if err != nil {
 		return nil, err
 	}
@@ -323,11 +343,6 @@ func (p Page) bounds() (int64, id.ID, int) {
 	return db.Micro(p.Before.At), p.Before.ID, limit
 }
 
-// OfCode returns the touches of a folded code, the newest first.
-func OfCode(q db.Queryer, tenant id.ID, folded string, p Page) ([]Touch, error) {
-	return selectOfCode(q, tenant, folded, p)
-}
-
 // OfCookie returns the touches of a browser, the newest first.
 func OfCookie(q db.Queryer, tenant id.ID, cookie string, p Page) ([]Touch, error) {
 	return selectOfCookie(q, tenant, cookie, p)
@@ -338,15 +353,47 @@ func OfPerson(q db.Queryer, tenant, person id.ID, p Page) ([]Touch, error) {
 	return selectOfPerson(q, tenant, person, p)
 }
 
-// Forget removes from a person's touches where they came from. That there were
-// touches, and of which codes, stays.
-func Forget(tx *db.Tx, tenant, person id.ID) error { return forgetPerson(tx, tenant, person) }
+// Latest returns the touches of a person that were written down before an id, the
+// latest first.
+func Latest(q db.Queryer, tenant, person, before id.ID, limit int) ([]Touch, error) {
+	return selectLatest(q, tenant, person, before, limit)
+}
+
+// Forget removes from a person's touches where they came from, and from what is nobody's
+// of the same browsers. That there were touches, and of which codes, stays.
+func Forget(tx *db.Tx, tenant, person id.ID) error {
+	own, err := OfPerson(tx, tenant, person, Page{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{"": true}
+	for _, t := range own {
+		if seen[t.CookieID] {
+			continue
+		}
+		seen[t.CookieID] = true
+		if err := forgetBrowser(tx, tenant, t.CookieID); err != nil {
+			return err
+		}
+	}
+	return forgetPerson(tx, tenant, person)
+}
 
 // Prune removes touches before a time that are nobody's, the oldest first, and
 // returns how many. It removes so many at most: who gets as many back calls again,
 // in another transaction.
 func Prune(tx *db.Tx, tenant id.ID, before time.Time, most int) (int64, error) {
 	return deleteNobodys(tx, tenant, before, most)
+}
+
+// NextWithNobodys returns the tenant that follows one, of those that have touches which
+// are nobody's, and whether there is one.
+func NextWithNobodys(q db.Queryer, after id.ID) (id.ID, bool, error) {
+	next, err := selectNextTenant(q, after)
+	if errors.Is(err, db.ErrNoRows) {
+		return id.ID{}, false, nil
+	}
+	return next, err == nil, err
 }
 
 // text returns the policy as it is stored.

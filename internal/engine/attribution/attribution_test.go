@@ -112,12 +112,12 @@ func (w world) mustRead(t *testing.T, fn func(q db.Queryer) error) {
 
 // click is a visit by a share link, so long ago.
 func click(by id.ID, cookie string, ago time.Duration) attribution.Touch {
-	return attribution.Touch{Code: "MIKE", MembershipID: by, Method: attribution.ByLink, CookieID: cookie, At: now.Add(-ago)}
+	return attribution.Touch{Short: "mike12345", MembershipID: by, Method: attribution.ByLink, CookieID: cookie, At: now.Add(-ago)}
 }
 
 // typed is a code that the person typed, so long ago.
 func (w world) typed(by id.ID, ago time.Duration) attribution.Touch {
-	return attribution.Touch{Code: "MIKE", MembershipID: by, Method: attribution.ByCode, PersonID: w.person, At: now.Add(-ago)}
+	return attribution.Touch{Short: "mike12345", MembershipID: by, Method: attribution.ByCode, PersonID: w.person, At: now.Add(-ago)}
 }
 
 // around returns so many codes that the person typed, before now and after it, that
@@ -134,7 +134,7 @@ func (w world) around(by id.ID) []attribution.Touch {
 func TestATouchIsReadAsItWasRecorded(t *testing.T) {
 	w := mustWorld(t)
 	full := attribution.Touch{
-		Code: "MIKE", MembershipID: alice, Method: attribution.ByLink, CookieID: "browser",
+		Short: "mike12345", MembershipID: alice, Method: attribution.ByLink, CookieID: "browser",
 		Link: code.Link{Engagement: code.Mobile, Share: code.WhatsApp}, IP: netip.MustParseAddr("2001:db8::1"),
 		UserAgent: "Mozilla/5.0 (ü)", URL: "https://example.com/?x=1", At: now, PersonID: w.person,
 	}
@@ -156,17 +156,17 @@ func TestATouchIsReadAsItWasRecorded(t *testing.T) {
 func TestWhateverStrangersSendIsKeptAndCut(t *testing.T) {
 	w := mustWorld(t)
 	touch := w.mustRecord(t, attribution.Touch{
-		Method: attribution.ByLink, At: now, Code: strings.Repeat("Ü", 1<<16), CookieID: strings.Repeat("c", 1<<16),
+		Method: attribution.ByLink, At: now, CookieID: strings.Repeat("c", 1<<16),
 		UserAgent: "bot\x00\xff" + strings.Repeat("ü", 1<<20), URL: strings.Repeat("\xff", 1<<20) + "https://example.com",
 		IP: netip.MustParseAddr("::ffff:192.0.2.7"),
 	})[0]
-	got := []int{len(touch.Code), len(touch.CookieID), len(touch.UserAgent), len(touch.URL)}
-	if diff := cmp.Diff([]int{256, 64, 511, 0}, got); diff != "" || !strings.HasPrefix(touch.UserAgent, "botüü") || touch.IP.String() != "192.0.2.7" {
+	got := []int{len(touch.CookieID), len(touch.UserAgent), len(touch.URL)}
+	if diff := cmp.Diff([]int{64, 511, 0}, got); diff != "" || !strings.HasPrefix(touch.UserAgent, "botüü") || touch.IP.String() != "192.0.2.7" {
 		t.Errorf("from %s; bytes (-want +got):\n%s", touch.IP, diff)
 	}
 }
 
-func TestTouchesAreListedByCodeBrowserAndPersonTheNewestFirstAPageAtATime(t *testing.T) {
+func TestTouchesAreListedByBrowserAndPersonTheNewestFirstAPageAtATime(t *testing.T) {
 	w := mustWorld(t)
 	var touches []attribution.Touch
 	for i := range 7 {
@@ -175,12 +175,8 @@ func TestTouchesAreListedByCodeBrowserAndPersonTheNewestFirstAPageAtATime(t *tes
 		touches = append(touches, touch)
 	}
 	other := click(alice, "another", 0)
-	other.Code = "ANNA"
 	w.mustRecord(t, append(touches, other)...)
 	for name, list := range map[string]func(q db.Queryer, p attribution.Page) ([]attribution.Touch, error){
-		"code": func(q db.Queryer, p attribution.Page) ([]attribution.Touch, error) {
-			return attribution.OfCode(q, w.tenant, "MIKE", p)
-		},
 		"browser": func(q db.Queryer, p attribution.Page) ([]attribution.Touch, error) {
 			return attribution.OfCookie(q, w.tenant, "browser", p)
 		},
@@ -385,9 +381,15 @@ func TestTouchesThatStayedNobodysArePrunedAFewAtATimeAndTheOthersStay(t *testing
 		}
 	}
 	w.mustRead(t, func(q db.Queryer) error {
-		left, err := attribution.OfCode(q, w.tenant, "MIKE", attribution.Page{})
-		if len(left) != 2 || left[0].CookieID != "d" || left[1].PersonID != w.person {
-			t.Errorf("left: %+v", left)
+		for browser, want := range map[string]int{"a": 0, "b": 0, "c": 0, "d": 1} {
+			left, err := attribution.OfCookie(q, w.tenant, browser, attribution.Page{})
+			if len(left) != want || err != nil {
+				t.Errorf("left of the browser %s: %+v, %v", browser, left, err)
+			}
+		}
+		typed, err := attribution.OfPerson(q, w.tenant, w.person, attribution.Page{})
+		if len(typed) != 1 {
+			t.Errorf("left of the person: %+v", typed)
 		}
 		_, err2 := attribution.Get(q, other.tenant, kept.ID)
 		if err2 != nil {

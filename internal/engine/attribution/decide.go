@@ -207,8 +207,10 @@ func (d *Decision) count(sorted []Touch, p Policy, c Case) []Touch {
 // inWords returns a window as people say it.
 func inWords(window time.Duration) string {
 	const day = 24 * time.Hour
-	if window > day && window%day == 0 {
-		return fmt.Sprintf("%d days", window/day)
+	whole := window.Round(day)
+	changed := (window - whole).Abs() // as clocks do
+	if window > day && changed == 0 || window > 7*day && changed <= 2*time.Hour {
+		return fmt.Sprintf("%d days", whole/day)
 	}
 	return window.String()
 }

@@ -55,10 +55,6 @@ func TestEveryQueryReadsAnIndexInItsOrder(t *testing.T) {
 		index string
 		ask   func(e *explained) error
 	}{
-		"a code's": {"touch_code (tenant_id=? AND code=? AND (at,id)<(?,?)", func(e *explained) error {
-			_, err := OfCode(e, some, "MIKE", next)
-			return err
-		}},
 		"a browser's": {"touch_cookie (tenant_id=? AND cookie_id=? AND (at,id)<(?,?)", func(e *explained) error {
 			_, err := OfCookie(e, some, "browser", next)
 			return err
@@ -77,6 +73,15 @@ func TestEveryQueryReadsAnIndexInItsOrder(t *testing.T) {
 		}},
 		"those to become a person's": {"touch_cookie (tenant_id=? AND cookie_id=?", func(e *explained) error {
 			return e.explain(identify, some, "browser", some, 1)
+		}},
+		"a person's, to forget": {"touch_person (tenant_id=? AND person_id=?", func(e *explained) error {
+			return e.explain(forgetOwn, some, some, 10)
+		}},
+		"nobody's of a person's browsers, to forget": {"touch_cookie (tenant_id=? AND cookie_id=?", func(e *explained) error {
+			return e.explain(forgetNobodys, some, "browser", 10)
+		}},
+		"the next tenant that has nobody's": {"touch_nobody (tenant_id>?", func(e *explained) error {
+			return e.explain(nextTenant, some)
 		}},
 		"those to be pruned": {"touch_nobody (tenant_id=? AND at<?", func(e *explained) error {
 			return e.explain(prune, some, 1, 1)

@@ -11,7 +11,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
-const touchColumns = `tenant_id, id, code, program_id, membership_id, method, engagement, share, cookie_id, ip, user_agent, url, at, person_id`
+const touchColumns = `tenant_id, id, short, program_id, membership_id, method, engagement, share, cookie_id, ip, user_agent, url, at, person_id`
 
 func insertTouch(tx *db.Tx, t Touch) error {
 	ip := ""
@@ -19,7 +19,7 @@ func insertTouch(tx *db.Tx, t Touch) error {
 		ip = t.IP.String()
 	}
 	_, err := tx.Exec(`INSERT INTO touch (`+touchColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		t.TenantID, t.ID, t.Code, t.ProgramID, t.MembershipID, string(t.Method), string(t.Link.Engagement), string(t.Link.Share),
+		t.TenantID, t.ID, t.Short, t.ProgramID, t.MembershipID, string(t.Method), string(t.Link.Engagement), string(t.Link.Share),
 		t.CookieID, ip, t.UserAgent, t.URL, db.Micro(t.At), nullID{t.PersonID})
 	return wrapped("store a touch", err)
 }
@@ -43,20 +43,31 @@ func keepTouch(tx *db.Tx, a Attribution) error {
 	return wrapped("keep a touch", err)
 }
 
-// selectTouch returns a touch, or an error that matches db.ErrNoRows.
+// What is forgotten is found by an index of its own first: SQLite would read all touches
+// of the tenant rather than go by it to their rows.
+const forgetOwn = `UPDATE touch SET cookie_id = '', ip = '', user_agent = '', url = '' WHERE tenant_id = $1 AND id IN (
+	SELECT id FROM touch WHERE tenant_id = $1 AND person_id = $2 ORDER BY at DESC LIMIT $3)`
+
+const forgetNobodys = `UPDATE touch SET cookie_id = '', ip = '', user_agent = '', url = '' WHERE tenant_id = $1 AND person_id IS NULL AND id IN (
+	SELECT id FROM touch WHERE tenant_id = $1 AND cookie_id = $2 AND cookie_id <> '' ORDER BY at DESC LIMIT $3)`
+
+// maxForgotten is how many touches of a person, and of each browser, are forgotten: more
+// than anybody makes who is not a machine.
+const maxForgotten = 10_000
+
 func forgetPerson(tx *db.Tx, tenant, person id.ID) error {
-	_, err := tx.Exec(`UPDATE touch SET cookie_id = '', ip = '', user_agent = '', url = '' WHERE tenant_id = $1 AND person_id = $2`, tenant, person)
+	_, err := tx.Exec(forgetOwn, tenant, person, maxForgotten)
 	return wrapped("forget whose touches they are", err)
 }
 
-func selectTouch(q db.Queryer, tenant, touch id.ID) (Touch, error) {
-	return scanTouch(q.QueryRow(`SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND id = $2`, tenant, touch))
+func forgetBrowser(tx *db.Tx, tenant id.ID, cookie string) error {
+	_, err := tx.Exec(forgetNobodys, tenant, cookie, maxForgotten)
+	return wrapped("forget touches of somebody's browser", err)
 }
 
-func selectOfCode(q db.Queryer, tenant id.ID, folded string, p Page) ([]Touch, error) {
-	before, last, limit := p.bounds()
-	return list(q, `SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND code = $2 AND (at, id) < ($3, $4)
-		ORDER BY at DESC, id DESC LIMIT $5`, tenant, folded, before, last, limit)
+// selectTouch returns a touch, or an error that matches db.ErrNoRows.
+func selectTouch(q db.Queryer, tenant, touch id.ID) (Touch, error) {
+	return scanTouch(q.QueryRow(`SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND id = $2`, tenant, touch))
 }
 
 func selectOfCookie(q db.Queryer, tenant id.ID, cookie string, p Page) ([]Touch, error) {
@@ -69,6 +80,13 @@ func selectOfPerson(q db.Queryer, tenant, person id.ID, p Page) ([]Touch, error)
 	before, last, limit := p.bounds()
 	return list(q, `SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND person_id = $2 AND (at, id) < ($3, $4)
 		ORDER BY at DESC, id DESC LIMIT $5`, tenant, person, before, last, limit)
+}
+
+// selectLatest sorts all touches of a person, who has few, by their ids: the index
+// has them by time, which nothing else needs otherwise.
+func selectLatest(q db.Queryer, tenant, person, before id.ID, limit int) ([]Touch, error) {
+	return list(q, `SELECT `+touchColumns+` FROM touch WHERE tenant_id = $1 AND person_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4`,
+		tenant, person, before, limit)
 }
 
 // maxEvidence is how many touches are looked at from either end.
@@ -107,6 +125,15 @@ func deleteNobodys(tx *db.Tx, tenant id.ID, before time.Time, most int) (int64, 
 	return n, wrapped("remove touches", err)
 }
 
+const nextTenant = `SELECT tenant_id FROM touch WHERE tenant_id > $1 AND person_id IS NULL ORDER BY tenant_id LIMIT 1`
+
+// selectNextTenant returns a tenant, or an error that matches db.ErrNoRows.
+func selectNextTenant(q db.Queryer, after id.ID) (id.ID, error) {
+	var next id.ID
+	err := q.QueryRow(nextTenant, after).Scan(&next)
+	return next, wrapped("look for touches that are nobody's", err)
+}
+
 func list(q db.Queryer, query string, args ...any) ([]Touch, error) {
 	rows, err := q.Query(query, args...)
 	if err != nil {
@@ -132,7 +159,7 @@ func scanTouch(row scanner) (Touch, error) {
 	var ip string
 	var at int64
 	var person nullID
-	err := row.Scan(&t.TenantID, &t.ID, &t.Code, &t.ProgramID, &t.MembershipID, &t.Method, &t.Link.Engagement, &t.Link.Share,
+	err := row.Scan(&t.TenantID, &t.ID, &t.Short, &t.ProgramID, &t.MembershipID, &t.Method, &t.Link.Engagement, &t.Link.Share,
 		&t.CookieID, &ip, &t.UserAgent, &t.URL, &at, &person)
 	if err != nil {
 		return Touch{}, wrapped("read a touch", err)

@@ -64,6 +64,7 @@ type New struct {
 	ProgramID    id.ID
 	MembershipID id.ID // zero: nobody, as for a coupon that anybody may use
 	PersonID     id.ID // zero: nobody, or a team
+	Fresh        bool  // the membership came to be in the transaction, and has no code yet
 	First, Last  string
 	At           time.Time
 }
@@ -78,7 +79,7 @@ type New struct {
 // number of namesakes and there is always another code. Where the name leaves fewer
 // than three characters, or is written in another script, the code is random.
 func Mint(tx *db.Tx, n New) (Code, bool, error) {
-	if !n.MembershipID.IsZero() {
+	if !n.MembershipID.IsZero() && !n.Fresh {
 		held, err := selectPrimary(tx, n.TenantID, n.MembershipID)
 		if !errors.Is(err, db.ErrNoRows) {
 			return held, false, err
@@ -185,9 +186,9 @@ func insert(tx *db.Tx, c *Code, short func() string) (bool, error) {
 		if err != nil || stored {
 			return stored, err
 		}
-		_, err = selectFolded(tx, c.TenantID, c.Folded)
-		if !errors.Is(err, db.ErrNoRows) {
-			return false, err // it is taken, or there is no telling
+		taken, err := isTaken(tx, c.TenantID, c.Folded)
+		if err != nil || taken {
+			return false, err
 		}
 	}
 	return false, fmt.Errorf("code: no short code was free in %d tries", maxTries)

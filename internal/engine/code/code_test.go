@@ -3,6 +3,7 @@ package code_test
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,15 +146,16 @@ func TestACodeIsReadAsItWasMadeHoweverItIsAskedFor(t *testing.T) {
 		short, err2 := code.LookupShort(q, made.Short)
 		primary, err3 := code.Primary(q, n.TenantID, n.MembershipID)
 		person, err4 := code.ByPerson(q, n.TenantID, n.PersonID)
-		for _, got := range append([]code.Code{made, typed, short, primary}, person...) {
+		people, err5 := code.PrimaryOf(q, n.TenantID, []id.ID{newID(), n.PersonID, {}})
+		for _, got := range slices.Concat([]code.Code{made, typed, short, primary}, person, people[n.PersonID]) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("code (-want +got):\n%s", diff)
 			}
 		}
-		if len(person) != 1 {
-			t.Errorf("the person has %d codes", len(person))
+		if len(person) != 1 || len(people) != 1 || len(people[n.PersonID]) != 1 {
+			t.Errorf("the person has %v, and of several people they have %v", person, people)
 		}
-		return errors.Join(err1, err2, err3, err4)
+		return errors.Join(err1, err2, err3, err4, err5)
 	})
 }
 
@@ -445,4 +447,25 @@ func TestACodeThatIsNotActiveStaysTakenAndIsFoundAsSuch(t *testing.T) {
 	if c, _ := mustClaim(t, d, n, "MIKEKEENERSON"); c.Active {
 		t.Error("who repeats a request activates the code")
 	}
+}
+
+func TestCodesAreFoundByTheirShortOnesAndNoOtherTenantsAre(t *testing.T) {
+	d := testkit.OpenDB(t, db.Options{})
+	var shorts []string
+	want := make(map[string]code.Code)
+	for i, tenant := range []id.ID{{1}, {1}, {2}} {
+		n := code.New{TenantID: tenant, ProgramID: id.ID{9}, MembershipID: id.ID{byte(i + 1)}, PersonID: id.ID{byte(i + 1)}}
+		c, _ := mustMint(t, d, n)
+		shorts = append(shorts, c.Short, c.Short)
+		if tenant == (id.ID{1}) {
+			want[c.Short] = c
+		}
+	}
+	mustRead(t, d, func(q db.Queryer) error {
+		got, err := code.ByShort(q, id.ID{1}, append(shorts, "none", ""))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		return err
+	})
 }

@@ -56,16 +56,21 @@ func TestEveryCodeIsFoundByAnIndex(t *testing.T) {
 	}
 	t.Cleanup(func() { d.Close() })
 	some := id.New(time.Now())
+	several := []id.ID{some, id.New(time.Now()), id.New(time.Now())}
 	for name, c := range map[string]struct {
 		index string
 		ask   func(q db.Queryer)
 	}{
 		"by what was typed": {"sqlite_autoindex_code_1 (tenant_id=? AND folded=?)", func(q db.Queryer) { _, _ = Lookup(q, some, "mike") }},
+		"many people's":     {"code_person (tenant_id=? AND person_id=?)", func(q db.Queryer) { _, _ = PrimaryOf(q, some, several) }},
+		"several":           {"code_short (short=?)", func(q db.Queryer) { _, _ = ByShort(q, some, []string{newShort(), newShort()}) }},
 		"by a link":         {"code_short (short=?)", func(q db.Queryer) { _, _ = LookupShort(q, newShort()) }},
 		"a primary one":     {"code_membership (tenant_id=? AND membership_id=?)", func(q db.Queryer) { _, _ = Primary(q, some, some) }},
 		"a membership's":    {"code_membership (tenant_id=? AND membership_id=?)", func(q db.Queryer) { _, _ = ByMembership(q, some, some) }},
 		"their number":      {"code_membership (tenant_id=? AND membership_id=?)", func(q db.Queryer) { _, _ = count(q, some, some) }},
 		"a person's":        {"code_person (tenant_id=? AND person_id=?)", func(q db.Queryer) { _, _ = ByPerson(q, some, some) }},
+		"those to forget":   {"code_person (tenant_id=? AND person_id=?)", func(q db.Queryer) { _, _ = Known(q, some, some, 10) }},
+		"whether it is had": {"sqlite_autoindex_code_1 (tenant_id=? AND folded=?)", func(q db.Queryer) { _, _ = isTaken(q, some, "MIKE") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &explained{}

@@ -10,11 +10,12 @@ import (
 const columns = `tenant_id, folded, text, short, kind, program_id, membership_id, person_id, is_primary, active, created_at`
 
 // insertRow stores a code, and reports whether neither it nor its short code was
-// taken.
+// taken, nor it by somebody who was forgotten.
 func insertRow(tx *db.Tx, c Code) (bool, error) {
-	n, err := tx.Exec(`INSERT INTO code (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+	n, err := tx.Exec(`INSERT INTO code (`+columns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+		WHERE NOT EXISTS (SELECT 1 FROM code WHERE tenant_id = $1 AND folded = $12) ON CONFLICT DO NOTHING`,
 		c.TenantID, c.Folded, c.Text, c.Short, string(c.Kind), c.ProgramID, c.MembershipID, c.PersonID,
-		c.Primary, c.Active, db.Micro(c.CreatedAt))
+		c.Primary, c.Active, db.Micro(c.CreatedAt), c.Anonymous())
 	return n == 1, wrapped("store a code", err)
 }
 
@@ -58,16 +59,16 @@ func selectPrimary(q db.Queryer, tenant, membership id.ID) (Code, error) {
 
 func selectMembership(q db.Queryer, tenant, membership id.ID) ([]Code, error) {
 	return list(q, `SELECT `+columns+` FROM code WHERE tenant_id = $1 AND membership_id = $2
-		ORDER BY is_primary DESC, created_at DESC, short LIMIT $3`, tenant, membership)
+		ORDER BY is_primary DESC, created_at DESC, short LIMIT $3`, tenant, membership, maxListed)
 }
 
 func selectPerson(q db.Queryer, tenant, person id.ID) ([]Code, error) {
 	return list(q, `SELECT `+columns+` FROM code WHERE tenant_id = $1 AND person_id = $2
-		ORDER BY is_primary DESC, created_at DESC, short LIMIT $3`, tenant, person)
+		ORDER BY is_primary DESC, created_at DESC, short LIMIT $3`, tenant, person, maxListed)
 }
 
-func list(q db.Queryer, query string, tenant, of id.ID) ([]Code, error) {
-	rows, err := q.Query(query, tenant, of, maxListed)
+func list(q db.Queryer, query string, args ...any) ([]Code, error) {
+	rows, err := q.Query(query, args...)
 	if err != nil {
 		return nil, wrapped("ask for codes", err)
 	}

@@ -178,7 +178,7 @@ func (c *counter) take(n int64) (Taken, error) {
 type take struct{ at, version, amount int64 }
 
 // edge is the last moment that is out of a rolling window.
-func (c *counter) edge() int64 { return db.Micro(c.At.Add(-c.Window.length)) }
+func (c *counter) edge() int64 { return c.Window.edge(c.At) }
 
 // lock keeps others away from a rolling window, which is more than one row.
 func (c *counter) lock() error {

@@ -415,3 +415,30 @@ func TestBadInputIsRefused(t *testing.T) {
 		t.Errorf("more than fits: %+v", got)
 	}
 }
+
+func TestARollingMonthIsAsLongAsTheCalendarSays(t *testing.T) {
+	d := open(t)
+	month := counter.RollingBy(31*24*time.Hour, func(until time.Time) time.Time { return until.AddDate(0, -1, 0) })
+	k := newKey(month)
+	for _, step := range []struct {
+		at      time.Time
+		granted int64
+	}{
+		{time.Date(2031, 2, 10, 12, 0, 0, 0, time.UTC), 1},
+		{time.Date(2031, 3, 10, 11, 59, 0, 0, time.UTC), 0},
+		{time.Date(2031, 3, 10, 12, 0, 0, 0, time.UTC), 1},
+		{time.Date(2031, 4, 10, 11, 59, 0, 0, time.UTC), 0},
+		{time.Date(2031, 4, 10, 12, 0, 0, 0, time.UTC), 1},
+	} {
+		k.At = step.at
+		if got := d.must(t, counter.Take, k, 1, 1); got.Granted != step.granted {
+			t.Errorf("at %s: %+v", step.at, got)
+		}
+	}
+	k.At = time.Date(2031, 5, 1, 0, 0, 0, 0, time.UTC)
+	asBefore := k
+	asBefore.Window = counter.Rolling(31 * 24 * time.Hour)
+	if one, two := d.used(t, k), d.used(t, asBefore); one != 1 || two != 1 {
+		t.Errorf("what was taken is not known any more: %d, %d", one, two)
+	}
+}

@@ -12,6 +12,7 @@ type Window struct {
 	period string
 	zone   *time.Location // of a calendar's
 	length time.Duration  // of a rolling one
+	began  func(until time.Time) time.Time
 }
 
 // Ever is the window that never ends.
@@ -37,6 +38,23 @@ func Year(zone *time.Location) Window { return Window{period: "year", zone: zone
 // That the limit is reached is said again once time has brought what is used below it.
 func Rolling(length time.Duration) Window {
 	return Window{period: "rolling " + length.String(), length: length}
+}
+
+// RollingBy is a rolling window that is longer or shorter by when it ends, as a month
+// is: began returns when the one began that ends then. It counts on from one that is
+// as long as length.
+func RollingBy(length time.Duration, began func(until time.Time) time.Time) Window {
+	w := Rolling(length)
+	w.began = began
+	return w
+}
+
+// edge is the last moment that is out of a rolling window.
+func (w Window) edge(until time.Time) int64 {
+	if w.began != nil {
+		return db.Micro(w.began(until))
+	}
+	return db.Micro(until.Add(-w.length))
 }
 
 // valid reports whether there is such a window.

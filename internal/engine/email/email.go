@@ -72,12 +72,30 @@ func NormalizeDomain(domain string) (string, bool) {
 	if len(domain) > 2*maxBytes {
 		return "", false
 	}
-	ascii, err := lookup.ToASCII(fold(domain))
+	domain = fold(domain)
+	if isPlain(domain) {
+		return domain, !numeric(domain)
+	}
+	ascii, err := lookup.ToASCII(domain)
 	ascii = strings.TrimSuffix(ascii, ".")
 	if err != nil || !strings.Contains(ascii, ".") || strings.HasSuffix(ascii, ".") || numeric(ascii) {
 		return "", false
 	}
 	return ascii, true
+}
+
+// isPlain reports whether a folded domain has a full stop within, and nothing that
+// the DNS would have otherwise: IDNA leaves it as it is.
+func isPlain(domain string) bool {
+	if len(domain) > 253 || strings.IndexByte(domain, '.') < 0 {
+		return false
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 || strings.HasPrefix(label, "xn--") || strings.Trim(label, "-abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Split returns the two parts of a normal form. Both are empty for anything that

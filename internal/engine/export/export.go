@@ -8,7 +8,7 @@
 // that they are read by does not change.
 //
 // A file is kept for 35 days from its completion; then a timer deletes it. The record
-// of an export stays. Ordering an export is a command, and that it is there is a
+// of an export stays, until its tenant is deleted ([Service.DeleteTenant]). Ordering an export is a command, and that it is there is a
 // fact as well: the job that has written the last page sets a timer for it that is
 // due at once. Who orders and who downloads a file leaves an audit entry, since that
 // is how the data of many people leaves at a time.
@@ -158,6 +158,7 @@ func New(opts Options) (*Service, error) {
 	opts.Log.Handle(expiresTimer, s.expireDue)
 	opts.Jobs.Register(job.Kind{Name: writeJob, Step: s.writeStep, Ended: s.writeEnded, NeverParked: true})
 	opts.Jobs.Register(job.Kind{Name: deleteJob, Step: deleteStep, NeverParked: true})
+	opts.Jobs.Register(job.Kind{Name: deleteAllJob, Step: deleteAllStep, NeverParked: true})
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package export
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -101,4 +102,24 @@ func selectChunk(q db.Queryer, e Export, ordinal int64) ([]byte, error) {
 func deleteSomeChunks(tx *db.Tx, tenant, export id.ID, limit int) (int64, error) {
 	return tx.Exec(`DELETE FROM export_chunk WHERE tenant_id = $1 AND export_id = $2 AND ordinal <
 		(SELECT min(ordinal) + $3 FROM export_chunk WHERE tenant_id = $1 AND export_id = $2)`, tenant[:], export[:], limit)
+}
+
+// selectPending returns the exports of a tenant that are being written.
+func selectPending(q db.Queryer, tenant id.ID) ([]Export, error) {
+	return queryExports(q, `SELECT `+columns+` FROM export WHERE tenant_id = $1 AND status = $2 ORDER BY id`, tenant[:], string(Pending))
+}
+
+// deleteSomeOfTenant deletes some of the pieces of a tenant's files, and where none is
+// left some of its exports, and returns how many rows they were.
+func deleteSomeOfTenant(tx *db.Tx, tenant id.ID) (int64, error) {
+	var first id.ID
+	err := tx.QueryRow(`SELECT export_id FROM export_chunk WHERE tenant_id = $1 ORDER BY export_id LIMIT 1`, tenant[:]).Scan(&first)
+	if err == nil {
+		return deleteSomeChunks(tx, tenant, first, deleteChunks)
+	}
+	if !errors.Is(err, db.ErrNoRows) {
+		return 0, err
+	}
+	return tx.Exec(`DELETE FROM export WHERE tenant_id = $1 AND id IN (SELECT id FROM export WHERE tenant_id = $1 ORDER BY id LIMIT $2)`,
+		tenant[:], deleteRecords)
 }

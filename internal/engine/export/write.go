@@ -16,12 +16,14 @@ import (
 )
 
 const (
-	writeJob  = "export.write"
-	deleteJob = "export.delete"
+	writeJob     = "export.write"
+	deleteJob    = "export.delete"
+	deleteAllJob = "export.delete_all"
 
-	pageRows     = 500
-	chunkBytes   = 256 << 10
-	deleteChunks = 16 // in one step
+	pageRows      = 500
+	chunkBytes    = 256 << 10
+	deleteChunks  = 16  // in one step
+	deleteRecords = 200 // in one step
 )
 
 // progress is how far a file has been written: the cursor of its job.
@@ -54,6 +56,10 @@ func (s *Service) writeStep(tx *db.Tx, j *job.Job) error {
 		return err
 	}
 	e, err := selectExport(tx, j.TenantID, of.Export)
+	if errors.Is(err, db.ErrNoRows) { // its tenant was deleted
+		j.Complete()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -128,6 +134,21 @@ func deleteStep(tx *db.Tx, j *job.Job) error {
 		return err
 	}
 	n, err := deleteSomeChunks(tx, j.TenantID, of.Export, deleteChunks)
+	if err != nil {
+		return err
+	}
+	j.Done += n
+	if n == 0 {
+		j.Total = j.Done
+		j.Complete()
+	}
+	return nil
+}
+
+// deleteAllStep deletes some of the pieces of a tenant's files, and once none is left
+// some of the records.
+func deleteAllStep(tx *db.Tx, j *job.Job) error {
+	n, err := deleteSomeOfTenant(tx, j.TenantID)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,8 @@
 // It is pure. Whoever starts a referral gathers the [Evidence], the tenant decides
 // by [Settings] what each signal leads to, and [Evaluate] answers with a [Verdict].
 // A signal is a reason to look, no proof: offices share addresses and families share
-// names. So by default every signal is flagged, and none holds or blocks anything.
+// names. So by default every signal is flagged, and none holds or blocks anything, but
+// for one: who is on the tenant's own block list is blocked, since that was said.
 package fraud
 
 import (
@@ -43,6 +44,16 @@ type Evidence struct {
 	// empty where they don't within MaxRing steps, each of which is one look-up of
 	// who referred a person.
 	Ring []id.ID
+	// Listed are the entries of the tenant's block list that one of the two is on,
+	// those of the referred first, the closest first.
+	Listed []Entry
+}
+
+// Entry is an entry of the tenant's block list that one of the two is on.
+type Entry struct {
+	ID       id.ID
+	Kind     string // such as "email"
+	Referrer bool   // it is the referrer who is on it; else it is the referred
 }
 
 // Person is one side of a referral.
@@ -113,6 +124,9 @@ type Compared struct {
 	Count      int     `json:"count,omitempty"`      // how many referrals there were, this one included
 	Limit      int     `json:"limit,omitempty"`      // how many there may be
 	Window     Seconds `json:"window,omitempty"`     // in which they are counted
+	Entry      id.ID   `json:"entry,omitzero"`       // of the block list
+	EntryKind  string  `json:"entry_kind,omitempty"` // such as "email"
+	Side       string  `json:"side,omitempty"`       // who is on it: referred or referrer
 }
 
 // Evaluate judges a referral by the settings, which must be valid. It never fails:
@@ -160,6 +174,7 @@ type prepared struct {
 	touch              Touch
 	recent             []recent
 	ring               []id.ID
+	listed             []Entry
 }
 
 // recent is another referral of the same referrer.
@@ -172,7 +187,7 @@ type recent struct {
 func prepare(e Evidence, now time.Time) *prepared {
 	p := &prepared{
 		referrer: sideOf(e.Referrer), referred: sideOf(e.Referred),
-		at: e.At, touch: e.Touch, ring: first(e.Ring, MaxRing+1),
+		at: e.At, touch: e.Touch, ring: first(e.Ring, MaxRing+1), listed: e.Listed,
 	}
 	if p.at.IsZero() || p.at.After(now) {
 		p.at = now

@@ -125,6 +125,39 @@ func TestSelfReferralIsASignal(t *testing.T) {
 	})
 }
 
+func TestWhoIsOnTheBlockListIsBlockedUnlessTheSettingsSayOtherwise(t *testing.T) {
+	referred, referrer := fraud.Entry{ID: number(9), Kind: "email"}, fraud.Entry{ID: number(8), Kind: "ip", Referrer: true}
+	for about, c := range map[string]struct {
+		listed []fraud.Entry
+		action fraud.Action
+		want   fraud.Outcome
+		shown  fraud.Compared
+	}{
+		"nobody":       {nil, "", fraud.None, fraud.Compared{}},
+		"the referred": {[]fraud.Entry{referred}, "", fraud.Blocked, fraud.Compared{People: []id.ID{number(2)}, Entry: number(9), EntryKind: "email", Side: "referred"}},
+		"the referrer": {[]fraud.Entry{referrer}, "", fraud.Blocked, fraud.Compared{People: []id.ID{number(1)}, Entry: number(8), EntryKind: "ip", Side: "referrer"}},
+		"both": {
+			[]fraud.Entry{referred, referrer},
+			fraud.Hold, fraud.Held,
+			fraud.Compared{People: []id.ID{number(2)}, Entry: number(9), EntryKind: "email", Side: "referred"},
+		},
+		"not looked for": {[]fraud.Entry{referred}, fraud.Off, fraud.None, fraud.Compared{}},
+	} {
+		t.Run(about, func(t *testing.T) {
+			e := honest()
+			e.Listed = c.listed
+			v := fraud.Evaluate(e, fraud.Settings{Listed: fraud.Rule{Action: c.action}}, now)
+			var shown fraud.Compared
+			for _, s := range v.Signals {
+				shown = s.Details
+			}
+			if diff := cmp.Diff(c.shown, shown); diff != "" || v.Outcome != c.want {
+				t.Errorf("the outcome is %q of %v, want %q (-want +got):\n%s", v.Outcome, kinds(v), c.want, diff)
+			}
+		})
+	}
+}
+
 func TestARingIsASignal(t *testing.T) {
 	runSignalCases(t, fraud.Ring, map[string]signalCase{
 		"each referred the other": {func(e *fraud.Evidence, _ *fraud.Settings) {

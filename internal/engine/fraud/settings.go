@@ -61,6 +61,7 @@ type Seconds int64
 // What is left out, or zero, is as [Settings.WithDefaults] says.
 type Settings struct {
 	Self       Rule           `json:"self,omitzero"`
+	Listed     Rule           `json:"listed,omitzero"`
 	Ring       Rule           `json:"ring,omitzero"`
 	Email      Rule           `json:"email,omitzero"`
 	Device     Rule           `json:"device,omitzero"`
@@ -121,12 +122,13 @@ type DomainRule struct {
 	Allowed []string `json:"allowed,omitempty"` // never count
 }
 
-// WithDefaults returns the settings with what is left out filled in. Every kind of
-// signal is flagged. Three referrals in half an hour are fine; names are similar
+// WithDefaults returns the settings with what is left out filled in. Who is on the block
+// list is blocked, and every other kind of signal is flagged. Three referrals in half an hour are fine; names are similar
 // from 75 %; two numbered neighbours, three others at one address within thirty days
 // and three others at one domain are a signal; addresses are compared whole, but of
 // IPv6 the first 64 bits, since a household has all that begin so.
 func (s Settings) WithDefaults() Settings {
+	setDefault(&s.Listed.Action, Block)
 	for _, m := range s.members() {
 		setDefault(m.action, Flag)
 	}
@@ -160,6 +162,7 @@ type member struct {
 func (s *Settings) members() []member {
 	return []member{
 		{Self, &s.Self, &s.Self.Action},
+		{OnList, &s.Listed, &s.Listed.Action},
 		{Ring, &s.Ring, &s.Ring.Action},
 		{SameEmail, &s.Email, &s.Email.Action},
 		{SameDevice, &s.Device, &s.Device.Action},

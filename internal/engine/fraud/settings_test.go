@@ -95,8 +95,11 @@ func TestDomainsInSettingsAreBroughtToTheirNormalForm(t *testing.T) {
 	}
 }
 
-func TestByDefaultEverySignalIsFlagged(t *testing.T) {
+func TestByDefaultWhoIsListedIsBlockedAndEveryOtherSignalIsFlagged(t *testing.T) {
 	s := fraud.Settings{}.WithDefaults()
+	if s.Listed.Action != fraud.Block {
+		t.Errorf("the action of %q is %q, want block", fraud.OnList, s.Listed.Action)
+	}
 	for kind, action := range map[fraud.Kind]fraud.Action{
 		fraud.Self: s.Self.Action, fraud.Ring: s.Ring.Action, fraud.SameEmail: s.Email.Action, fraud.SameDevice: s.Device.Action,
 		fraud.Disposable: s.Disposable.Action, fraud.Sequential: s.Sequential.Action, fraud.SimilarName: s.Name.Action,

@@ -16,6 +16,7 @@ type Kind string
 // The kinds of signals.
 const (
 	Self        Kind = "self"       // the referrer refers themselves
+	OnList      Kind = "listed"     // one of both is on the tenant's block list
 	Ring        Kind = "ring"       // the referred has, over others, referred the referrer
 	SameEmail   Kind = "email"      // one mailbox
 	SameDevice  Kind = "device"     // one cookie or device
@@ -54,6 +55,7 @@ type check struct {
 // hosted product whose programs move here; the others stand in proportion.
 var checks = []check{
 	{Self, 100, func(s Settings) Action { return s.Self.Action }, findSelf},
+	{OnList, 100, func(s Settings) Action { return s.Listed.Action }, findListed},
 	{Ring, 90, func(s Settings) Action { return s.Ring.Action }, findRing},
 	{SameEmail, 90, func(s Settings) Action { return s.Email.Action }, findEmail},
 	{SameDevice, 80, func(s Settings) Action { return s.Device.Action }, findDevice},
@@ -76,6 +78,21 @@ func findSelf(p *prepared, _ Settings) *finding {
 		return &finding{"The referral was followed on the referrer's own device", compared}
 	}
 	return nil
+}
+
+// findListed: the tenant itself has said of one of both that it is not wanted. Of
+// several entries the first is shown.
+func findListed(p *prepared, _ Settings) *finding {
+	if len(p.listed) == 0 {
+		return nil
+	}
+	e := p.listed[0]
+	found := Compared{People: []id.ID{p.referred.ID}, Entry: e.ID, EntryKind: e.Kind, Side: "referred"}
+	who := "Referred"
+	if e.Referrer {
+		found.People, found.Side, who = []id.ID{p.referrer.ID}, "referrer", "Referrer"
+	}
+	return &finding{who + " is on the block list (" + e.Kind + ")", found}
 }
 
 func findRing(p *prepared, _ Settings) *finding {

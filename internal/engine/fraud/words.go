@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -79,6 +80,23 @@ func isTitle(word string) bool {
 
 // plain writes one part of a name in plain letters, with spaces between the words.
 func plain(part string) string {
+	if isASCII(part) { // as most are: nothing is to be taken apart
+		return strings.ToLower(strings.Map(plainRune, cutRunes(part, maxPart)))
+	}
+	return plainOf(part)
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// plainOf is plain for a name in any letters.
+func plainOf(part string) string {
 	apart := norm.NFKD.String(strings.ToValidUTF8(cutRunes(part, maxPart), " "))
 	runes := strings.Map(plainRune, cutRunes(apart, 2*maxPart))
 	// NFC puts together again what is one letter: Korean syllables, Japanese voicing.

@@ -31,7 +31,7 @@ type posting struct {
 // repeated returns the transaction that has the entry's reference, or nil if there is
 // none yet.
 func repeated(tx *db.Tx, e Entry, kind Kind) (*Txn, error) {
-	if err := e.check(); err != nil {
+	if err := e.check(); err != nil || e.Fresh {
 		return nil, err
 	}
 	if err := tx.Flush(); err != nil {
@@ -62,7 +62,7 @@ func repeatedOn(tx *db.Tx, e Entry, kind Kind, w Wallet) (*Txn, error) {
 
 // begin reads the wallet as it is.
 func begin(tx *db.Tx, e Entry, kind Kind, w Wallet) (*booking, error) {
-	held, err := selectBalance(tx, e.Tenant, w.Person, w.Name)
+	held, err := balanceNow(tx, e.Tenant, w.Person, w.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -76,14 +76,14 @@ func begin(tx *db.Tx, e Entry, kind Kind, w Wallet) (*booking, error) {
 		ID: id.New(tx.Now()), Ref: e.Ref, Kind: kind, Cause: e.Cause, At: e.At.Truncate(time.Microsecond).UTC(), Wallet: held.Wallet,
 		Change: Change{
 			Account: Available(w.Person, w.Name), Unit: w.Unit,
-			Before: held.Available, Version: held.Version + 1,
+			Before: held.Available, Version: held.Version + 1, Stamp: max(held.Stamp+1, tx.Now().UnixMilli()),
 		},
 	}}, nil
 }
 
 // beginLot is begin for the wallet that a lot is in.
 func beginLot(tx *db.Tx, e Entry, kind Kind, of id.ID) (*booking, *Lot, error) {
-	l, err := selectLot(tx, e.Tenant, of)
+	l, err := lotNow(tx, e.Tenant, of)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -171,7 +171,7 @@ func (b *booking) store() (*Txn, error) {
 	}
 	b.txn.Change.After = b.held.Available
 	b.txn.Lots = b.parts()
-	b.held.Version = b.txn.Change.Version
+	b.held.Version, b.held.Stamp = b.txn.Change.Version, b.txn.Change.Stamp
 	for _, l := range b.lots {
 		if err := storeLot(b.tx, b.tenant, l); err != nil {
 			return nil, err

@@ -122,7 +122,7 @@ func (a *audit) close() {
 
 // finish compares what was posted with what is held.
 func (a *audit) finish(filled []*Lot) {
-	posted := Balance{a.held.Wallet, a.available, a.pending, a.debt, a.owed, a.open.Change.Version}
+	posted := Balance{a.held.Wallet, a.available, a.pending, a.debt, a.owed, a.open.Change.Version, a.held.Stamp}
 	if posted != a.held {
 		a.fault("the wallet holds %+v, its postings %+v", a.held, posted)
 	}

@@ -102,6 +102,10 @@ type Entry struct {
 	Ref   string
 	Cause id.ID     // the fact that led to it; zero: none
 	At    time.Time // when it takes effect
+	// Fresh says that whoever books knows that the reference is new, for example by
+	// the version of something that the transaction changes. It is not looked for then,
+	// and if it was used all the same the transaction fails.
+	Fresh bool
 }
 
 // MaxRef is how many bytes a reference may have.
@@ -162,6 +166,11 @@ type Change struct {
 	Before  int64
 	After   int64
 	Version int64 // of the wallet, after it: each transaction counts
+
+	// Stamp is the time of the change in milliseconds since 1970, or, where the
+	// wallet has that already, by whatever clock, the one that follows on the wallet's
+	// last: it grows with each change. 0: it was booked before stamps were noted.
+	Stamp int64
 }
 
 // Part is how much a lot gained or, below zero, lost of what can be spent.

@@ -71,6 +71,10 @@ func TestEveryQueryReadsAnIndexInItsOrder(t *testing.T) {
 		"postings": {func(q db.Queryer) error { _, err := selectPostings(q, some, some); return err }, "PRIMARY KEY (tenant_id=? AND txn_id=?)"},
 		"parts":    {func(q db.Queryer) error { _, err := selectParts(q, some, some, Use); return err }, "PRIMARY KEY (tenant_id=? AND txn_id=?)"},
 		"a lot":    {func(q db.Queryer) error { _, err := selectLot(q, some, some); return err }, "PRIMARY KEY (tenant_id=? AND id=?)"},
+		"lots and what their wallets hold": {
+			func(q db.Queryer) error { return eachHeld(q, some, []id.ID{some}, func(*Lot, Balance) {}) },
+			"SEARCH b USING PRIMARY KEY (tenant_id=? AND person_id=? AND wallet=?)",
+		},
 		"lots to spend": {
 			func(q db.Queryer) error { _, err := selectOpenAfter(q, some, w, place{1, 1}, 9); return err },
 			"ledger_lot_open (tenant_id=? AND person_id=? AND wallet=? AND (expires_at,seq)>(?,?))",
@@ -78,9 +82,19 @@ func TestEveryQueryReadsAnIndexInItsOrder(t *testing.T) {
 		"lots":      {func(q db.Queryer) error { _, err := Lots(q, some, w, 9); return err }, "ledger_lot_open (tenant_id=? AND person_id=? AND wallet=?)"},
 		"a balance": {func(q db.Queryer) error { _, err := ReadBalance(q, some, w); return err }, "PRIMARY KEY (tenant_id=? AND person_id=? AND wallet=?)"},
 		"balances":  {func(q db.Queryer) error { _, err := Balances(q, some, some); return err }, "PRIMARY KEY (tenant_id=? AND person_id=?)"},
+		"balances of many": {
+			func(q db.Queryer) error { _, err := BalancesOf(q, some, []id.ID{some, id.New(time.Now())}); return err }, "PRIMARY KEY (tenant_id=? AND person_id=?)",
+		},
 		"wallets to check": {
 			func(q db.Queryer) error { _, _, err := Check(q, some, Place{some, "a"}, 9); return err },
 			"PRIMARY KEY (tenant_id=? AND (person_id,wallet)>(?,?))",
+		},
+		"what was spent of lots": {
+			func(q db.Queryer) error { _, err := Spendings(q, some, w, 10); return err },
+			"ledger_txn_wallet (tenant_id=? AND person_id=? AND wallet=?)",
+		},
+		"what was spent of lots, by its lines": {
+			func(q db.Queryer) error { _, err := Spendings(q, some, w, 10); return err }, "PRIMARY KEY (tenant_id=? AND txn_id=?)",
 		},
 		"books to check": {
 			func(q db.Queryer) error { return eachPosting(q, some, w, func(Txn, posting) {}) },

@@ -16,6 +16,7 @@ type Balance struct {
 	Debt      int64 // what later credits pay first; it is in Available
 	Owed      int64 // what is kept back from later credits; it is not in Available
 	Version   int64 // how many transactions there were; 0: the wallet does not exist yet
+	Stamp     int64 // see Change
 }
 
 // settled has the database see what the operations of a transaction have stored.

@@ -157,6 +157,9 @@ type taken struct {
 }
 
 func takenBy(q db.Queryer, tenant, revocation id.ID) (taken, error) {
+	if err := settled(q); err != nil {
+		return taken{}, err
+	}
 	t, err := selectByID(q, tenant, revocation)
 	if err != nil {
 		return taken{}, err
@@ -176,7 +179,7 @@ func (b *booking) lot(of id.ID, l *Lot) (*Lot, error) {
 	if of == l.ID {
 		return l, nil
 	}
-	read, err := selectLot(b.tx, b.tenant, of)
+	read, err := lotNow(b.tx, b.tenant, of)
 	if err != nil {
 		return nil, err
 	}

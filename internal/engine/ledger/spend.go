@@ -102,6 +102,9 @@ const burnPage = 100
 // burn takes up to so much from the wallet's open lots that expire after at, in
 // their order, and returns how much it took.
 func (b *booking) burn(most int64, at time.Time) (int64, error) {
+	if err := settled(b.tx); err != nil {
+		return 0, err
+	}
 	from := place{expires: math.MinInt64}
 	if at != everything {
 		from = place{expires: db.Micro(at), seq: math.MaxInt64}

@@ -15,14 +15,14 @@ var errChanged = errors.New("ledger: the wallet was changed by another transacti
 // scanner is a row.
 type scanner interface{ Scan(dest ...any) error }
 
-const txnColumns = `id, ref, kind, cause, at, person_id, wallet, unit, available_before, available_after, version, owed`
+const txnColumns = `id, ref, kind, cause, at, person_id, wallet, unit, available_before, available_after, version, owed, stamp`
 
 func insertTxn(tx *db.Tx, tenant id.ID, t *Txn) error {
 	err := tx.Later(`INSERT INTO ledger_txn (tenant_id, `+txnColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (tenant_id, ref) DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (tenant_id, ref) DO NOTHING`,
 		[]any{
 			tenant[:], t.ID[:], t.Ref, string(t.Kind), t.Cause[:], db.Micro(t.At), t.Wallet.Person[:], t.Wallet.Name, t.Wallet.Unit,
-			t.Change.Before, t.Change.After, t.Change.Version, t.Owed,
+			t.Change.Before, t.Change.After, t.Change.Version, t.Owed, t.Change.Stamp,
 		}, one)
 	return wrapped("store a transaction", err)
 }
@@ -39,7 +39,7 @@ func scanTxn(row scanner) (Txn, error) {
 	var t Txn
 	var at int64
 	err := row.Scan(&t.ID, &t.Ref, &t.Kind, &t.Cause, &at, &t.Wallet.Person, &t.Wallet.Name, &t.Wallet.Unit,
-		&t.Change.Before, &t.Change.After, &t.Change.Version, &t.Owed)
+		&t.Change.Before, &t.Change.After, &t.Change.Version, &t.Owed, &t.Change.Stamp)
 	t.At = db.FromMicro(at)
 	t.Change.Account, t.Change.Unit = Available(t.Wallet.Person, t.Wallet.Name), t.Wallet.Unit
 	return t, err
@@ -154,6 +154,7 @@ func selectParts(q db.Queryer, tenant, txn id.ID, available Account) ([]Part, er
 const lotColumns = `id, person_id, wallet, unit, source, amount, remaining, expired, seq, expires_at, revoked_by`
 
 func storeLot(tx *db.Tx, tenant id.ID, l *Lot) error {
+	foresight(tx).storedLot(tenant, l)
 	if l.stored {
 		err := tx.Later(`UPDATE ledger_lot SET remaining = $3, expired = $4, seq = $5, expires_at = $6, revoked_by = $7 WHERE tenant_id = $1 AND id = $2`,
 			[]any{tenant[:], l.ID[:], l.Remaining, l.expired, l.seq, expiry(l.Expires), nullID(l.revokedBy)}, one)
@@ -229,11 +230,11 @@ func selectLots(q db.Queryer, query string, args ...any) ([]*Lot, error) {
 	return lots, wrapped("list lots", rows.Err())
 }
 
-const balanceColumns = `person_id, wallet, unit, available, pending, debt, owed, version`
+const balanceColumns = `person_id, wallet, unit, available, pending, debt, owed, version, stamp`
 
 func scanBalance(row scanner) (Balance, error) {
 	var b Balance
-	err := row.Scan(&b.Wallet.Person, &b.Wallet.Name, &b.Wallet.Unit, &b.Available, &b.Pending, &b.Debt, &b.Owed, &b.Version)
+	err := row.Scan(&b.Wallet.Person, &b.Wallet.Name, &b.Wallet.Unit, &b.Available, &b.Pending, &b.Debt, &b.Owed, &b.Version, &b.Stamp)
 	return b, err
 }
 
@@ -266,12 +267,13 @@ func selectBalances(q db.Queryer, query string, args ...any) ([]Balance, error) 
 
 // storeBalance stores a balance if it follows on the one that is stored.
 func storeBalance(tx *db.Tx, tenant id.ID, b Balance) error {
-	err := tx.Later(`INSERT INTO ledger_balance (tenant_id, `+balanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+	foresight(tx).storedBalance(tenant, b)
+	err := tx.Later(`INSERT INTO ledger_balance (tenant_id, `+balanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (tenant_id, person_id, wallet) DO UPDATE SET available = excluded.available, pending = excluded.pending,
-			debt = excluded.debt, owed = excluded.owed, version = excluded.version
+			debt = excluded.debt, owed = excluded.owed, version = excluded.version, stamp = excluded.stamp
 		WHERE ledger_balance.version = excluded.version - 1`,
 		[]any{
-			tenant[:], b.Wallet.Person[:], b.Wallet.Name, b.Wallet.Unit, b.Available, b.Pending, b.Debt, b.Owed, b.Version,
+			tenant[:], b.Wallet.Person[:], b.Wallet.Name, b.Wallet.Unit, b.Available, b.Pending, b.Debt, b.Owed, b.Version, b.Stamp,
 		}, one)
 	return wrapped("store a balance", err)
 }

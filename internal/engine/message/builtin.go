@@ -1,6 +1,9 @@
 package message
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+)
 
 // builtInSchema describes the variables of the built-in theme. Tenants that
 // describe none have these.
@@ -55,9 +58,8 @@ type Values map[string]any
 // an object the fields of which are.
 func Sample(of Type) Values {
 	values := Values{
-		"tenantAlias": "acme",
-		"program":     map[string]any{"id": "referral", "name": "Acme Referrals"},
-		"user":        sampleUser("Will", "Example"),
+		"program": map[string]any{"id": "referral", "name": "Acme Referrals"},
+		"user":    sampleUser("Will", "Example"),
 		"shareLinks": map[string]any{
 			"shareLink": "https://refer.example.com/r/mPbcF5", "emailShareLink": "https://refer.example.com/r/mLbcEY",
 			"facebookShareLink": "https://refer.example.com/r/mmbcEY", "twitterShareLink": "https://refer.example.com/r/mRbcEY",
@@ -112,11 +114,12 @@ func blank(sample map[string]any) map[string]any {
 	return made
 }
 
-// complete adds to an object what it lacks of its sample's fields.
-func complete(object, sample map[string]any) map[string]any {
-	made := blank(sample)
+// complete adds to an object what it lacks of its sample's fields, which are those of
+// the blank one. What is in that it shares and does not change.
+func complete(object, blank map[string]any) map[string]any {
+	made := maps.Clone(blank)
 	for name, value := range object {
-		had, inSample := made[name].(map[string]any)
+		had, inSample := blank[name].(map[string]any)
 		fields, isObject := value.(map[string]any)
 		switch {
 		case inSample && isObject:

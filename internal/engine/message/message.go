@@ -87,24 +87,20 @@ type Message struct {
 	Message   string
 	CreatedAt time.Time
 	Cause     id.ID // the fact that led to it; zero: none
+	// About is what it is about, such as a referral. A person is written one message of
+	// a type about it; zero: there may be several.
+	About id.ID
 }
 
-// Record keeps a message. It sets the ID, and CreatedAt where that is zero.
-func Record(tx *db.Tx, m *Message) error {
+// Record keeps a message, and reports whether it is new: where the person was written
+// one of the type about the same before, nothing is kept. It sets the ID, and CreatedAt
+// where that is zero.
+func Record(tx *db.Tx, m *Message) (bool, error) {
 	if m.CreatedAt.IsZero() {
 		m.CreatedAt = tx.Now()
 	}
 	m.ID = id.New(tx.Now())
 	return insertMessage(tx, m)
-}
-
-// Get returns one of the tenant's messages.
-func Get(q db.Queryer, tenant, message id.ID) (Message, error) {
-	m, err := selectMessage(q, tenant, message)
-	if errors.Is(err, db.ErrNoRows) {
-		return Message{}, problem.NotFound.New("there is no such message")
-	}
-	return m, err
 }
 
 // Page is a part of a list: up to Limit messages before one.
@@ -123,5 +119,35 @@ func List(q db.Queryer, tenant, person id.ID, page Page) ([]Message, error) {
 	return selectMessages(q, tenant, person, page)
 }
 
-// Forget deletes what a person was written.
-func Forget(tx *db.Tx, tenant, person id.ID) error { return deleteMessages(tx, tenant, person) }
+// Forget deletes some of what a person was written, limit at most, and returns the ids
+// of those messages; none: there is nothing left.
+func Forget(tx *db.Tx, tenant, person id.ID, limit int) ([]id.ID, error) {
+	written, err := List(tx, tenant, person, Page{Limit: limit})
+	if err != nil || len(written) == 0 {
+		return nil, err
+	}
+	return idsOf(written), deleteMessages(tx, tenant, person, written[len(written)-1].ID)
+}
+
+// Blank removes what messages about something say, whoever they were written to, and
+// returns their ids. That they were written stays, so that none is written again.
+func Blank(tx *db.Tx, tenant, about id.ID) ([]id.ID, error) {
+	written, err := selectAbout(tx, tenant, about)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range written {
+		if err := blankMessage(tx, m); err != nil {
+			return nil, err
+		}
+	}
+	return idsOf(written), nil
+}
+
+func idsOf(messages []Message) []id.ID {
+	ids := make([]id.ID, len(messages))
+	for i, m := range messages {
+		ids[i] = m.ID
+	}
+	return ids
+}

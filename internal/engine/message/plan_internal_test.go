@@ -48,7 +48,7 @@ func (e *explained) explain(query string, args []any) {
 }
 
 // The planner has no statistics here, as in production: ANALYZE is never run.
-func TestWhatIsReadOfAPersonOrByIDIsFoundByIt(t *testing.T) {
+func TestWhatIsReadOfAPersonOrOfASubjectIsFoundByAnIndex(t *testing.T) {
 	d, err := db.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plan.db"), db.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -56,10 +56,10 @@ func TestWhatIsReadOfAPersonOrByIDIsFoundByIt(t *testing.T) {
 	t.Cleanup(func() { d.Close() })
 	some := id.New(time.Now())
 	for want, read := range map[string]func(q db.Queryer){
-		"PRIMARY KEY (tenant_id=? AND person_id=? AND id<?)": func(q db.Queryer) { _, _ = List(q, some, some, Page{Limit: 10}) },
-		"INDEX message_id (tenant_id=? AND id=?)":            func(q db.Queryer) { _, _ = Get(q, some, some) },
-		"theme USING PRIMARY KEY (tenant_id=?)":              func(q db.Queryer) { _, _ = Version(q, some) },
-		"theme_draft USING PRIMARY KEY (tenant_id=?)":        func(q db.Queryer) { _, _ = Locales(q, some) },
+		"(tenant_id=? AND person_id=? AND id<?)":        func(q db.Queryer) { _, _ = List(q, some, some, Page{Limit: 10}) },
+		"INDEX message_about (tenant_id=? AND about=?)": func(q db.Queryer) { _, _ = selectAbout(q, some, some) },
+		"theme USING PRIMARY KEY (tenant_id=?)":         func(q db.Queryer) { _, _ = Version(q, some) },
+		"theme_draft USING PRIMARY KEY (tenant_id=?)":   func(q db.Queryer) { _, _ = Locales(q, some) },
 	} {
 		e := &explained{}
 		err := d.Read(t.Context(), func(q db.Queryer) error {

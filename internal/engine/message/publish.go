@@ -184,7 +184,7 @@ func (c *content) try(at Place) []string {
 	if at.Type == Types[0] {
 		wrong = tried.described.validate("variables", c.variables(at.Locale))
 	}
-	if _, err := tried.render(Request{Locale: at.Locale, Type: at.Type}, sampleOf(at.Type)); err != nil {
+	if _, err := tried.render(Request{Locale: at.Locale, Type: at.Type}, sampleOf(at.Type), newAllowance()); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	return wrong

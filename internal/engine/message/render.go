@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,7 +16,9 @@ type Request struct {
 	Tenant id.ID
 	Locale string // of who gets it; empty or odd: what is for everybody
 	Type   Type
-	Values Values // see [Sample]; they are not changed
+	// Values returns what the message is about (see [Sample]), which is not changed. What
+	// templates do not need may be missing.
+	Values func(needs Needs) (Values, error)
 }
 
 // Rendered is a message that was made.
@@ -26,30 +29,36 @@ type Rendered struct {
 	Version string // of the theme; empty: the built-in one
 
 	// Fallback is why the built-in theme's text was taken: the tenant's template can't
-	// be rendered with these values. nil: it could.
+	// be rendered with these values, or the command's other messages have taken all
+	// that templates may take in one. nil: it could.
 	Fallback error
 }
 
 // Render makes a message with the version of the tenant's theme that is in use. It
-// fails only if the database does, or the values are none of JSON.
-func (s *Service) Render(q db.Queryer, r Request) (Rendered, error) {
+// fails only if the database does, or the values do, or are none of JSON: for the sake
+// of a theme no command is refused.
+func (s *Service) Render(tx *db.Tx, r Request) (Rendered, error) {
 	if _, err := ParseType(string(r.Type)); err != nil {
 		return Rendered{}, err
 	}
-	values, err := plainObject(r.Values)
+	in, err := s.inUse(tx, r.Tenant)
 	if err != nil {
 		return Rendered{}, err
 	}
-	in, err := s.inUse(q, r.Tenant)
+	given, err := r.Values(in.needs(r))
 	if err != nil {
 		return Rendered{}, err
 	}
-	made, err := in.render(r, values)
+	values, err := plainObject(given)
+	if err != nil {
+		return Rendered{}, err
+	}
+	made, err := in.render(r, values, allowanceOf(tx))
 	if err == nil {
 		return made, nil
 	}
 	r.Locale = ""
-	instead, failed := builtInTheme.render(r, values)
+	instead, failed := builtInTheme.render(r, values, newAllowance()) // it takes next to nothing
 	instead.Fallback = err
 	return instead, failed
 }
@@ -97,7 +106,7 @@ func Preview(q db.Queryer, tenant id.ID, at Place) (Rendered, error) {
 		return Rendered{}, err
 	}
 	tried.manner = strict
-	made, err := tried.render(Request{Tenant: tenant, Locale: at.Locale, Type: at.Type}, sampleOf(at.Type))
+	made, err := tried.render(Request{Tenant: tenant, Locale: at.Locale, Type: at.Type}, sampleOf(at.Type), newAllowance())
 	if err != nil {
 		return Rendered{}, problem.InvalidField("template", "%s", err)
 	}
@@ -110,11 +119,11 @@ func sampleOf(of Type) map[string]any {
 	return values
 }
 
-// samples are made once: each message is completed by the shape of its sample.
-var samples = sync.OnceValue(func() map[Type]map[string]any {
+// blanks are made once: each message is completed by the shape of its sample.
+var blanks = sync.OnceValue(func() map[Type]map[string]any {
 	made := map[Type]map[string]any{}
 	for _, of := range Types {
-		made[of] = sampleOf(of)
+		made[of] = blank(sampleOf(of))
 	}
 	return made
 })
@@ -147,16 +156,30 @@ func newTheme(whole content, version string) (*theme, error) {
 	}, nil
 }
 
+// needs returns what is needed to make a message by the theme, or else by the built-in
+// one.
+func (t *theme) needs(r Request) Needs {
+	instead, _, err := builtInTheme.at(Place{Type: r.Type})
+	if err != nil { // a test checks that it is well formed
+		return Needs{[]reading{{}}}
+	}
+	by, _, err := t.at(Place{t.content.closest(r.Locale), r.Type})
+	if err != nil || t == builtInTheme {
+		return instead.needs
+	}
+	return Needs{slices.Concat(by.needs.reads, instead.needs.reads)}
+}
+
 // render makes a message with values of which those of a sample may be missing.
-func (t *theme) render(r Request, values map[string]any) (Rendered, error) {
+func (t *theme) render(r Request, values map[string]any, left *allowance) (Rendered, error) {
 	locale := t.content.closest(r.Locale)
 	by, variables, err := t.at(Place{locale, r.Type})
 	if err != nil {
 		return Rendered{}, err
 	}
-	values = complete(values, samples()[r.Type])
+	values = complete(values, blanks()[r.Type])
 	values["variables"], values["locale"], values["assetVersion"] = variables, r.Locale, t.version
-	made, err := by.render(values)
+	made, err := by.render(values, left)
 	if err == nil && strings.TrimSpace(made.Subject) == "" {
 		err = errors.New("the subject is empty")
 	}

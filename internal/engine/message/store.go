@@ -198,24 +198,23 @@ func deleteOldVersions(tx *db.Tx, tenant id.ID, keep int, inUse string) error {
 	return err
 }
 
-const messageColumns = `id, tenant_id, person_id, type, subject, message, created_at, cause`
+const messageColumns = `id, tenant_id, person_id, type, subject, message, created_at, cause, about`
 
-func insertMessage(tx *db.Tx, m *Message) error {
-	_, err := tx.Exec(`INSERT INTO message (`+messageColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		m.ID[:], m.TenantID[:], m.PersonID[:], string(m.Type), m.Subject, m.Message, db.Micro(m.CreatedAt), m.Cause[:])
-	return err
+// insertMessage reports whether the person was not written the same before.
+func insertMessage(tx *db.Tx, m *Message) (bool, error) {
+	n, err := tx.Exec(`INSERT INTO message (`+messageColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		m.ID[:], m.TenantID[:], m.PersonID[:], string(m.Type), m.Subject, m.Message, db.Micro(m.CreatedAt), m.Cause[:], m.About.OrNull())
+	return n == 1, err
 }
 
 func scanMessage(row scanner) (Message, error) {
 	var m Message
 	var created int64
-	err := row.Scan(&m.ID, &m.TenantID, &m.PersonID, &m.Type, &m.Subject, &m.Message, &created, &m.Cause)
+	var about []byte
+	err := row.Scan(&m.ID, &m.TenantID, &m.PersonID, &m.Type, &m.Subject, &m.Message, &created, &m.Cause, &about)
 	m.CreatedAt = db.FromMicro(created)
+	copy(m.About[:], about)
 	return m, err
-}
-
-func selectMessage(q db.Queryer, tenant, message id.ID) (Message, error) {
-	return scanMessage(q.QueryRow(`SELECT `+messageColumns+` FROM message WHERE tenant_id = $1 AND id = $2`, tenant[:], message[:]))
 }
 
 func selectMessages(q db.Queryer, tenant, person id.ID, page Page) ([]Message, error) {
@@ -236,7 +235,32 @@ func selectMessages(q db.Queryer, tenant, person id.ID, page Page) ([]Message, e
 	return messages, rows.Err()
 }
 
-func deleteMessages(tx *db.Tx, tenant, person id.ID) error {
-	_, err := tx.Exec(`DELETE FROM message WHERE tenant_id = $1 AND person_id = $2`, tenant[:], person[:])
+// selectAbout returns what names the messages about something.
+func selectAbout(q db.Queryer, tenant, about id.ID) ([]Message, error) {
+	rows, err := q.Query(`SELECT person_id, id FROM message WHERE tenant_id = $1 AND about = $2 AND about IS NOT NULL`, tenant[:], about[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var messages []Message
+	for rows.Next() {
+		m := Message{TenantID: tenant}
+		if err := rows.Scan(&m.PersonID, &m.ID); err != nil {
+			return nil, err
+		}
+		messages = append(messages, m)
+	}
+	return messages, rows.Err()
+}
+
+// deleteMessages deletes what a person was written from one message on.
+func deleteMessages(tx *db.Tx, tenant, person, from id.ID) error {
+	_, err := tx.Exec(`DELETE FROM message WHERE tenant_id = $1 AND person_id = $2 AND id >= $3`, tenant[:], person[:], from[:])
+	return err
+}
+
+func blankMessage(tx *db.Tx, m Message) error {
+	_, err := tx.Exec(`UPDATE message SET subject = '', message = '' WHERE tenant_id = $1 AND person_id = $2 AND id = $3`,
+		m.TenantID[:], m.PersonID[:], m.ID[:])
 	return err
 }

@@ -40,7 +40,8 @@ const (
 // and nothing else. A text has at most 2,000 actions. They stand in each other at
 // most eight deep, loops three; what follows an else is not counted. The loops of a
 // text come by at most 50,000 actions, and it makes at most 256 KiB; of a subject the
-// first 1000 characters are kept. In HTML, comments are left out, and so is a link
+// first 1000 characters are kept. All messages of one command come by at most 500,000
+// actions, and make at most 16 MiB. In HTML, comments are left out, and so is a link
 // that is not to http, https or mailto.
 type Template struct {
 	Subject string `json:"subject"` // plain text; line breaks become spaces
@@ -89,7 +90,8 @@ func orDefault(instead, value any) any {
 // text is one parsed text of a template. It may be used concurrently.
 type text struct {
 	source
-	tree *parse.Tree
+	tree  *parse.Tree
+	steps int // of all that is not repeated
 
 	// Each rendering has a copy, since the functions of a copy count its steps.
 	copies sync.Pool
@@ -123,10 +125,11 @@ func parseText(s source) (*text, error) {
 	if len(trees) > 1 || tree == nil {
 		return nil, fmt.Errorf("%s: define and block can't be used here", s.name)
 	}
-	if _, err := (&inspection{name: s.name}).list(tree.Root, depth{}); err != nil {
+	steps, err := (&inspection{name: s.name}).list(tree.Root, depth{})
+	if err != nil {
 		return nil, err
 	}
-	return &text{source: s, tree: tree}, nil
+	return &text{source: s, tree: tree, steps: steps}, nil
 }
 
 // inspection is a look at all of a text.
@@ -265,8 +268,12 @@ func (t *text) newInstance() (*instance, error) {
 	return in, err
 }
 
-// render makes what the text says of the values.
-func (t *text) render(values map[string]any) (string, error) {
+// render makes what the text says of the values, and takes what that costs from what
+// is left. Once there is too little for one text, nothing is left for any.
+func (t *text) render(values map[string]any, left *allowance) (string, error) {
+	if left.steps -= t.steps; left.steps < 0 {
+		return "", left.spend(t)
+	}
 	in, ok := t.copies.Get().(*instance)
 	if !ok {
 		var err error
@@ -274,19 +281,25 @@ func (t *text) render(values map[string]any) (string, error) {
 			return "", err
 		}
 	}
-	in.steps = maxSteps
-	out := &limited{left: t.most}
-	if err := in.Execute(out, values); err != nil {
-		switch {
-		case errors.Is(err, errEndless):
-			return "", fmt.Errorf("%s: %w", t.tree.Name, errEndless)
-		case errors.Is(err, errTooLong):
-			return "", fmt.Errorf("%s: %w", t.tree.Name, errTooLong)
-		}
+	defer t.copies.Put(in) // also after a failure: a new one would have to be read anew
+	allowed := allowance{steps: min(left.steps, maxSteps), made: min(left.made, t.most)}
+	in.steps = allowed.steps
+	out := &limited{left: allowed.made}
+	err := in.Execute(out, values)
+	left.steps -= allowed.steps - in.steps
+	left.made -= allowed.made - out.left // with what was made and refused
+	switch {
+	case err == nil:
+		return out.text.String(), nil
+	case errors.Is(err, errEndless) && allowed.steps < maxSteps, errors.Is(err, errTooLong) && allowed.made < t.most:
+		return "", left.spend(t)
+	case errors.Is(err, errEndless):
+		return "", fmt.Errorf("%s: %w", t.tree.Name, errEndless)
+	case errors.Is(err, errTooLong):
+		return "", fmt.Errorf("%s: %w", t.tree.Name, errTooLong)
+	default:
 		return "", errors.New(reasonOf(err))
 	}
-	t.copies.Put(in)
-	return out.text.String(), nil
 }
 
 // reasonOf is the error of a template without the prefixes that packages give it.
@@ -343,6 +356,7 @@ func emptyNil(list *parse.ListNode) {
 type letter struct {
 	subject, message *text
 	format           Format
+	needs            Needs
 }
 
 // parseLetter reads a template. The error collects what is wrong with either text.
@@ -356,13 +370,16 @@ func parseLetter(kind Type, t Template, m manner) (*letter, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &letter{subject, message, format}, nil
+	l := &letter{subject: subject, message: message, format: format}
+	l.needs.list(subject.tree.Root, dot{})
+	l.needs.list(message.tree.Root, dot{})
+	return l, nil
 }
 
 // render makes a message. The error collects what is wrong with either text.
-func (l *letter) render(values map[string]any) (Rendered, error) {
-	subject, err1 := l.subject.render(values)
-	message, err2 := l.message.render(values)
+func (l *letter) render(values map[string]any, left *allowance) (Rendered, error) {
+	subject, err1 := l.subject.render(values, left)
+	message, err2 := l.message.render(values, left)
 	if err := errors.Join(err1, err2); err != nil {
 		return Rendered{}, err
 	}

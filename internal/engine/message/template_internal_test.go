@@ -16,7 +16,7 @@ func TestALoopOfLongConditionsEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := by.render(map[string]any{"many": int64(1 << 40)}); !errors.Is(err, errEndless) {
+		if _, err := by.render(map[string]any{"many": int64(1 << 40)}, newAllowance()); !errors.Is(err, errEndless) {
 			t.Errorf("it ends with %v", err)
 		}
 		if took := time.Since(began); took > 5*time.Second {
@@ -54,7 +54,7 @@ func FuzzNoTextOfATemplateBreaksOut(f *testing.F) {
 			}
 			values := sampleOf(ReferralStarted)
 			values["user"] = map[string]any{"firstName": name}
-			made, err := by.render(values)
+			made, err := by.render(values, newAllowance())
 			if err != nil {
 				continue
 			}

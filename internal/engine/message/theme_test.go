@@ -204,16 +204,17 @@ func TestThemesAndMessagesOfAnotherTenantAreNotSeen(t *testing.T) {
 		w.mustSet(started, message.Template{Subject: "mine", Message: "x"})
 		w.mustPublish()
 		mine := message.Message{TenantID: w.tenant, PersonID: id.New(time.Now()), Type: message.ReferralPaid, Subject: "a", Message: "b"}
-		w.mustWrite(func(tx *db.Tx) error { return message.Record(tx, &mine) })
+		w.mustRecord(&mine)
 		w.tenant = id.New(time.Now())
 		if made := w.mustRender(started, nil); made.Subject == "mine" {
 			t.Error("another tenant's theme is used")
 		}
 		w.mustRead(func(q db.Queryer) error {
-			if _, err := message.Get(q, w.tenant, mine.ID); !problem.NotFound.Has(err) {
-				t.Errorf("another tenant's message: %v", err)
+			found, err := message.List(q, w.tenant, mine.PersonID, message.Page{Limit: 1})
+			if len(found) > 0 {
+				t.Errorf("another tenant's message is seen: %+v", found)
 			}
-			return nil
+			return err
 		})
 	})
 }
@@ -226,12 +227,8 @@ func TestMessagesAreKeptUntilTheirPersonIsForgotten(t *testing.T) {
 		m := message.Message{
 			TenantID: w.tenant, PersonID: person, Type: message.ReferralPaid, Subject: fmt.Sprint(i), Message: "<p>é</p>", Cause: id.New(time.Now()),
 		}
-		w.mustWrite(func(tx *db.Tx) error {
-			if err := message.Record(tx, &message.Message{TenantID: w.tenant, PersonID: other, Type: message.ReferralPaid}); err != nil {
-				return err
-			}
-			return message.Record(tx, &m)
-		})
+		w.mustRecord(&message.Message{TenantID: w.tenant, PersonID: other, Type: message.ReferralPaid})
+		w.mustRecord(&m)
 		all = append(all, m)
 	}
 	slices.Reverse(all)
@@ -249,15 +246,80 @@ func TestMessagesAreKeptUntilTheirPersonIsForgotten(t *testing.T) {
 	if diff := cmp.Diff(all, append(first, second...)); diff != "" {
 		t.Error(diff)
 	}
-	w.mustRead(func(q db.Queryer) error {
-		found, err := message.Get(q, w.tenant, all[0].ID)
-		if diff := cmp.Diff(all[0], found); diff != "" {
-			t.Error(diff)
+	var gone []id.ID
+	for n := 3; n > 0; {
+		w.mustWrite(func(tx *db.Tx) error {
+			some, err := message.Forget(tx, w.tenant, person, 3)
+			n, gone = len(some), append(gone, some...)
+			return err
+		})
+	}
+	for i, m := range all {
+		if len(gone) != len(all) || gone[i] != m.ID {
+			t.Errorf("forgotten are %v, and not all of %v", gone, all)
+		}
+	}
+	if left := list(person, message.Page{Limit: 3}); len(left) != 0 || len(list(other, message.Page{Limit: 9})) != 5 {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// mustRecord keeps a message, and reports whether it is new.
+func (w *world) mustRecord(m *message.Message) bool {
+	w.t.Helper()
+	isNew := false
+	w.mustWrite(func(tx *db.Tx) error {
+		var err error
+		isNew, err = message.Record(tx, m)
+		return err
+	})
+	return isNew
+}
+
+func TestAPersonIsWrittenOneMessageOfATypeAboutTheSame(t *testing.T) {
+	w := mustWorld(t)
+	anna, bert, about := id.New(time.Now()), id.New(time.Now()), id.New(time.Now())
+	for _, c := range []struct {
+		name    string
+		message message.Message
+		isNew   bool
+	}{
+		{"the first one", message.Message{PersonID: anna, Type: message.ReferralPaid, About: about}, true},
+		{"the same again", message.Message{PersonID: anna, Type: message.ReferralPaid, About: about}, false},
+		{"another type", message.Message{PersonID: anna, Type: message.ReferralStarted, About: about}, true},
+		{"another person", message.Message{PersonID: bert, Type: message.ReferralPaid, About: about}, true},
+		{"about something else", message.Message{PersonID: anna, Type: message.ReferralPaid, About: id.New(time.Now())}, true},
+		{"about nothing", message.Message{PersonID: anna, Type: message.ReferralPaid}, true},
+		{"about nothing again", message.Message{PersonID: anna, Type: message.ReferralPaid}, true},
+	} {
+		c.message.TenantID = w.tenant
+		if got := w.mustRecord(&c.message); got != c.isNew {
+			t.Errorf("%s: new %v", c.name, got)
+		}
+	}
+}
+
+func TestWhatIsBlankedIsNotWrittenAgain(t *testing.T) {
+	w := mustWorld(t)
+	anna, about := id.New(time.Now()), id.New(time.Now())
+	m := message.Message{TenantID: w.tenant, PersonID: anna, Type: message.ReferralPaid, Subject: "Bert", Message: "Bert Olsen", About: about}
+	w.mustRecord(&m)
+	w.mustWrite(func(tx *db.Tx) error {
+		blanked, err := message.Blank(tx, w.tenant, about)
+		if len(blanked) != 1 || blanked[0] != m.ID {
+			t.Errorf("blanked are %v", blanked)
 		}
 		return err
 	})
-	w.mustWrite(func(tx *db.Tx) error { return message.Forget(tx, w.tenant, person) })
-	if left := list(person, message.Page{Limit: 3}); len(left) != 0 || len(list(other, message.Page{Limit: 9})) != 5 {
-		t.Errorf("left are %v", left)
+	w.mustRead(func(q db.Queryer) error {
+		found, err := message.List(q, w.tenant, anna, message.Page{Limit: 2})
+		if len(found) != 1 || found[0].Subject != "" || found[0].Message != "" {
+			t.Errorf("it says %+v", found)
+		}
+		return err
+	})
+	again := m
+	if w.mustRecord(&again) {
+		t.Error("it is written again")
 	}
 }

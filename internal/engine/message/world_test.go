@@ -158,13 +158,18 @@ func (w *world) inUse() string {
 	return version
 }
 
+// all are values of which none is left out.
+func all(values message.Values) func(message.Needs) (message.Values, error) {
+	return func(message.Needs) (message.Values, error) { return values, nil }
+}
+
 // mustRender makes a message in a locale.
 func (w *world) mustRender(at message.Place, values message.Values) message.Rendered {
 	w.t.Helper()
 	var made message.Rendered
-	w.mustRead(func(q db.Queryer) error {
+	w.mustWrite(func(tx *db.Tx) error {
 		var err error
-		made, err = w.Render(q, message.Request{Tenant: w.tenant, Locale: at.Locale, Type: at.Type, Values: values})
+		made, err = w.Render(tx, message.Request{Tenant: w.tenant, Locale: at.Locale, Type: at.Type, Values: all(values)})
 		return err
 	})
 	return made

@@ -46,11 +46,14 @@ type Identity struct {
 
 // Person is a person as it stands.
 type Person struct {
-	ID       id.ID  `json:"id"`
-	TenantID id.ID  `json:"-"`
-	Version  int64  `json:"version"`
-	Identity        // by which it was first known
-	Account  string `json:"account,omitempty"` // "": none
+	ID       id.ID `json:"id"`
+	TenantID id.ID `json:"-"`
+	Version  int64 `json:"version"`
+	Identity       // by which it was first known
+	// Linked are the further names that somebody said the person has, the earliest
+	// first.
+	Linked  []Identity `json:"linked,omitempty"`
+	Account string     `json:"account,omitempty"` // "": none
 
 	Email     string `json:"email,omitempty"`
 	FirstName string `json:"first_name,omitempty"`
@@ -64,6 +67,8 @@ type Person struct {
 	FirstIP string `json:"first_ip,omitempty"` // seen at the person's own requests
 	LastIP  string `json:"last_ip,omitempty"`
 	Device  string `json:"device,omitempty"` // the cookie of the browser last seen
+	// PastDevices are those of the browsers before, the latest first: nine at most.
+	PastDevices []string `json:"past_devices,omitempty"`
 
 	// Unreferable says that the person takes part in no program.
 	Unreferable bool `json:"unreferable,omitempty"`
@@ -84,6 +89,28 @@ func (p *Person) Name() string {
 	default:
 		return p.FirstName + " " + p.LastName
 	}
+}
+
+// Identities are all the names that the person has, the first one first.
+func (p *Person) Identities() []Identity { return append([]Identity{p.Identity}, p.Linked...) }
+
+// KnownIn returns by what the person is known in a scheme, and whether it is: the
+// earliest name of several.
+func (p *Person) KnownIn(scheme string) (Identity, bool) {
+	for _, as := range p.Identities() {
+		if as.Scheme == scheme {
+			return as, true
+		}
+	}
+	return Identity{}, false
+}
+
+// Devices are the cookies of the person's browsers, the latest first: ten at most.
+func (p *Person) Devices() []string {
+	if p.Device == "" {
+		return nil
+	}
+	return append([]string{p.Device}, p.PastDevices...)
 }
 
 // LatestIP is where the person was seen last; "": nowhere.
@@ -108,6 +135,9 @@ type Patch struct {
 	// Fields takes the place of those that there are. Of a field that is to stay
 	// the caller repeats the value.
 	Fields *json.RawMessage
+	// Revise returns the fields that the person is to have in place of those that
+	// there are; nil: Fields says. It may be called again where the command is.
+	Revise func(fields json.RawMessage) (json.RawMessage, error)
 
 	// What is known of the person's own request; "": it is not one.
 	IP     string
@@ -131,15 +161,17 @@ var States = []State{Trial, Free, Paid, Cancelled}
 // Account is what people of one customer have in common. One of which nothing was
 // said but its key has no state.
 type Account struct {
-	ID        id.ID           `json:"id"`
-	TenantID  id.ID           `json:"-"`
-	Key       string          `json:"key"`
-	State     State           `json:"state"`
-	Currency  string          `json:"currency,omitempty"`
-	Details   json.RawMessage `json:"details,omitempty"` // of its subscription, as the tenant gave them
-	Version   int64           `json:"version"`
-	CreatedAt time.Time       `json:"created_at"`
-	UpdatedAt time.Time       `json:"updated_at"`
+	ID       id.ID           `json:"id"`
+	TenantID id.ID           `json:"-"`
+	Key      string          `json:"key"`
+	State    State           `json:"state"`
+	Currency string          `json:"currency,omitempty"`
+	Details  json.RawMessage `json:"details,omitempty"` // of its subscription, as the tenant gave them
+	// ReferredBy is the code by which its people came; "": none was said.
+	ReferredBy string    `json:"-"` // in no fact: it is made of a name
+	Version    int64     `json:"version"`
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
 // AccountChanged is the fact that an account has a state, or another one. Its data

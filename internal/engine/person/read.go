@@ -1,8 +1,6 @@
 package person
 
 import (
-	"slices"
-
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -20,6 +18,15 @@ func Find(q db.Queryer, tenant id.ID, of Identity) (*Person, error) {
 		return nil, errNoPerson
 	}
 	return p, err
+}
+
+// Holder returns whose an identity is, be it somebody who was forgotten and is
+// remembered (see Deletion); zero: nobody's.
+func Holder(q db.Queryer, tenant id.ID, of Identity) (id.ID, error) {
+	if checkIdentity(of) == nil {
+		return selectHolder(q, tenant, of)
+	}
+	return id.ID{}, nil // nobody can be known by it
 }
 
 // IsForgotten reports whether who was known by an identity was forgotten, and the
@@ -67,46 +74,26 @@ func List(q db.Queryer, tenant id.ID, p Page) ([]*Person, error) {
 // Count returns how many people the tenant has, in the same time however many.
 func Count(q db.Queryer, tenant id.ID) (int64, error) { return selectCount(q, tenant) }
 
-// maxFound bounds what a search looks at, and so what it takes.
-const maxFound = 1000
-
-// Search returns people whose e-mail address, or name with the last name first,
-// begins with the text, in any case: the first thousand at most, those found by
-// their address first.
-func Search(q db.Queryer, tenant id.ID, text string) ([]*Person, error) {
-	from := folded(text)
-	if from == nil {
-		return nil, nil
-	}
-	until := append(slices.Clone(from), 0xff) // no UTF-8 has that
-	byAddress, err := collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.email_folded >= $2 AND p.email_folded < $3 AND p.email_folded IS NOT NULL
-		AND p.deleted_at IS NULL ORDER BY p.email_folded, p.id LIMIT $4`, tenant, from, until, maxFound)
-	if err != nil {
-		return nil, err
-	}
-	byName, err := collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.name_folded >= $2 AND p.name_folded < $3 AND p.name_folded IS NOT NULL
-		AND p.deleted_at IS NULL ORDER BY p.name_folded, p.id LIMIT $4`, tenant, from, until, maxFound)
-	if err != nil {
-		return nil, err
-	}
-	seen := make(map[id.ID]bool, len(byAddress))
-	for _, p := range byAddress {
-		seen[p.ID] = true
-	}
-	for _, p := range byName {
-		if !seen[p.ID] {
-			byAddress = append(byAddress, p)
-		}
-	}
-	return byAddress[:min(len(byAddress), maxFound)], nil
-}
-
 // AccountOf returns an account that has a state, or problem.NotFound.
 func AccountOf(q db.Queryer, tenant id.ID, key string) (*Account, error) {
 	return selectAccount(q, tenant, key)
 }
 
-// DeleteAccount forgets an account's state. It reports whether there was one.
+// ForgetCode removes somebody's code from the accounts of which it was said.
+func ForgetCode(c *fact.Command, text string) error { return forgetCode(c.Tx(), c.Tenant(), text) }
+
+// DeleteAccount forgets an account's state, and what the facts about it say. It reports
+// whether there was one.
 func DeleteAccount(c *fact.Command, key string) (bool, error) {
+	a, err := selectAccount(c.Tx(), c.Tenant(), key)
+	if problem.NotFound.Has(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := fact.Redact(c.Tx(), c.Tenant(), a.ID); err != nil {
+		return false, err
+	}
 	return removeAccount(c.Tx(), c.Tenant(), key)
 }

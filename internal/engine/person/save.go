@@ -2,6 +2,7 @@ package person
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ const (
 	maxText   = 256
 	maxURL    = 2048
 	maxFields = 16 << 10 // bytes
+	// How many of them.
+	maxDevices = 10
+	maxLinked  = 20
 )
 
 // ErrForgotten is the error of somebody who was to be forgotten for good, for those
@@ -42,18 +46,30 @@ type Saved struct {
 // problem.Invalid for what can't be stored, with the names of the fields as Person
 // has them.
 func Save(c *fact.Command, of Identity, patch Patch) (Saved, error) {
+	holder, err := Holder(c.Tx(), c.Tenant(), of)
+	if err != nil {
+		return Saved{}, err
+	}
+	return SaveHolder(c, holder, of, patch)
+}
+
+// SaveHolder is Save for who knows already whose the identity is (see Holder).
+func SaveHolder(c *fact.Command, holder id.ID, of Identity, patch Patch) (Saved, error) {
 	if err := check(of, &patch); err != nil {
 		return Saved{}, err
 	}
-	p, err := selectByIdentity(c.Tx(), c.Tenant(), of)
-	if problem.NotFound.Has(err) {
+	if holder.IsZero() {
 		return create(c, of, patch)
 	}
+	p, err := selectPerson(c.Tx(), c.Tenant(), holder)
 	if err != nil {
 		return Saved{}, err
 	}
 	if p.IsDeleted() {
 		return Saved{}, errors.Join(ErrForgotten, problem.Conflict.New("who is known by this identity was to be forgotten, for good"))
+	}
+	if err := patch.revise(p.Fields); err != nil {
+		return Saved{}, err
 	}
 	changed := p.apply(patch)
 	seen := p.see(patch)
@@ -73,6 +89,9 @@ func Save(c *fact.Command, of Identity, patch Patch) (Saved, error) {
 
 func create(c *fact.Command, of Identity, patch Patch) (Saved, error) {
 	p := &Person{ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), Version: 1, Identity: of, CreatedAt: c.Now(), UpdatedAt: c.Now()}
+	if err := patch.revise(nil); err != nil {
+		return Saved{}, err
+	}
 	p.apply(patch)
 	p.see(patch)
 	if err := insert(c.Tx(), p); err != nil {
@@ -84,29 +103,28 @@ func create(c *fact.Command, of Identity, patch Patch) (Saved, error) {
 	return Saved{Person: p, Created: true}, told(c, Created, p)
 }
 
+// revise has Fields be what Revise makes of those that there are.
+func (p *Patch) revise(fields json.RawMessage) error {
+	if p.Revise == nil {
+		return nil
+	}
+	revised, err := p.Revise(fields)
+	if err != nil {
+		return err
+	}
+	compact, err := checkFields(revised)
+	if err != nil {
+		return problem.InvalidField("fields", "%s", err)
+	}
+	p.Fields = &compact
+	return nil
+}
+
 // told appends a fact about a person, with a copy of it.
 func told(c *fact.Command, what string, p *Person) error {
 	now := *p
 	_, err := c.Append(fact.Fact{Type: what, Subject: fact.Ref{Kind: Subject, ID: p.ID}, Version: p.Version, Data: &now})
 	return err
-}
-
-// Link has a person be known by another identity as well. It returns
-// problem.Conflict where somebody else is.
-func Link(c *fact.Command, p *Person, as Identity) error {
-	if err := checkIdentity(as); err != nil {
-		return err
-	}
-	known, err := selectByIdentity(c.Tx(), c.Tenant(), as)
-	switch {
-	case err == nil && known.ID == p.ID:
-		return nil
-	case err == nil:
-		return problem.Conflict.New("somebody else is known by this identity")
-	case !problem.NotFound.Has(err):
-		return err
-	}
-	return insertIdentity(c.Tx(), p, as)
 }
 
 // apply changes the person and returns the names of what differs.
@@ -144,8 +162,9 @@ func (p *Person) see(patch Patch) bool {
 			p.LastIP = patch.IP
 		}
 	}
-	if patch.Device != "" {
-		p.Device = patch.Device
+	if patch.Device != "" && patch.Device != p.Device {
+		past := slices.DeleteFunc(p.Devices(), func(d string) bool { return d == patch.Device })
+		p.Device, p.PastDevices = patch.Device, past[:min(len(past), maxDevices-1)]
 	}
 	return p.FirstIP != before.FirstIP || p.LastIP != before.LastIP || p.Device != before.Device
 }
@@ -182,6 +201,9 @@ func check(of Identity, patch *Patch) error {
 		compact, err := checkFields(*patch.Fields)
 		checks.AddError("fields", err)
 		patch.Fields = &compact
+	}
+	if strings.ContainsFunc(patch.Device, unicode.IsControl) {
+		checks.Add("device", "has control characters")
 	}
 	patch.IP, patch.Device = cut(patch.IP, 64), cut(patch.Device, 128)
 	return checks.Err()
@@ -305,7 +327,7 @@ func Delete(c *fact.Command, of id.ID, how Deletion) error {
 		BlockedAt: p.BlockedAt, DeletedAt: c.Now(), CreatedAt: p.CreatedAt, UpdatedAt: c.Now(),
 	}
 	if !how.Remember { // a name may be an e-mail address
-		gone.Key = p.ID.String()
+		gone.Key, gone.Account = p.ID.String(), ""
 	}
 	if err := update(c.Tx(), gone); err != nil {
 		return err
@@ -327,30 +349,40 @@ func Delete(c *fact.Command, of id.ID, how Deletion) error {
 	return fact.Redact(c.Tx(), c.Tenant(), p.ID)
 }
 
+// AccountPatch is what is said about an account.
+type AccountPatch struct {
+	Key        string
+	State      State
+	Currency   string
+	Details    json.RawMessage
+	ReferredBy string // "": as it was
+}
+
 // SetAccount says where an account stands. It appends the fact of it if the state
 // is another one.
-func SetAccount(c *fact.Command, key string, state State, currency string, details json.RawMessage) (*Account, error) {
-	if key == "" {
+func SetAccount(c *fact.Command, patch AccountPatch) (*Account, error) {
+	if patch.Key == "" {
 		return nil, problem.InvalidField("account", "is required")
 	}
-	if err := checkText(key, maxKey); err != nil {
+	if err := checkText(patch.Key, maxKey); err != nil {
 		return nil, problem.InvalidField("account", "%s", err)
 	}
-	if !slices.Contains(States, state) {
+	if !slices.Contains(States, patch.State) {
 		return nil, problem.InvalidField("state", "must be trial, free, paid or cancelled")
 	}
-	a, err := selectAccount(c.Tx(), c.Tenant(), key)
+	a, err := selectAccount(c.Tx(), c.Tenant(), patch.Key)
 	if problem.NotFound.Has(err) {
-		a, err = &Account{ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), Key: key, CreatedAt: c.Now()}, nil
+		a, err = &Account{ID: id.New(c.Tx().Now()), TenantID: c.Tenant(), Key: patch.Key, CreatedAt: c.Now()}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	differs := a.State != state
-	if !differs && a.Currency == currency && bytes.Equal(a.Details, details) {
+	code := cmp.Or(patch.ReferredBy, a.ReferredBy)
+	differs := a.State != patch.State
+	if !differs && a.Currency == patch.Currency && a.ReferredBy == code && bytes.Equal(a.Details, patch.Details) {
 		return a, nil
 	}
-	a.State, a.Currency, a.Details, a.UpdatedAt = state, currency, details, c.Now()
+	a.State, a.Currency, a.Details, a.ReferredBy, a.UpdatedAt = patch.State, patch.Currency, patch.Details, code, c.Now()
 	if differs {
 		a.Version++
 	}

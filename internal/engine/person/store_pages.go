@@ -1,34 +1,30 @@
 package person
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/id"
 )
 
 // After returns the tenant's people who follow one in the order of their ids, which
 // is that in which they were created; zero: the first ones. Those who were forgotten
-// are not among them.
+// are among them: there may be any number of them in between.
 func After(q db.Queryer, tenant, after id.ID, limit int) ([]*Person, error) {
-	return collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.id > $2 AND p.deleted_at IS NULL ORDER BY p.id LIMIT $3`,
+	return collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3`,
 		tenant, after, limit)
 }
 
-// IdentityIn returns by what a person is known in a scheme, and whether it is.
-func IdentityIn(q db.Queryer, p *Person, scheme string) (Identity, bool, error) {
-	if p.Scheme == scheme {
-		return p.Identity, true, nil
+// ByIDs returns those of the tenant's people who have one of the ids, who was
+// forgotten too.
+func ByIDs(q db.Queryer, tenant id.ID, ids []id.ID) (map[id.ID]*Person, error) {
+	people := make(map[id.ID]*Person, len(ids))
+	for list, args := range db.In(ids, tenant) {
+		found, err := collect(q, `SELECT `+columns+` FROM person p WHERE p.tenant_id = $1 AND p.id IN `+list, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range found {
+			people[p.ID] = p
+		}
 	}
-	as := Identity{Scheme: scheme}
-	err := q.QueryRow(`SELECT key FROM identity WHERE tenant_id = $1 AND person_id = $2 AND scheme = $3 ORDER BY key LIMIT 1`,
-		p.TenantID, p.ID, scheme).Scan(&as.Key)
-	if errors.Is(err, db.ErrNoRows) {
-		return Identity{}, false, nil
-	}
-	if err != nil {
-		return Identity{}, false, fmt.Errorf("person: read an identity: %w", err)
-	}
-	return as, true, nil
+	return people, nil
 }

@@ -76,7 +76,8 @@ type Kind struct {
 	// Check returns settings as they are stored, or a problem that names what is
 	// wrong with them by paths below "settings". Empty settings are the defaults.
 	Check func(settings json.RawMessage) (json.RawMessage, error)
-	// Rules says what the rules of such a program may do.
+	// Rules says what the rules of such a program may do. The unit of their world is
+	// the program's.
 	Rules rule.Options
 }
 

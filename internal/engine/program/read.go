@@ -24,6 +24,22 @@ func (s *Service) All(ctx context.Context, tenant id.ID) ([]*Program, error) {
 	return read(ctx, s.db, func(q db.Queryer) ([]*Program, error) { return s.List(q, tenant) })
 }
 
+// listed is under what a transaction keeps a tenant's programs.
+type listed id.ID
+
+// ListOnce returns the tenant's programs as List does, and reads them once in a
+// transaction, in which they must not change.
+func (s *Service) ListOnce(tx *db.Tx, tenant id.ID) ([]*Program, error) {
+	if known, ok := tx.Kept(listed(tenant)).([]*Program); ok {
+		return known, nil
+	}
+	programs, err := s.List(tx, tenant)
+	if err == nil {
+		tx.Keep(listed(tenant), programs)
+	}
+	return programs, err
+}
+
 // maxVersions is how many versions of rules are shown.
 const maxVersions = 250
 

@@ -23,6 +23,7 @@ type Service struct {
 	db    *db.DB
 	kinds []Kind
 	rules *parsed
+	pairs knownPairs
 }
 
 // NewService returns a service for programs of these kinds.
@@ -69,7 +70,7 @@ func (s *Service) Create(ctx context.Context, tenant id.ID, n New) (*Program, er
 		raw = json.RawMessage("[]")
 	}
 	var err error
-	p.Rules, err = rule.Parse("rules", raw, kind.Rules)
+	p.Rules, err = rule.Parse("rules", raw, kind.rulesOf(p))
 	checks.AddError("rules", err)
 	if err := checks.Err(); err != nil {
 		return nil, err
@@ -193,6 +194,11 @@ func (s *Service) apply(p *Program, patch Patch) ([]audit.Field, error) {
 		p.Unit, changed = *patch.Unit, append(changed, audit.Field{Name: "unit"})
 	}
 	s.check(&checks, p)
+	if patch.Unit != nil && p.Unit == "" {
+		if r, lacks := p.Rules.LacksUnit(); lacks {
+			checks.Add("unit", "is required, since the rule %s gives in it: name a unit there first", r.Key)
+		}
+	}
 	if patch.Settings != nil {
 		kind, _ := s.kind(p.Kind)
 		settings, err := kind.Check(*patch.Settings)
@@ -213,8 +219,11 @@ func (s *Service) SetRules(ctx context.Context, tenant, of id.ID, raw json.RawMe
 		if p, err = s.Get(tx, tenant, of); err != nil {
 			return err
 		}
+		if p.Rules.Is(raw) {
+			return nil
+		}
 		set, err := s.ReadRules(p, raw)
-		if err != nil || string(p.Rules.JSON()) == string(set.JSON()) {
+		if err != nil {
 			return err
 		}
 		p.Rules = set
@@ -241,5 +250,16 @@ func (s *Service) SetRules(ctx context.Context, tenant, of id.ID, raw json.RawMe
 // ReadRules reads and checks rules as those of the program would have to be.
 func (s *Service) ReadRules(p *Program, raw json.RawMessage) (*rule.Set, error) {
 	kind, _ := s.kind(p.Kind)
-	return rule.Parse("rules", raw, kind.Rules)
+	return rule.Parse("rules", raw, kind.rulesOf(p))
+}
+
+// rulesOf says what the rules of a program may do.
+func (k Kind) rulesOf(p *Program) rule.Options {
+	options := k.Rules
+	if options.World != nil {
+		world := *options.World
+		world.Unit = p.Unit
+		options.World = &world
+	}
+	return options
 }

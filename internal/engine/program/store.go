@@ -189,20 +189,15 @@ func insertRules(tx *db.Tx, p *Program, at time.Time) error {
 	return nil
 }
 
-// Join has a person be in a program, once. It reports whether the person was not
-// in it before.
-func Join(tx *db.Tx, p *Program, person id.ID, at time.Time) (Membership, bool, error) {
-	m, err := MembershipOf(tx, p.TenantID, p.ID, person)
-	if !problem.NotFound.Has(err) {
-		return m, false, err
-	}
-	m = Membership{ID: id.New(tx.Now()), TenantID: p.TenantID, ProgramID: p.ID, PersonID: person, JoinedAt: at}
-	err = tx.Later(`INSERT INTO membership (tenant_id, person_id, program_id, id, joined_at) VALUES ($1, $2, $3, $4, $5)`,
+// Enter has a person be in a program, who is not in it: see [MembershipOf].
+func Enter(tx *db.Tx, p *Program, person id.ID, at time.Time) (Membership, error) {
+	m := Membership{ID: id.New(tx.Now()), TenantID: p.TenantID, ProgramID: p.ID, PersonID: person, JoinedAt: at}
+	err := tx.Later(`INSERT INTO membership (tenant_id, person_id, program_id, id, joined_at) VALUES ($1, $2, $3, $4, $5)`,
 		[]any{m.TenantID, m.PersonID, m.ProgramID, m.ID, db.Micro(at)}, nil)
 	if err != nil {
-		return Membership{}, false, fmt.Errorf("program: store a membership: %w", err)
+		return Membership{}, fmt.Errorf("program: store a membership: %w", err)
 	}
-	return m, true, nil
+	return m, nil
 }
 
 // MembershipOf returns a person's membership in a program, or problem.NotFound.

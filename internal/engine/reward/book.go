@@ -15,6 +15,13 @@ func (s *Service) entry(c *fact.Command, ref string) ledger.Entry {
 	return ledger.Entry{Tenant: c.Tenant(), Ref: ref, Cause: c.Cause(), At: c.Now()}
 }
 
+// fresh is the entry of something that a reward's version makes new.
+func (s *Service) fresh(c *fact.Command, ref string) ledger.Entry {
+	e := s.entry(c, ref)
+	e.Fresh = true
+	return e
+}
+
 // ref names what is booked of a reward. Its version makes it another one each time
 // that the reward is taken back and reinstated.
 func (r *Reward) ref(what string) string {
@@ -46,7 +53,7 @@ func (s *Service) book(c *fact.Command, r *Reward) error {
 		return s.bookBack(c, r)
 	}
 	if r.lot == revoked || r.lot == recalled {
-		txn, err := ledger.Reinstate(c.Tx(), s.entry(c, r.ref("reinstate")), r.ID)
+		txn, err := ledger.Reinstate(c.Tx(), s.fresh(c, r.ref("reinstate")), r.ID)
 		if err := s.booked(c, r, txn, err); err != nil {
 			return err
 		}
@@ -57,16 +64,16 @@ func (s *Service) book(c *fact.Command, r *Reward) error {
 	var err error
 	switch {
 	case r.State == IsPending && r.lot == noLot:
-		txn, err = ledger.Promise(c.Tx(), s.entry(c, r.ref("award")), grant)
+		txn, err = ledger.Promise(c.Tx(), s.fresh(c, r.ref("award")), grant)
 		r.lot = promised
 	case r.State == IsAvailable && r.lot == noLot:
-		txn, err = ledger.Award(c.Tx(), s.entry(c, r.ref("award")), grant)
+		txn, err = ledger.Award(c.Tx(), s.fresh(c, r.ref("award")), grant)
 		r.lot = open
 	case r.State == IsAvailable && r.lot == promised:
-		txn, err = ledger.Activate(c.Tx(), s.entry(c, r.ref("activate")), r.ID, r.ExpiresAt)
+		txn, err = ledger.Activate(c.Tx(), s.fresh(c, r.ref("activate")), r.ID, r.ExpiresAt)
 		r.lot = open
 	case r.State == IsExpired && r.lot == open:
-		txn, err = ledger.Expire(c.Tx(), s.entry(c, r.ref("expire")), r.ID)
+		txn, err = ledger.Expire(c.Tx(), s.fresh(c, r.ref("expire")), r.ID)
 		r.lot = closed
 	default:
 		return nil
@@ -84,13 +91,17 @@ func (s *Service) bookBack(c *fact.Command, r *Reward) error {
 		next = recalled
 	case open, closed:
 	}
-	txn, err := ledger.Revoke(c.Tx(), s.entry(c, r.ref("revoke")), r.ID, r.clawback)
+	txn, err := ledger.Revoke(c.Tx(), s.fresh(c, r.ref("revoke")), r.ID, r.clawback)
 	r.lot = next
 	return s.booked(c, r, txn, err)
 }
 
 func (s *Service) booked(c *fact.Command, r *Reward, txn *ledger.Txn, err error) error {
-	if err != nil {
+	if err != nil || txn.Replayed {
+		return err
+	}
+	r.offset(txn)
+	if err := s.setOff(c, r.ID, txn); err != nil {
 		return err
 	}
 	return s.tellWallet(c, r.PersonID, r.ID, txn)
@@ -110,7 +121,7 @@ func (s *Service) tellWallet(c *fact.Command, person, of id.ID, txn *ledger.Txn)
 		Type: how, Subject: fact.Ref{Kind: WalletSubject, ID: person}, Version: txn.Change.Version,
 		Data: &WalletChange{
 			PersonID: person, Unit: txn.Change.Unit, Change: change, Balance: txn.Change.After, TransactionID: txn.ID, RewardID: of,
-			Reason: string(txn.Kind), Version: txn.Change.Version,
+			Reason: string(txn.Kind), Version: txn.Change.Version, Stamp: txn.Change.Stamp,
 		},
 	})
 	return err

@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -69,7 +70,7 @@ func (r *Reward) Claim(q db.Queryer, now time.Time) (*Claim, error) {
 	if c.Used, err = counter.Used(q, key); err != nil || !c.Refused {
 		return c, err
 	}
-	waiting, err := selectRefused(q, r.TenantID, l, maxPlaces)
+	waiting, err := selectRefused(q, r.TenantID, refusals{of: l, used: math.MinInt64, limit: maxPlaces})
 	if err != nil {
 		return nil, err
 	}

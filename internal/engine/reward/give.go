@@ -31,7 +31,9 @@ func New(log *fact.Log) *Service {
 	log.Handle(dueTimer, s.due)
 	log.Handle(expiresTimer, s.expire)
 	log.Handle(pool.FilledTimer, s.fill)
+	log.Ahead(s.ahead)
 	given := fact.Reversal{
+		May: mayTakeBack,
 		Undo: func(c *fact.Command, f *fact.Fact) error {
 			return s.onGiven(c, f, func(r *Reward) error { return s.object(c, r, undone) })
 		},
@@ -54,6 +56,14 @@ func (s *Service) Give(c *fact.Command, a Award) (*Reward, bool, error) {
 	effect := effectKey(a.Effect)
 	before, err := selectByEffect(c.Tx(), c.Tenant(), effect)
 	if err == nil {
+		if !a.Order.IsZero() && a.Order != before.order {
+			if err := s.move(c, before, a.Order); err != nil {
+				return nil, false, err
+			}
+		}
+		if err := before.joins(c, a); err != nil {
+			return nil, false, err
+		}
 		return before, false, s.giveAgain(c, before)
 	}
 	if !problem.NotFound.Has(err) {
@@ -76,7 +86,27 @@ func (s *Service) giveAgain(c *fact.Command, r *Reward) error {
 		return err
 	}
 	r.cause = r.told
-	return update(c.Tx(), r, c.Now())
+	return updateCause(c.Tx(), r)
+}
+
+// joins has a reward belong to the referral that it is given in now: what somebody did
+// while that had ended was given apart from it, and is given in it when it goes on. So
+// what becomes of the reward does not depend on whether it was given before or since.
+func (r *Reward) joins(c *fact.Command, a Award) error {
+	if a.ReferralID == r.ReferralID && a.Audience == r.Audience {
+		return nil
+	}
+	r.ReferralID, r.Audience = a.ReferralID, a.Audience
+	return updateReferral(c.Tx(), r)
+}
+
+// move puts a reward at another place among those of its limit: it is given anew there.
+func (s *Service) move(c *fact.Command, r *Reward, to id.ID) error {
+	if err := s.object(c, r, undone); err != nil {
+		return err
+	}
+	r.order = to
+	return updatePlace(c.Tx(), r)
 }
 
 // effectKey is how an effect's key is stored: of one length, whatever was put into
@@ -107,6 +137,12 @@ func (a Award) reward(c *fact.Command) (*Reward, error) {
 		r.order = r.ID
 	}
 	return r, r.check()
+}
+
+// Check returns a problem that names what keeps an award from being given at all.
+func (a Award) Check(now time.Time) error {
+	r := &Reward{Kind: a.Kind, Amount: a.Amount, Unit: a.Unit, Def: a.Def, Code: a.Code, ExpiresAt: a.ExpiresAt, GivenAt: now}
+	return r.check()
 }
 
 // MaxAmount bounds a reward, so that sums of many fit.
@@ -212,7 +248,10 @@ func (s *Service) change(c *fact.Command, r *Reward, how string) error {
 	if err := c.Because(f.ID, func() error { return s.follow(c, r) }); err != nil {
 		return err
 	}
-	return update(c.Tx(), r, c.Now())
+	if err := update(c.Tx(), r, c.Now()); err != nil || r.State != IsRedeemed || r.Used() >= r.Amount {
+		return err
+	}
+	return s.reopen(c, r)
 }
 
 func (s *Service) tell(c *fact.Command, r *Reward, how string) (*fact.Fact, error) {

@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"math"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
@@ -30,18 +31,23 @@ type taken struct {
 
 // take counts a reward against its limit, and reports whether it is allowed.
 func (s *Service) take(c *fact.Command, r *Reward, a Allowance) (bool, error) {
-	at := a.At
-	if at.IsZero() {
-		at = c.Now()
+	if a.At.IsZero() {
+		a.At = c.Now()
 	}
-	r.limit = &taken{Scope: a.Scope, Window: a.Window.String(), At: db.Micro(at), Units: 1, Cap: a.Count, Clamp: a.Clamp, Notify: a.Notify}
+	r.limit = a.of(r)
+	return s.admit(c, r)
+}
+
+// of is what a reward would take of the limit. At is given.
+func (a Allowance) of(r *Reward) *taken {
+	l := &taken{Scope: a.Scope, Window: a.Window.String(), At: db.Micro(a.At), Units: 1, Cap: a.Count, Clamp: a.Clamp, Notify: a.Notify}
 	if a.Window.Period != "" {
-		r.limit.Start = db.Micro(a.Window.Start(at, r.zone()))
+		l.Start = db.Micro(a.Window.Start(a.At, r.zone()))
 	}
 	if a.Count == 0 {
-		r.limit.Units, r.limit.Cap, r.limit.Amount = r.Amount, a.Amount, true
+		l.Units, l.Cap, l.Amount = r.Amount, a.Amount, true
 	}
-	return s.admit(c, r)
+	return l
 }
 
 // admit counts a reward against the limit that it has, in the window that it was asked
@@ -71,7 +77,7 @@ func (s *Service) count(c *fact.Command, r *Reward) (bool, error) {
 		return false, err
 	}
 	fn := counter.Take
-	if l.Clamp && l.Amount && r.lot == noLot {
+	if l.Clamp && l.Amount && r.lot == noLot && r.Redeemed == 0 {
 		fn = counter.TakeUpTo
 	}
 	got, err := fn(c.Tx(), key, l.Units, l.Cap)
@@ -108,30 +114,49 @@ func (s *Service) makeRoom(c *fact.Command, r *Reward) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	later, err := selectAllowed(c.Tx(), c.Tenant(), r.limit, r.order, maxPlaces)
-	if err != nil {
+	gone, err := movable(c, r, used+r.limit.Units-r.limit.Cap)
+	if err != nil || len(gone) == 0 {
 		return false, err
 	}
-	var gone []*Reward
-	for _, other := range later {
-		if used+r.limit.Units <= r.limit.Cap {
-			break
-		}
-		if other.ID == r.ID || other.Fixed || other.Redeemed > 0 || !other.limit.is(r.limit) {
-			continue
-		}
-		used -= other.limit.Units
-		gone = append(gone, other)
-	}
-	if used+r.limit.Units > r.limit.Cap {
-		return false, nil
-	}
 	for _, other := range gone {
+		// What was done for the one before may have changed it.
+		if other, err = selectReward(c.Tx(), c.Tenant(), other.ID); err != nil {
+			return false, err
+		}
 		if err := s.refuse(c, other); err != nil {
 			return false, err
 		}
 	}
-	return len(gone) > 0, nil
+	return true, nil
+}
+
+// movable returns what the limit of a reward has allowed because of what happened later,
+// the last first, until that is so many units; nil: there are not as many.
+func movable(c *fact.Command, r *Reward, units int64) ([]*Reward, error) {
+	var found []*Reward
+	part := allowances{of: r.limit, after: r.order, limit: maxPlaces}
+	for {
+		later, err := selectAllowed(c.Tx(), c.Tenant(), part)
+		if err != nil || len(later) == 0 {
+			return nil, err
+		}
+		for _, other := range later {
+			part.before = other
+			if !other.yields(r.limit) {
+				continue
+			}
+			found, units = append(found, other), units-other.limit.Units
+			if units <= 0 {
+				return found, nil
+			}
+		}
+	}
+}
+
+// yields reports whether what the reward takes of a limit may go to one whose cause came
+// earlier.
+func (r *Reward) yields(of *taken) bool {
+	return !r.Fixed && r.Redeemed == 0 && r.State != IsRedeemed && r.limit.is(of)
 }
 
 // refuse refuses a reward that a limit had allowed.
@@ -162,7 +187,8 @@ func (l *taken) key(tenant id.ID, zone *time.Location) (counter.Key, error) {
 		key.Window = counter.Year(zone)
 	case !window.Length.IsZero():
 		epoch := time.Unix(0, 0).UTC()
-		key.Window = counter.Rolling(window.Length.After(epoch, time.UTC).Sub(epoch))
+		length := window.Length.After(epoch, time.UTC).Sub(epoch)
+		key.Window = counter.RollingBy(length, func(until time.Time) time.Time { return window.Length.Before(until, zone) })
 	}
 	return key, nil
 }
@@ -192,7 +218,7 @@ func (s *Service) admitted(c *fact.Command, r *Reward) error {
 		return nil
 	}
 	l.roomMade = false
-	return s.refill(c, l)
+	return s.refill(c, r)
 }
 
 // tellLimit tells that a reward was the last that its limit allows.
@@ -211,8 +237,7 @@ func (s *Service) tellLimit(c *fact.Command, r *Reward) error {
 	return err
 }
 
-// maxPlaces is how many rewards change places at once when one is taken back or comes
-// back.
+// maxPlaces is how many rewards are looked at, at a time, that may change places.
 const maxPlaces = 100
 
 // giveBack gives back what a reward has taken of a limit, and has the earliest of
@@ -224,7 +249,7 @@ func (s *Service) giveBack(c *fact.Command, r *Reward) error {
 	if err := s.uncount(c, r); err != nil || !r.limit.changesPlaces() {
 		return err
 	}
-	return s.refill(c, r.limit)
+	return s.refill(c, r)
 }
 
 // uncount gives back what a reward has taken of a limit.
@@ -242,37 +267,92 @@ func (s *Service) uncount(c *fact.Command, r *Reward) error {
 	return nil
 }
 
-// refill has what a limit had refused be given as far as there is room now, the earliest
-// first.
-func (s *Service) refill(c *fact.Command, of *taken) error {
-	refused, err := selectRefused(c.Tx(), c.Tenant(), of, maxPlaces)
-	if err != nil {
-		return err
-	}
-	for _, next := range refused {
-		if !next.limit.is(of) {
-			continue
-		}
-		// What was done for the one before may have changed it.
-		if next, err = selectReward(c.Tx(), c.Tenant(), next.ID); err != nil {
+// refill has what the limit of a reward had refused be given as far as there is room
+// now, the earliest first.
+func (s *Service) refill(c *fact.Command, r *Reward) error {
+	part := refusals{of: r.limit, limit: maxPlaces}
+	for {
+		var err error
+		if part.used, err = leastUsed(c, r, part.after); err != nil {
 			return err
 		}
-		if next.State != IsRefused {
-			continue
-		}
-		allowed, err := s.admit(c, next)
-		switch {
-		case err != nil:
+		refused, err := selectRefused(c.Tx(), c.Tenant(), part)
+		if err != nil || len(refused) == 0 {
 			return err
-		case allowed:
-			if err := s.promote(c, next); err != nil {
-				return err
+		}
+		for _, next := range refused {
+			part.after = next
+			if !next.limit.is(r.limit) || next.limit.fits() < part.used {
+				continue
 			}
-		case !of.Amount: // there is no room for any other either
-			return nil
+			given, err := s.giveAfterAll(c, next.ID)
+			switch {
+			case err != nil:
+				return err
+			case given:
+				if part.used, err = leastUsed(c, r, next); err != nil {
+					return err
+				}
+			case !r.limit.Amount: // there is no room for any other either
+				return nil
+			}
 		}
 	}
-	return nil
+}
+
+// leastUsed returns how much is used at least of a reward's limit, whatever makes room
+// for those that it has refused after one of them; nil: for all of them.
+func leastUsed(c *fact.Command, r, after *Reward) (int64, error) {
+	if err := c.Tx().Flush(); err != nil {
+		return 0, err
+	}
+	key, err := r.limit.key(c.Tenant(), r.zone())
+	if err != nil {
+		return 0, err
+	}
+	used, err := counter.Used(c.Tx(), key)
+	if err != nil {
+		return 0, err
+	}
+	part := allowances{of: r.limit, limit: maxPlaces}
+	if after != nil {
+		part.after = after.order
+	}
+	later, err := selectAllowed(c.Tx(), c.Tenant(), part)
+	if len(later) == maxPlaces { // and perhaps all of it goes to others
+		return math.MinInt64, err
+	}
+	for _, other := range later {
+		if other.yields(r.limit) {
+			used -= other.limit.Units
+		}
+	}
+	return used, err
+}
+
+// fits is the most that may be used for as much to be allowed; nil: 0.
+func (l *taken) fits() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.Cap - l.Units
+}
+
+// giveAfterAll gives what a limit had refused if that allows it now, and reports
+// whether it is not refused any more.
+func (s *Service) giveAfterAll(c *fact.Command, of id.ID) (bool, error) {
+	r, err := selectReward(c.Tx(), c.Tenant(), of)
+	if err != nil {
+		return false, err
+	}
+	if r.State != IsRefused { // what was done for the one before has changed it
+		return true, nil
+	}
+	allowed, err := s.admit(c, r)
+	if err != nil || !allowed {
+		return false, err
+	}
+	return true, s.promote(c, r)
 }
 
 // promote gives a reward that a limit had refused.

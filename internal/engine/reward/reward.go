@@ -71,6 +71,7 @@ type WalletChange struct {
 	RewardID      id.ID  `json:"reward_id,omitzero"`
 	Reason        string `json:"reason"` // the kind of the transaction
 	Version       int64  `json:"version"`
+	Stamp         int64  `json:"stamp,omitempty"` // a time that grows with each change; see ledger.Change
 }
 
 // State is where a reward stands.
@@ -118,6 +119,10 @@ type Reward struct {
 	CancelReason string    `json:"cancel_reason,omitempty"`
 	Fixed        bool      `json:"fixed,omitempty"`    // it can't be cancelled by hand
 	Redeemed     int64     `json:"redeemed,omitempty"` // of the amount
+	// SetOff is what of the amount paid for another reward that was taken back after it
+	// was spent, be it as debt; below zero: what came back to this one of such. Facts
+	// do not have it: it is booked after they are told.
+	SetOff int64 `json:"-"`
 
 	effect   string // its key
 	order    id.ID  // where what caused it stands among what happened
@@ -136,12 +141,23 @@ type Reward struct {
 // Spendable reports whether the reward is a lot in the ledger.
 func (r *Reward) Spendable() bool { return r.Kind == rule.Credit || r.Kind == rule.Points }
 
-// Left is what can still be redeemed of a reward that is available.
+// IsLike reports whether two rewards are given by the same rule to the same person in
+// the same referral, and are the same but for what they are given for.
+func (r *Reward) IsLike(other *Reward) bool {
+	return r.ID != other.ID && r.ProgramID == other.ProgramID && r.Rule == other.Rule && r.PersonID == other.PersonID &&
+		r.ReferralID == other.ReferralID && r.Kind == other.Kind && r.Unit == other.Unit && r.Amount == other.Amount && r.Name == other.Name
+}
+
+// Used is what of the amount is gone, redeemed or set off.
+func (r *Reward) Used() int64 { return r.Redeemed + r.SetOff }
+
+// Left is what can still be redeemed of a reward that is available. It is what the
+// ledger's lot has left.
 func (r *Reward) Left() int64 {
 	if r.State != IsAvailable {
 		return 0
 	}
-	return r.Amount - r.Redeemed
+	return r.Amount - r.Used()
 }
 
 // Counts reports whether the reward is one that its rule has given: also one that a

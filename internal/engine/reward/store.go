@@ -13,7 +13,19 @@ import (
 
 const columns = `tenant_id, id, version, effect, placed, program_id, rule, rule_version, person_id, referral_id, audience, kind, amount, unit,
 	name, source, def, code, details, state, held, given_at, due_at, available_at, expires_at, expires, zone, cancelled_at, cancel_reason,
-	against, fixed, redeemed, clawback, lot, timed, limit_scope, limit_window, limit_taken, cause, updated_at`
+	against, fixed, redeemed, clawback, lot, timed, limit_scope, limit_window, limit_taken, cause, updated_at,
+	set_off`
+
+// settled has the database see what the transaction has stored.
+func settled(q db.Queryer) error {
+	if tx, ok := q.(*db.Tx); ok {
+		return tx.Flush()
+	}
+	return nil
+}
+
+// stored are the columns that are written: those, and what only queries look at.
+const stored = columns + `, limit_fits`
 
 // scanner is a row.
 type scanner interface{ Scan(dest ...any) error }
@@ -27,7 +39,7 @@ func scan(row scanner) (*Reward, error) {
 	err := row.Scan(&r.TenantID, &r.ID, &r.Version, &effect, &r.order, &program, &r.Rule, &r.RuleVersion, &r.PersonID, &referral, &r.Audience,
 		&r.Kind, &r.Amount, &r.Unit, &r.Name, &r.Source, &r.Def, &r.Code, &details, &r.State, &r.Held, &given, &due, &available, &expires,
 		&r.expires, &r.zoneName, &cancelled, &r.CancelReason, &r.against, &r.Fixed, &r.Redeemed, &r.clawback, &r.lot, &r.timed, &scope, &window, &limit,
-		&cause, &updated)
+		&cause, &updated, &r.SetOff)
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, problem.NotFound.New("there is no such reward")
 	}
@@ -53,13 +65,13 @@ func scan(row scanner) (*Reward, error) {
 }
 
 func (r *Reward) args(now time.Time) ([]any, error) {
-	scope, window, limit := "", int64(0), ""
+	scope, window := "", int64(0)
 	if r.limit != nil {
-		text, err := json.Marshal(r.limit)
-		if err != nil {
-			return nil, err
-		}
-		scope, window, limit = r.limit.Scope, r.limit.Start, string(text)
+		scope, window = r.limit.Scope, r.limit.Start
+	}
+	limit, err := r.limit.text()
+	if err != nil {
+		return nil, err
 	}
 	return []any{
 		r.TenantID, r.ID, r.Version, []byte(r.effect), r.order, r.ProgramID.OrNull(), r.Rule, r.RuleVersion, r.PersonID, r.ReferralID.OrNull(),
@@ -71,8 +83,17 @@ func (r *Reward) args(now time.Time) ([]any, error) {
 		r.expires, r.zoneName,
 		db.NullMicro{Time: r.CancelledAt},
 		r.CancelReason, int64(r.against), r.Fixed, r.Redeemed, string(r.clawback), string(r.lot), r.timed, scope, window, limit,
-		r.cause.OrNull(), db.Micro(now),
+		r.cause.OrNull(), db.Micro(now), r.SetOff, r.limit.fits(),
 	}, nil
+}
+
+// text is what is stored of it besides its scope and window; nil: nothing.
+func (l *taken) text() (string, error) {
+	if l == nil {
+		return "", nil
+	}
+	text, err := json.Marshal(l)
+	return string(text), err
 }
 
 func insert(tx *db.Tx, r *Reward, now time.Time) error {
@@ -80,25 +101,61 @@ func insert(tx *db.Tx, r *Reward, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO reward (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-		$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)`, args...)
+	err = tx.Later(`INSERT INTO reward (`+stored+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+		$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)`, args, nil)
 	if err != nil {
 		return fmt.Errorf("reward: store a reward: %w", err)
 	}
 	return nil
 }
 
-// update stores what may change about a reward.
+// update stores what may change about a reward. It names no column that can't: an index
+// of one would be written anew each time.
 func update(tx *db.Tx, r *Reward, now time.Time) error {
-	args, err := r.args(now)
+	limit, err := r.limit.text()
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE reward SET version = $3, effect = $4, placed = $5, program_id = $6, rule = $7, rule_version = $8, person_id = $9,
-		referral_id = $10, audience = $11, kind = $12, amount = $13, unit = $14, name = $15, source = $16, def = $17, code = $18, details = $19,
-		state = $20, held = $21, given_at = $22, due_at = $23, available_at = $24, expires_at = $25, expires = $26, zone = $27,
-		cancelled_at = $28, cancel_reason = $29, against = $30, fixed = $31, redeemed = $32, clawback = $33, lot = $34, timed = $35,
-		limit_scope = $36, limit_window = $37, limit_taken = $38, cause = $39, updated_at = $40 WHERE tenant_id = $1 AND id = $2`, args...)
+	forget(tx, r.ID)
+	err = tx.Later(`UPDATE reward SET version = $3, amount = $4, code = $5, state = $6, held = $7, available_at = $8, expires_at = $9,
+		cancelled_at = $10, cancel_reason = $11, against = $12, redeemed = $13, lot = $14, timed = $15, limit_taken = $16, cause = $17,
+		updated_at = $18, set_off = $19, limit_fits = $20 WHERE tenant_id = $1 AND id = $2`, []any{
+		r.TenantID, r.ID, r.Version, r.Amount, r.Code, string(r.State), r.Held,
+		db.NullMicro{Time: r.AvailableAt},
+		db.NullMicro{Time: r.ExpiresAt},
+		db.NullMicro{Time: r.CancelledAt},
+		r.CancelReason, int64(r.against), r.Redeemed, string(r.lot), r.timed, limit, r.cause.OrNull(),
+		db.Micro(now), r.SetOff, r.limit.fits(),
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("reward: change a reward: %w", err)
+	}
+	return nil
+}
+
+// updateCause stores by what a reward was given.
+func updateCause(tx *db.Tx, r *Reward) error {
+	forget(tx, r.ID)
+	if err := tx.Later(`UPDATE reward SET cause = $3 WHERE tenant_id = $1 AND id = $2`, []any{r.TenantID, r.ID, r.cause.OrNull()}, nil); err != nil {
+		return fmt.Errorf("reward: change a reward: %w", err)
+	}
+	return nil
+}
+
+// updatePlace stores where what caused a reward stands now.
+func updatePlace(tx *db.Tx, r *Reward) error {
+	forget(tx, r.ID)
+	if err := tx.Later(`UPDATE reward SET placed = $3 WHERE tenant_id = $1 AND id = $2`, []any{r.TenantID, r.ID, r.order}, nil); err != nil {
+		return fmt.Errorf("reward: change a reward: %w", err)
+	}
+	return nil
+}
+
+// updateReferral stores in which referral a reward is given now, and as what.
+func updateReferral(tx *db.Tx, r *Reward) error {
+	forget(tx, r.ID)
+	err := tx.Later(`UPDATE reward SET referral_id = $3, audience = $4 WHERE tenant_id = $1 AND id = $2`,
+		[]any{r.TenantID, r.ID, r.ReferralID.OrNull(), string(r.Audience)}, nil)
 	if err != nil {
 		return fmt.Errorf("reward: change a reward: %w", err)
 	}
@@ -106,14 +163,26 @@ func update(tx *db.Tx, r *Reward, now time.Time) error {
 }
 
 func selectReward(q db.Queryer, tenant, of id.ID) (*Reward, error) {
-	return scan(q.QueryRow(`SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND id = $2`, tenant, of))
+	if r := foreseen(q, tenant, of); r != nil {
+		return r, nil
+	}
+	if err := settled(q); err != nil {
+		return nil, err
+	}
+	return scan(q.QueryRow(selectOne, tenant, of))
 }
 
 func selectByEffect(q db.Queryer, tenant id.ID, effect string) (*Reward, error) {
+	if err := settled(q); err != nil {
+		return nil, err
+	}
 	return scan(q.QueryRow(`SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND effect = $2`, tenant, []byte(effect)))
 }
 
 func collect(q db.Queryer, query string, args ...any) ([]*Reward, error) {
+	if err := settled(q); err != nil {
+		return nil, err
+	}
 	rows, err := q.Query(query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reward: read rewards: %w", err)
@@ -170,18 +239,40 @@ func List(q db.Queryer, tenant id.ID, p Page) ([]*Reward, error) {
 		ORDER BY id DESC LIMIT $3`, tenant, p.before(), p.Limit)
 }
 
-// selectRefused returns what a limit refused in a window, in the order of its causes.
-func selectRefused(q db.Queryer, tenant id.ID, of *taken, limit int) ([]*Reward, error) {
-	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND limit_scope = $2 AND limit_window = $3 AND state = 'refused'
-		ORDER BY placed, id LIMIT $4`, tenant, of.Scope, of.Start, limit)
+// refusals are a part of what a limit refused in a window, in the order of its causes.
+type refusals struct {
+	of    *taken
+	after *Reward // the last one of the part before; nil: the first part
+	used  int64   // only what fits where so much is used
+	limit int
 }
 
-// selectAllowed returns what a limit allowed in a window because of what happened
+func selectRefused(q db.Queryer, tenant id.ID, r refusals) ([]*Reward, error) {
+	var placed, last id.ID
+	if r.after != nil {
+		placed, last = r.after.order, r.after.ID
+	}
+	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND limit_scope = $2 AND limit_window = $3 AND (placed, id) > ($4, $5)
+		AND limit_fits >= $6 AND state = 'refused' ORDER BY placed, id LIMIT $7`, tenant, r.of.Scope, r.of.Start, placed, last, r.used, r.limit)
+}
+
+// allowances are a part of what a limit allowed in a window because of what happened
 // later than something, the last first.
-func selectAllowed(q db.Queryer, tenant id.ID, of *taken, after id.ID, limit int) ([]*Reward, error) {
+type allowances struct {
+	of     *taken
+	after  id.ID
+	before *Reward // the last one of the part before; nil: the first part
+	limit  int
+}
+
+func selectAllowed(q db.Queryer, tenant id.ID, a allowances) ([]*Reward, error) {
+	placed, last := id.Last(), id.Last()
+	if a.before != nil {
+		placed, last = a.before.order, a.before.ID
+	}
 	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND limit_scope = $2 AND limit_window = $3 AND placed > $4
-		AND limit_scope <> '' AND state <> 'refused' AND state <> 'cancelled' ORDER BY placed DESC LIMIT $5`,
-		tenant, of.Scope, of.Start, after, limit)
+		AND (placed, id) < ($5, $6) AND limit_scope <> '' AND state <> 'refused' AND state <> 'cancelled' ORDER BY placed DESC, id DESC LIMIT $7`,
+		tenant, a.of.Scope, a.of.Start, a.after, placed, last, a.limit)
 }
 
 // WaitingOf returns what a person was given that was never available, the earliest

@@ -188,19 +188,20 @@ func (s *Service) reinstate(c *fact.Command, r *Reward) error {
 // comeBack has a reward that was taken back be where it was, and where it would have
 // come to since.
 func (s *Service) comeBack(c *fact.Command, r *Reward) error {
-	wasAvailable := !r.AvailableAt.IsZero()
-	switch {
-	case wasAvailable && r.Redeemed > 0 && r.Redeemed >= r.Amount && r.Spendable():
-		r.State = IsRedeemed
-	case wasAvailable && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(c.Now()):
-		r.State = IsExpired
-	case wasAvailable:
-		r.State = IsAvailable
-	default:
+	if r.AvailableAt.IsZero() {
 		_, err := s.next(c, r)
 		return err
 	}
-	return nil
+	used, err := r.isUsedUp(c)
+	switch {
+	case used:
+		r.State = IsRedeemed
+	case !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(c.Now()):
+		r.State = IsExpired
+	default:
+		r.State = IsAvailable
+	}
+	return err
 }
 
 // Withdraw takes back what was given under an effect key, if anything was: it is not
@@ -216,6 +217,21 @@ func (s *Service) Withdraw(c *fact.Command, effect string) error {
 	return s.object(c, r, undone)
 }
 
+// mayTakeBack refuses to undo a fact about a reward that is not the one that it was
+// given.
+func mayTakeBack(c *fact.Command, f *fact.Fact) error {
+	r, err := selectReward(c.Tx(), c.Tenant(), f.Subject.ID)
+	switch {
+	case err != nil:
+		return err
+	case r.against&undone != 0:
+		return problem.Conflict.New("the reward was taken back already, with what it was given for")
+	case r.cause != f.ID:
+		return problem.Conflict.New("the fact is not that the reward was given: undo %s, which is", fact.FactID.Format(r.cause))
+	}
+	return nil
+}
+
 // onGiven does something with a reward whose giving is undone or redone. That it was
 // given before, by something else, does not matter any more.
 func (s *Service) onGiven(c *fact.Command, f *fact.Fact, fn func(r *Reward) error) error {
@@ -226,24 +242,25 @@ func (s *Service) onGiven(c *fact.Command, f *fact.Fact, fn func(r *Reward) erro
 	return fn(r)
 }
 
-// Redemption is a part of a reward to redeem.
+// Redemption is a part of a reward to redeem, or a reward that has no parts.
 type Redemption struct {
 	Ref    string // its natural key; "": it is not repeated
-	Amount int64
-	Unit   string
+	Amount int64  // 0: of a reward that has no parts
+	Unit   string // "": the same
 }
 
 // ErrInsufficient is what errors match that refuse to redeem more than there is.
 var ErrInsufficient = ledger.ErrInsufficient
 
-// Redeem takes a part of one reward that is available, or all of it.
+// Redeem takes a part of one reward that is available, or all of it. What is no lot in
+// the ledger is redeemed as a whole. Repeating it with the same reference changes nothing.
 func (s *Service) Redeem(c *fact.Command, of id.ID, what Redemption) (*Reward, error) {
 	r, err := selectReward(c.Tx(), c.Tenant(), of)
 	if err != nil {
 		return nil, err
 	}
 	if !r.Spendable() {
-		return nil, problem.Conflict.New("a reward of this kind can't be redeemed in parts")
+		return r, s.redeemWhole(c, r, what)
 	}
 	if what.Unit != r.Unit {
 		return nil, problem.InvalidField("unit", "is not the reward's")
@@ -267,6 +284,15 @@ func (s *Service) Redeem(c *fact.Command, of id.ID, what Redemption) (*Reward, e
 func (r Redemption) repeats(c *fact.Command, of *Reward) (bool, error) {
 	if r.Ref == "" {
 		return false, nil
+	}
+	whole, err := selectRedeemed(c.Tx(), c.Tenant(), r.ref(of))
+	switch {
+	case err != nil:
+		return false, err
+	case whole == of.ID:
+		return true, nil
+	case !whole.IsZero():
+		return false, errOtherRedemption
 	}
 	before, err := ledger.ReadByRef(c.Tx(), c.Tenant(), r.ref(of))
 	if problem.NotFound.Has(err) {
@@ -294,8 +320,8 @@ func (r Redemption) ref(of *Reward) string {
 
 func (s *Service) redeemed(c *fact.Command, r *Reward, amount int64, txn *ledger.Txn) error {
 	r.Redeemed += amount
-	if r.Redeemed >= r.Amount {
-		r.State = IsRedeemed
+	if r.Used() >= r.Amount {
+		r.State, r.timed = IsRedeemed, false
 		if _, err := timer.Cancel(c.Tx(), c.Tenant(), expiresTimer, r.ID); err != nil {
 			return err
 		}

@@ -74,6 +74,7 @@ type Segments interface {
 type aggregation struct {
 	of      Aggregate
 	compare *condition.Condition // of what the root aggregateRoot stands for
+	upTo    int64                // see [Counting]
 }
 
 // aggregateRoot is a path, in a condition that is made of a comparison with an
@@ -83,7 +84,7 @@ const aggregateRoot = "aggregate"
 var aggregateWords = condition.Vocabulary{{Name: aggregateRoot, Document: true}}
 
 func (c *aggregation) explain(e *evaluation) (Explanation, error) {
-	found, err := e.aggregate(c.of)
+	found, err := e.aggregate(c)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -98,6 +99,9 @@ func (c *aggregation) explain(e *evaluation) (Explanation, error) {
 func (c *aggregation) need(n *Needs) {
 	n.Aggregates = append(n.Aggregates, c.of)
 	n.Events = append(n.Events, c.of.Type)
+	if c.of.Function == Count {
+		n.Counts = append(n.Counts, Counting{c.of.Type, c.of.In, c.upTo})
+	}
 }
 
 // answer is the value of an aggregate, if it has one.
@@ -106,8 +110,12 @@ type answer struct {
 	ok    bool
 }
 
-// aggregate asks the history for each aggregate once.
-func (e *evaluation) aggregate(a Aggregate) (answer, error) {
+// aggregate asks the history for each aggregate once, and for facts who counts them.
+func (e *evaluation) aggregate(c *aggregation) (answer, error) {
+	a := c.of
+	if a.Function == Count && e.in.counts(a.Type) {
+		return e.count(c)
+	}
 	if known, ok := e.asked[a]; ok {
 		return known, nil
 	}

@@ -28,7 +28,7 @@ const (
 
 var (
 	errNumber = errors.New("is not a number of at most 64 characters and an exponent from -40 to 40")
-	errAmount = errors.New("is out of range for an amount")
+	errAmount = fmt.Errorf("has a part of more than %d, which is the most that can be given", MaxAmount)
 )
 
 // ShareOf returns so many basis points of a number, as it is written in JSON,
@@ -96,9 +96,12 @@ func (e *evaluation) amount(g *Give, result *Result) int64 {
 		return 0
 	}
 	n, err := ShareOf(number, a.BasisPoints, a.Min, a.Max)
+	if n > MaxAmount || n < -MaxAmount {
+		err = errAmount
+	}
 	switch {
 	case err != nil:
-		result.Reason, result.Err = BadAmount, problem.InvalidField(a.Of, "%s", err)
+		result.Reason, result.Err, result.Detail = BadAmount, problem.InvalidField(a.Of, "%s", err), a.Of+" "+err.Error()
 	case n == 0:
 		result.Reason, result.Detail = NoAmount, fmt.Sprintf("the part of %s comes to nothing", a.Of)
 	case n < 0 && !fieldsOf(g.Kind).signed:

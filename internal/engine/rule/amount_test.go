@@ -108,6 +108,9 @@ func TestAPartIsBoundedAndNeverLessThanNothing(t *testing.T) {
 		"text is no number":          {"points", `{"pct_bp":1000,"of":"event.n"}`, `"100"`, 0, rule.NoAmount},
 		"there is nothing":           {"points", `{"pct_bp":1000,"of":"event.m"}`, `100`, 0, rule.NoAmount},
 		"out of range":               {"points", `{"pct_bp":1000,"of":"event.n"}`, `1e30`, 0, rule.BadAmount},
+		"the most":                   {"points", `{"pct_bp":10000,"of":"event.n"}`, `1000000000000000`, 1e15, rule.Matches},
+		"more than the most":         {"points", `{"pct_bp":10000,"of":"event.n"}`, `1000000000000001`, 0, rule.BadAmount},
+		"less than the least":        {"score", `{"pct_bp":10000,"of":"event.n"}`, `-1000000000000001`, 0, rule.BadAmount},
 		"out of range, but bounded":  {"points", `{"pct_bp":1000,"of":"event.n","max":9}`, `1e30`, 9, rule.Matches},
 		"too much to reckon with":    {"points", `{"pct_bp":1000,"of":"event.n","max":9}`, `1e999999999`, 0, rule.BadAmount},
 		"of a path with a full stop": {"points", `{"pct_bp":1000,"of":"event.a\\.b"}`, `1`, 1, rule.Matches},
@@ -121,7 +124,7 @@ func TestAPartIsBoundedAndNeverLessThanNothing(t *testing.T) {
 		if got.Matched && got.Effect.Amount != test.want {
 			t.Errorf("%s: %d", name, got.Effect.Amount)
 		}
-		if bad := got.Reason == rule.BadAmount; bad != problem.Invalid.Has(got.Err) {
+		if bad := got.Reason == rule.BadAmount; bad != problem.Invalid.Has(got.Err) || bad && got.Detail == "" {
 			t.Errorf("%s: %v", name, got.Err)
 		}
 	}

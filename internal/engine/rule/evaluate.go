@@ -23,7 +23,11 @@ type Input struct {
 	Documents map[string]any // by root, as encoding/json reads them with UseNumber
 	History   History        // nil: nothing happened before
 	Segments  Segments       // nil: the person is in none
-	Thorough  bool           // looks also at conditions that decide nothing, as an explanation wants
+	Facts     Facts          // nil: no facts are counted
+	// Uncounted is why what happened is not counted itself, in a sentence; empty: it is.
+	// Then no rule matches that counts facts.
+	Uncounted string
+	Thorough  bool // looks also at conditions that decide nothing, as an explanation wants
 }
 
 // Result is what came of one rule.
@@ -47,6 +51,7 @@ const (
 	WrongActor   Reason = "wrong_actor"   // another role did it
 	NotActive    Reason = "not_active"    // the rule is not in force yet, or any more
 	TermOver     Reason = "term_over"     // the relation has earned for as long as it may
+	NotCounted   Reason = "not_counted"   // it counts facts, and what happened is not among them
 	IfFalse      Reason = "if_false"      // its condition does not hold
 	NoAmount     Reason = "no_amount"     // there is no number to give a part of, or nothing comes of it
 	BadAmount    Reason = "bad_amount"    // see Err
@@ -81,9 +86,10 @@ type Wait struct {
 
 // evaluation is one evaluation under way.
 type evaluation struct {
-	in     *Input
-	effort *condition.Effort // nil: without bounds
-	asked  map[Aggregate]answer
+	in      *Input
+	effort  *condition.Effort // nil: without bounds
+	asked   map[Aggregate]answer
+	counted map[FactCount]answer
 }
 
 func (e *evaluation) root(name string) (any, bool) {
@@ -95,7 +101,7 @@ func (e *evaluation) root(name string) (any, bool) {
 // order. It fails where the history or the segments fail, and with a problem where
 // the conditions would take too long for the documents.
 func (s *Set) Evaluate(in Input) ([]Result, error) {
-	e := &evaluation{&in, condition.NewEffort(effortOfEvaluation), map[Aggregate]answer{}}
+	e := &evaluation{&in, condition.NewEffort(effortOfEvaluation), map[Aggregate]answer{}, map[FactCount]answer{}}
 	var results []Result
 	for _, r := range s.on[in.On] {
 		result, err := e.result(r)
@@ -123,6 +129,9 @@ func (e *evaluation) result(r *Rule) (Result, error) {
 		return result, nil
 	case e.termIsOver(r):
 		result.Reason = TermOver
+		return result, nil
+	case e.in.Uncounted != "" && e.in.countsFacts(r):
+		result.Reason, result.Detail = NotCounted, e.in.Uncounted
 		return result, nil
 	}
 	if r.condition != nil {

@@ -152,11 +152,11 @@ func (p *parser) amount(f fields, of kindFields) Amount {
 	if !ok {
 		return Amount{}
 	}
-	return part.part()
+	return part.part(rootsOf(p.options.amountRoots()...))
 }
 
 // part reads an amount that is a part of something.
-func (f fields) part() Amount {
+func (f fields) part(roots condition.Vocabulary) Amount {
 	f.require("pct_bp")
 	f.require("of")
 	var a Amount
@@ -169,7 +169,7 @@ func (f fields) part() Amount {
 	if !ok {
 		return a
 	}
-	path, err := readPath(text, ruleRoots)
+	path, err := readPath(text, roots)
 	if err != nil {
 		f.refuse("of", "%s", err)
 		return a

@@ -14,6 +14,7 @@ type Needs struct {
 	Aggregates []Aggregate
 	Segments   []string
 	Instants   []Instant
+	Counts     []Counting // those of the aggregates that are counts
 }
 
 // Instant is when a rule may change its mind though nothing happened: At a fixed
@@ -47,7 +48,7 @@ func (r *Rule) Needs() Needs {
 		}
 	}
 	n.Events, n.Paths, n.Segments = sorted(n.Events), sorted(n.Paths), sorted(n.Segments)
-	n.Aggregates = once(n.Aggregates)
+	n.Aggregates, n.Counts = once(n.Aggregates), once(n.Counts)
 	slices.SortFunc(n.Aggregates, func(a, b Aggregate) int { return strings.Compare(a.String(), b.String()) })
 	n.Instants = once(n.Instants)
 	return n

@@ -11,10 +11,13 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
-// Options say what the rules of a program may do. The zero value allows everything.
+// Options say what the rules of a program may do. The zero value allows everything,
+// and is what rules are read with that were stored: those that were taken before
+// something was refused go on as they were.
 type Options struct {
 	Kinds   []Kind   // that the program can give; nil: all
 	Actions []string // that it can do; nil: any
+	World   *World   // nil: not known, and nothing is refused for it
 }
 
 // Parse reads and checks a rule set that stands in a field of that name. The error
@@ -80,12 +83,13 @@ func (p *parser) rule(raw json.RawMessage, place string) *Rule {
 	}
 	r := &Rule{Key: p.key(f), On: f.types("on"), Once: f.flag("once"), Convert: f.flag("convert")}
 	f.require("on")
-	r.Actor = f.role("actor", Self, Referred, Referrer)
-	r.To = f.role("to", Self, Referrer, Referred, Partner)
+	r.Actor = f.role("actor", p.options.roles(Self, Referred, Referrer)...)
+	r.To = f.role("to", p.options.roles(Self, Referrer, Referred, Partner)...)
 	r.Active = p.active(f)
 	r.Unless = p.unless(f)
 	if f.has("if") {
-		r.condition = p.condition(f.raw["if"], f.at("if"), ruleRoots)
+		r.condition = p.condition(f.raw["if"], f.at("if"), rootsOf(p.options.roots()...))
+		r.counts = countsOf(r.condition)
 	}
 	give, ok := f.object("give", giveFields...)
 	if ok {
@@ -103,6 +107,7 @@ func (p *parser) rule(raw json.RawMessage, place string) *Rule {
 	}
 	r.Limit = p.limit(f, give)
 	r.UndoOn = p.undo(f)
+	p.checkWorld(f, r)
 	return r
 }
 

@@ -12,10 +12,10 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
 
-// ruleRoots and matchRoots are what the paths of a rule, and of what undoes it, may
+// allRoots and matchRoots are what the paths of a rule, and of what undoes it, may
 // begin with.
 var (
-	ruleRoots  = rootsOf("event", "person", "referral", "program", "partner", "transaction", "reward")
+	allRoots   = []string{"event", "person", "referral", "program", "partner", "transaction", "reward"}
 	matchRoots = rootsOf("event", "cause")
 )
 
@@ -33,14 +33,18 @@ func (p *parser) condition(raw json.RawMessage, place string, words condition.Vo
 		p.checks.Add(place, "has more than %d bytes", condition.MaxBytes)
 		return nil
 	}
-	c := &conditionParser{words: words, aggregates: &p.aggregates}
+	c := &conditionParser{words: words, options: p.options, aggregates: &p.aggregates}
 	root, err := c.clause(raw, place, 1)
-	p.checks.AddError(place, err)
+	if err != nil {
+		p.checks.AddError(place, err)
+		return nil
+	}
 	return root
 }
 
 type conditionParser struct {
 	words      condition.Vocabulary
+	options    Options
 	nodes      int
 	aggregates *int
 }
@@ -69,7 +73,7 @@ func (c *conditionParser) clause(raw json.RawMessage, place string, depth int) (
 		part, err := c.clause(m.value, below, depth+1)
 		return &negation{part}, err
 	case m.name == opMemberOf && !c.undoing():
-		return readMembership(m.value, below)
+		return c.membership(m.value, below)
 	case isComparison(m.name):
 		return c.comparison(m, raw, place)
 	}
@@ -97,7 +101,10 @@ func (c *conditionParser) group(m member, place string, depth int) (clause, erro
 	return g, nil
 }
 
-func readMembership(raw json.RawMessage, place string) (clause, error) {
+func (c *conditionParser) membership(raw json.RawMessage, place string) (clause, error) {
+	if w := c.options.World; w != nil && !w.Segments {
+		return nil, problem.InvalidField(place, "asks for a segment, and there are none")
+	}
 	segment, ok := value(raw).(string)
 	if !ok || !keyPattern.MatchString(segment) {
 		return nil, problem.InvalidField(place, "must be the key of a segment, %s", keyPattern.sentence)
@@ -178,6 +185,9 @@ func (c *conditionParser) computed(m member, operands []json.RawMessage, place s
 	if err != nil {
 		return nil, err
 	}
+	if err := c.countable(a, left); err != nil {
+		return nil, err
+	}
 	*c.aggregates++
 	compared := slices.Concat([]json.RawMessage{written(aggregateRoot)}, operands[1:])
 	compare, err := condition.Parse(place, comparisonOf(m.name, compared), aggregateWords)
@@ -187,7 +197,7 @@ func (c *conditionParser) computed(m member, operands []json.RawMessage, place s
 	if a.Function.numeric() {
 		err = onlyNumbers(m.name, operands[1:], place+"."+m.name)
 	}
-	return &aggregation{a, compare}, err
+	return &aggregation{a, compare, comparedUpTo(operands[1:])}, err
 }
 
 // comparisonOf writes a comparison anew.

@@ -41,6 +41,7 @@
 package rule
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -77,6 +78,12 @@ type Set struct {
 // JSON returns the set without white space, otherwise as it was given.
 func (s *Set) JSON() []byte { return s.text }
 
+// Is reports whether the set would be this one, but for white space.
+func (s *Set) Is(raw []byte) bool {
+	var text bytes.Buffer
+	return json.Compact(&text, raw) == nil && bytes.Equal(text.Bytes(), s.text)
+}
+
 // Rules returns the rules in their order.
 func (s *Set) Rules() []*Rule { return s.rules }
 
@@ -110,6 +117,7 @@ type Rule struct {
 	UndoOn  *Undo
 
 	condition clause // nil: always
+	counts    []Counting
 }
 
 // Active is when a rule is in force. A zero time is without bound.

@@ -327,6 +327,7 @@ func TestWhatARuleNeedsIsKnownWithoutRunningIt(t *testing.T) {
 			{Path: "person.created_at", After: three},
 			{At: time.Date(2026, time.May, 1, 0, 0, 0, 0, time.UTC)},
 		},
+		Counts: []rule.Counting{{Type: "b.c", In: thirty, UpTo: 2}},
 	}
 	if diff := cmp.Diff(want, parsed.Rules()[0].Needs(), cmp.AllowUnexported(rule.Duration{})); diff != "" {
 		t.Error(diff)
