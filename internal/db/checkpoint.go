@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// longLog is how many pages the log gets before they are moved: 16 MB.
-	longLog = 4000
+	// longLog is how many pages the log gets before they are moved: 48 MB. The longer
+	// it is, the more of what was written again and again is moved once.
+	longLog = 12_000
 	// longestLog is when a commit moves them itself: they came faster than they
 	// could be moved, or reads were in the way.
-	longestLog = 16000
-	// shortLog is what the writer is left to move.
-	shortLog = 500
+	longestLog = 32_000
+	// shortLog is what the writer is left to move: what a few commits have added.
+	shortLog = 1_000
 	// checkpointRounds is how often the log is moved before the writer takes the
 	// rest, however much it is: each round is shorter than the one before.
-	checkpointRounds = 3
+	checkpointRounds = 4
 )
 
 // checkpointer moves what the write-ahead log holds into the database file while the
@@ -62,14 +63,18 @@ func (c *checkpointer) stop() error {
 }
 
 func (c *checkpointer) checkpoint() error {
+	before := 0
 	for range checkpointRounds {
-		left, err := moveLog(c.conn)
+		moved, err := moveLog(c.conn)
 		if err != nil {
 			return err
 		}
-		if left <= shortLog {
+		// The writer has added about as much meanwhile. How much, this connection
+		// learns with its next round.
+		if moved-before <= shortLog {
 			break
 		}
+		before = moved
 	}
 	return c.writer.between(context.Background(), func(own *conn) error {
 		_, err := moveLog(own)
@@ -77,8 +82,9 @@ func (c *checkpointer) checkpoint() error {
 	})
 }
 
-// moveLog moves as much of the log as no read needs, and returns how many pages are
-// left in it. It waits for nobody, and does nothing while another connection is at it.
+// moveLog moves as much of the log as no read needs, and returns how many of its pages
+// are moved by now. It waits for nobody, and does nothing while another connection is at
+// it.
 func moveLog(c *conn) (int, error) {
 	ctx := context.Background()
 	if err := c.connect(ctx); err != nil {
@@ -88,7 +94,7 @@ func moveLog(c *conn) (int, error) {
 	if err := c.open.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &moved); err != nil {
 		return 0, classify(fmt.Errorf("db: checkpoint: %w", err))
 	}
-	return pages - moved, nil
+	return moved, nil
 }
 
 // countLog has the log moved once enough was added to it.

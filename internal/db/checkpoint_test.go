@@ -31,7 +31,7 @@ func TestALongLogIsMovedIntoTheFileAndBegunAnewWhileOthersWrite(t *testing.T) {
 		})
 	}
 	before := mustReadLogHeader(t, path)
-	const pages = 4_500
+	const pages = 13_000
 	for range pages / 100 {
 		add(100)
 	}
@@ -43,7 +43,7 @@ func TestALongLogIsMovedIntoTheFileAndBegunAnewWhileOthersWrite(t *testing.T) {
 			}
 		}
 	}
-	await("it was not moved into the file", func() bool { return sizeOf(t, path) >= 3_500*4096 })
+	await("it was not moved into the file", func() bool { return sizeOf(t, path) >= 11_000*4096 })
 	more := 0
 	await("it was not begun anew", func() bool {
 		if more++; more <= 1_000 {
