@@ -2,12 +2,14 @@ package referral_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
+	"github.com/grapevine-hq/grapevine/internal/engine/person"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
@@ -189,5 +191,33 @@ func TestUndoingWhatConvertedAReferralThatHasEndedSinceLeavesWhatFollowedFromIts
 	lived.turn(t, lived.tracked["purchase-0"].FactID, 1)
 	if diff := cmp.Diff(told.standing(), lived.standing()); diff != "" {
 		t.Errorf("a replay gives (-), undoing leaves (+):\n%s", diff)
+	}
+}
+
+// Whether a reward had once been allowed, while something earlier was undone, is nothing
+// that a block should find.
+func TestWhatALimitRefusesAgainIsLikeWhatItHasAlwaysRefused(t *testing.T) {
+	w := mustWorld(t)
+	const people = 3
+	histories := make(map[bool][]string)
+	for _, turns := range []bool{false, true} {
+		s := w.begin(`[{"key":"one","on":["purchase","visit"],"to":"self","give":{"kind":"points","amount":7,"unit":"points"},"limit":{"per":"program","count":1}}]`, people)
+		s.take(t, step{Do: "visit", Who: 0, Order: "1"})
+		s.take(t, step{Do: "purchase", Who: 1, Amount: 100, Order: "2"})
+		s.take(t, step{Do: "account", Who: 1, State: person.Cancelled}) // its referral ends
+		if turns {
+			visit := &turned{last: s.tracked[step{Do: "visit", Who: 0, Order: "1"}.key()].FactID}
+			s.mustTurn(visit)
+			if got := s.standing(); !slices.Contains(got, "p1 has one: 7 points, available  held false") {
+				t.Fatalf("without the visit there is room: %q", got)
+			}
+			s.mustTurn(visit)
+		}
+		s.take(t, step{Do: "block", Who: 1})
+		s.decide(t)
+		histories[turns] = s.standing()
+	}
+	if diff := cmp.Diff(histories[false], histories[true]); diff != "" {
+		t.Errorf("without turning (-), with it (+):\n%s", diff)
 	}
 }

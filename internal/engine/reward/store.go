@@ -276,9 +276,9 @@ func selectAllowed(q db.Queryer, tenant id.ID, a allowances) ([]*Reward, error) 
 }
 
 // WaitingOf returns what a person was given that was never available, the earliest
-// first: be it that it waits, or that it was refused or cancelled before.
+// first: be it that it waits, or that it was cancelled before; and all that was refused.
 func WaitingOf(q db.Queryer, tenant, person id.ID) ([]*Reward, error) {
-	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND person_id = $2 AND available_at IS NULL ORDER BY id`, tenant, person)
+	return collect(q, `SELECT `+columns+` FROM reward WHERE tenant_id = $1 AND person_id = $2 AND (available_at IS NULL OR state = 'refused') ORDER BY id`, tenant, person)
 }
 
 // OfRule returns what a rule has given to a person, the earliest first.

@@ -57,7 +57,9 @@ type Terms struct {
 // Conform brings a reward to where the terms want it. What can't be cancelled by hand
 // is not cancelled by them either.
 func (s *Service) Conform(c *fact.Command, r *Reward, to Terms) error {
-	fresh := r.AvailableAt.IsZero()
+	// What a limit refuses is as if it had never been available, even if for a time it was.
+	refused := r.State == IsRefused && r.Redeemed == 0
+	fresh := r.AvailableAt.IsZero() || refused
 	now := r.against &^ (denied | ended)
 	if to.Denied && !r.Fixed && (r.against&denied != 0 || r.State != IsRedeemed && r.State != IsExpired) {
 		now |= denied
@@ -66,6 +68,9 @@ func (s *Service) Conform(c *fact.Command, r *Reward, to Terms) error {
 		now |= ended
 	}
 	held := to.Held && fresh
+	if refused && (held || now&ended != 0) {
+		r.forgetAvailability()
+	}
 	if held == r.Held {
 		return s.stand(c, r, now)
 	}
@@ -84,6 +89,15 @@ func (s *Service) Conform(c *fact.Command, r *Reward, to Terms) error {
 		return s.change(c, r, Available)
 	}
 	return update(c.Tx(), r, c.Now())
+}
+
+// forgetAvailability has a reward that nobody has be available as if for the first time,
+// if it ever is.
+func (r *Reward) forgetAvailability() {
+	r.AvailableAt = noTime
+	if r.expires != "" {
+		r.ExpiresAt = noTime
+	}
 }
 
 // stand has a reward be cancelled, or not any more, by what speaks against it now.
