@@ -3,7 +3,10 @@ package db_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
 )
@@ -43,6 +46,68 @@ func TestOfRowsThatAreInsertedTogetherNoneIsStoredWhereOneCantBe(t *testing.T) {
 			t.Error("it is not refused")
 		}
 		wantNotes(t, n.DB, 7)
+	})
+}
+
+func TestRowsThatAreGatheredAreThereWhenTheyAreFlushedOrTheTransactionEnds(t *testing.T) {
+	onEachWay(t, func(t *testing.T, n *notebook, write writeFunc) {
+		err := write(t.Context(), func(tx *db.Tx) error {
+			for _, add := range []struct {
+				query string
+				row   []any
+				flush bool
+				want  []int64
+			}{
+				{newNote, []any{int64(1), "one"}, false, nil},
+				{newNote, []any{int64(2), "two"}, false, nil},
+				{newNote, []any{int64(3), "three"}, true, []int64{1, 2, 3}},
+				{`INSERT INTO note (text, id) VALUES ($1, $2)`, []any{"four", int64(4)}, true, []int64{1, 2, 3, 4}},
+				{newNote, []any{int64(5), "five"}, false, []int64{1, 2, 3, 4}},
+			} {
+				if err := tx.Gather(add.query, add.row); err != nil {
+					return err
+				}
+				if add.flush {
+					if err := tx.Flush(); err != nil {
+						return err
+					}
+				}
+				got, err := noteIDs(tx)
+				if err != nil {
+					return err
+				}
+				if diff := cmp.Diff(add.want, got); diff != "" {
+					t.Errorf("after %v (-want +got):\n%s", add.row, diff)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantNotes(t, n.DB, 1, 2, 3, 4, 5)
+	})
+}
+
+func TestAGatheredRowThatCantBeStoredFailsItsOwnTransactionAlone(t *testing.T) {
+	onEachWay(t, func(t *testing.T, n *notebook, write writeFunc) {
+		mustWrite(t, n.DB, note(7))
+		var wg sync.WaitGroup
+		for id := range int64(8) {
+			wg.Go(func() {
+				err := write(t.Context(), func(tx *db.Tx) error {
+					if err := tx.Gather(newNote, []any{id + 10, "new"}); err != nil || id != 3 {
+						return err
+					}
+					return tx.Gather(newNote, []any{int64(7), "taken"})
+				})
+				if (err != nil) != (id == 3) {
+					t.Errorf("transaction %d: %v", id, err)
+				}
+			})
+		}
+		wg.Wait()
+		wantNotes(t, n.DB, 7, 10, 11, 12, 14, 15, 16, 17)
 	})
 }
 

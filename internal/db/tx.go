@@ -14,6 +14,14 @@ type Tx struct {
 	after []func()
 	board *board      // of the database
 	kept  map[any]any // see Keep
+
+	gathered gathered // on SQLite
+}
+
+// gathered is rows that one statement is to insert.
+type gathered struct {
+	query string
+	rows  [][]any
 }
 
 // sharing is what belongs to a transaction of a server and not to one of its
@@ -105,10 +113,33 @@ func (tx *Tx) Insert(query string, rows [][]any) error {
 	return nil
 }
 
+// Gather inserts a row before the transaction ends, by the text that inserts one, as
+// for [Tx.Insert]. Rows of one text that follow each other go together, which for small
+// ones takes little more than half the time: no statement that returns something sees
+// them before [Tx.Flush], on SQLite as on Postgres.
+func (tx *Tx) Gather(query string, row []any) error {
+	if tx.shared != nil {
+		return tx.Later(query, row, nil)
+	}
+	if tx.gathered.query != query {
+		if err := tx.Flush(); err != nil {
+			return err
+		}
+		tx.gathered.query = query
+	}
+	tx.gathered.rows = append(tx.gathered.rows, row)
+	return nil
+}
+
 // Flush runs now what was left for later.
 func (tx *Tx) Flush() error {
 	if tx.shared == nil {
-		return nil
+		rows := tx.gathered.rows
+		tx.gathered.rows = nil
+		if len(rows) == 0 {
+			return nil
+		}
+		return tx.Insert(tx.gathered.query, rows)
 	}
 	later := tx.shared.later
 	tx.shared.later = nil

@@ -426,6 +426,9 @@ func (w *writer) call(req *write) error {
 	w.guard(req, func() {
 		defer req.tx.close()
 		req.err = classify(req.fn(req.tx))
+		if req.err == nil && w.shared == nil {
+			req.err = req.tx.Flush()
+		}
 	})
 	failure := req.tx.end()
 	if req.err == nil && req.panics == nil {

@@ -20,10 +20,10 @@ func insert(tx *db.Tx, f *Fact) error {
 	if err != nil {
 		return fmt.Errorf("fact: write the data of a %s: %w", f.Type, err)
 	}
-	return tx.Later(`INSERT INTO fact (`+inserted+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, []any{
+	return tx.Gather(`INSERT INTO fact (`+inserted+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, []any{
 		f.TenantID, f.ID, f.Type, f.Subject.Kind, f.Subject.ID, f.Version, f.Cause.OrNull(), string(f.Actor), string(data),
 		db.Micro(f.At), db.Micro(f.RecordedAt),
-	}, nil)
+	})
 }
 
 // scanner is a row.
