@@ -114,9 +114,8 @@ func (tx *Tx) Insert(query string, rows [][]any) error {
 }
 
 // Gather inserts a row before the transaction ends, by the text that inserts one, as
-// for [Tx.Insert]. Rows of one text that follow each other go together, which for small
-// ones takes little more than half the time: no statement that returns something sees
-// them before [Tx.Flush], on SQLite as on Postgres.
+// for [Tx.Insert]. Rows of one text that follow each other go together: no statement that
+// returns something sees them before [Tx.Flush], on SQLite as on Postgres.
 func (tx *Tx) Gather(query string, row []any) error {
 	if tx.shared != nil {
 		return tx.Later(query, row, nil)
