@@ -24,23 +24,6 @@ run() {
   "${@:2}"
 }
 
-# tests runs all tests. Now and then the race detector crashes by itself ("CHECK
-# failed" in its own source, no test named): that says nothing of the package it
-# happened in, so such a package is run once more.
-tests() {
-  local log status=0
-  log=$(mktemp)
-  go test "${race[@]}" -shuffle=on -timeout=15m ./... 2>&1 | tee "$log" || status=$?
-  if [[ $status != 0 ]] && grep -q 'ThreadSanitizer: CHECK failed' "$log" && ! grep -qE '^\s*--- FAIL|^panic:|\[(build|setup) failed\]' "$log"; then
-    echo "The race detector crashed; the packages it crashed in are run again."
-    status=0
-    # shellcheck disable=SC2046 # one word a package
-    go test "${race[@]}" -shuffle=on -timeout=15m $(awk '$1 == "FAIL" && NF == 3 { print $2 }' "$log") || status=$?
-  fi
-  rm -f "$log"
-  return "$status"
-}
-
 # What is tested on Postgres too: what owns tables or opens databases, and what
 # stands or falls with them.
 on_postgres=(
@@ -84,7 +67,7 @@ done
 run "format" .tools/bin/golangci-lint fmt --diff
 run "vet" go vet ./...
 run "linter" .tools/bin/golangci-lint run
-run "tests" tests
+run "tests" go test "${race[@]}" -shuffle=on -timeout=15m ./...
 if [[ ${#on_postgres[@]} != 0 ]]; then
   run "postgres" postgres
 fi

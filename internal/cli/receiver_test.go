@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 	"github.com/grapevine-hq/grapevine/internal/wire/dialects"
 	"github.com/grapevine-hq/grapevine/verify"
 )
@@ -158,7 +159,7 @@ func TestTheTestEventIsTakenQuietlyOnlyWhileItIsExpected(t *testing.T) {
 }
 
 func TestAnEventThatIsFasterThanTheSecretWaitsForIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var shown []arrival
 		r := &receiver{how: standardReception(t), ready: make(chan struct{}), show: func(a arrival) { shown = append(shown, a) }}
 		verifier, err := verify.NewStandard(receiverSecret)

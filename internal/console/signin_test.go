@@ -5,11 +5,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/console"
 	"github.com/grapevine-hq/grapevine/internal/tenant"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // open follows a link that the server has printed, and presses its button.
@@ -58,7 +58,7 @@ func TestALinkThatIsOnlyLookedAtStaysGood(t *testing.T) {
 }
 
 func TestALinkIsGoodForAQuarterOfAnHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := MustWorld(t, "")
 		late, inTime := w.MustLink(), w.MustLink()
 		time.Sleep(15*time.Minute - time.Second)
@@ -134,7 +134,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 }
 
 func TestASessionEndsWhenItsKeyExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := MustWorld(t, "")
 		a := w.MustAccount("acme")
 		_, key, err := w.tenants.CreateKey(t.Context(), a.ID, tenant.NewKey{Scopes: tenant.AllScopes(), ExpiresAt: new(time.Now().Add(time.Hour))})
@@ -154,7 +154,7 @@ func TestASessionEndsWhenItsKeyExpires(t *testing.T) {
 }
 
 func TestASessionEndsThatRestsForTwelveHours(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := MustWorld(t, "")
 		a := w.MustAccount("acme")
 		used, resting, watching := w.MustSignIn(a.Key), w.MustSignIn(a.Key), w.MustSignIn(a.Key)
@@ -209,7 +209,7 @@ func TestSigningInMakesANewSession(t *testing.T) {
 }
 
 func TestWrongKeysOfAnOperatorAreHeldBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		w := MustWorld(t, "")
 		a := w.MustAccount("acme")
 		w.MustAccount("other")

@@ -3,14 +3,14 @@ package db_test
 import (
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestACommitTakesLongerByItsDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpen(t, filepath.Join(t.TempDir(), "notes.db"), db.Options{CommitDelay: time.Minute})
 		mustWrite(t, d, func(tx *db.Tx) error {
 			_, err := tx.Exec(`CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT`)

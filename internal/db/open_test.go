@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestOpenTakesWhatTheFileIsCalledLiterally(t *testing.T) {
@@ -171,7 +172,7 @@ func TestAClosedDatabaseIsUnavailable(t *testing.T) {
 }
 
 func TestCloseWaitsForReadsAndWritesUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "notes.db")
 		d := mustOpen(t, path, db.Options{})
 		mustWrite(t, d, func(tx *db.Tx) error {
@@ -295,7 +296,7 @@ func TestMetricsBelongToOneOpenDatabase(t *testing.T) {
 }
 
 func TestADatabaseLivesInABubbleOfVirtualTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		began := time.Now()
 		for day := range int64(3) {

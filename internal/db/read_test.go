@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestAReadSeesOneStateWhileWritersGoOn(t *testing.T) {
@@ -72,7 +73,7 @@ func TestReadersSeeTheRowsOfATransactionTogetherOrNotAtAll(t *testing.T) {
 }
 
 func TestReadersDontWaitForAWriterInALongClosure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		mustWrite(t, d, note(1))
 		finish, done := make(chan struct{}), make(chan error)
@@ -147,7 +148,7 @@ func TestAQueryerIsOverWithItsRead(t *testing.T) {
 }
 
 func TestReadsThatAllBeganRunTextsThatNobodyPrepared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -179,7 +180,7 @@ func TestReadsThatAllBeganRunTextsThatNobodyPrepared(t *testing.T) {
 }
 
 func TestAReadEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		finish := make(chan struct{})
 		var wg sync.WaitGroup

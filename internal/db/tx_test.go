@@ -4,10 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestAFailedStatementFailsItsTransaction(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAFailedStatementFailsItsTransaction(t *testing.T) {
 	}
 	for name, fail := range failing {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				d := mustOpenNotes(t, db.Options{})
 				mustWrite(t, d, note(1))
 				var first, second, third, fourth error

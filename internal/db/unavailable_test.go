@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // wantUnavailable fails the test unless err says that the database can't be
@@ -89,7 +89,7 @@ func TestAFullDatabaseStoresNothingOfTheGroup(t *testing.T) {
 	}
 	for name, filling := range map[string]func(*db.Tx) error{"returned": fill, "ignored": careless} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				d := mustOpenNotes(t, db.Options{})
 				mustWrite(t, d, note(1))
 				wantUnavailable(t, "alone", d.Write(t.Context(), filling))
@@ -110,7 +110,7 @@ func TestAFullDatabaseStoresNothingOfTheGroup(t *testing.T) {
 }
 
 func TestAStatementThatFindsNoRoomAndCostsOnlyItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		outcomes := together(t, d, note(1), func(tx *db.Tx) error {
 			var pages, limit int

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-hq/grapevine/internal/db"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // commits returns how many commits were measured and how many transactions
@@ -37,7 +38,7 @@ func commits(t testing.TB, registry *prometheus.Registry) (uint64, float64) {
 }
 
 func TestWritesThatWaitTogetherShareOneCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		d := mustOpenNotes(t, db.Options{Metrics: registry})
 		commitsBefore, writesBefore := commits(t, registry)
@@ -88,7 +89,7 @@ func TestConcurrentWritersNeedFarFewerCommitsThanWrites(t *testing.T) {
 }
 
 func TestAFailedClosureTakesBackOnlyItsOwnRows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		outcomes := together(t, d,
 			note(1),
@@ -143,7 +144,7 @@ func aCommitFails(tx *db.Tx) error {
 }
 
 func TestACommitThatFailsFailsTheWholeGroup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		for i, got := range together(t, d, note(1), aCommitFails, note(3)) {
 			if got.err == nil {
@@ -196,7 +197,7 @@ func (j *journal) hooked(name string, err error) func(*db.Tx) error {
 }
 
 func TestAfterRunsInTheOrderOfCommits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		var j journal
 		together(t, d, j.hooked("a", nil), j.hooked("b", errOurs), j.hooked("c", nil))
@@ -229,7 +230,7 @@ func TestAfterRunsBeforeWriteReturnsAndSeesTheCommit(t *testing.T) {
 }
 
 func TestUndoRunsBackwardsThroughAGroupThatIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		var j journal
 		together(t, d, j.hooked("a", nil), j.hooked("b", errOurs), aCommitFails, j.hooked("c", nil))
@@ -264,7 +265,7 @@ func TestAPanicReachesItsCallerAndTheOthersCommit(t *testing.T) {
 	}
 	for name, panics := range where {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				d := mustOpenNotes(t, db.Options{})
 				var j journal
 				outcomes := together(t, d, note(1), panics, note(3), j.hooked("last", nil))
@@ -288,7 +289,7 @@ func TestAPanicReachesItsCallerAndTheOthersCommit(t *testing.T) {
 }
 
 func TestAClosureThatEndsItsGoroutineFailsItsGroupOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		var j journal
 		outcomes := together(t, d, note(1), j.hooked("b", nil), func(tx *db.Tx) error {
@@ -311,7 +312,7 @@ func TestAClosureThatEndsItsGoroutineFailsItsGroupOnly(t *testing.T) {
 }
 
 func TestACallerThatGivesUpBeforeItsTurnWritesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		release := holdUp(t, d)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -343,7 +344,7 @@ func TestAContextThatHasEndedWritesNothing(t *testing.T) {
 }
 
 func TestAClosureThatBeganIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		finish, returned := make(chan struct{}), make(chan error, 1)
@@ -387,7 +388,7 @@ func TestNowIsOneMomentInUTCAndWholeMicroseconds(t *testing.T) {
 }
 
 func TestManyMoreWritersThanTheQueueHoldsAndAClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		d := mustOpenNotes(t, db.Options{})
 		release := holdUp(t, d)
 		var accepted atomic.Int64
@@ -440,7 +441,7 @@ func TestAGroupRunsAgainOnlyIfAClosureFailedAfterItHadWritten(t *testing.T) {
 		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				d := mustOpenNotes(t, db.Options{})
 				runs := 0
 				counted := func(tx *db.Tx) error {

@@ -74,7 +74,7 @@ func TestTheWholeScheduleRunsWithinItsJitter(t *testing.T) {
 		}
 	})
 	took, most := time.Since(wall), time.Second
-	if raceDetector {
+	if testkit.RaceDetector {
 		most = 10 * time.Second
 	}
 	t.Logf("three days took %s", took.Round(time.Millisecond))

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
@@ -123,7 +122,7 @@ func (s *table) mustSend(t *testing.T, count int, within func(*dispatch.Dispatch
 
 func TestALaneThatRunsEmptyWhileTheOtherIsReadIsFilledAgain(t *testing.T) {
 	for i := range 20 { // wherever in the course of the readings the retry becomes due
-		synctest.Test(t, func(t *testing.T) {
+		testkit.VirtualTime(t, func(t *testing.T) {
 			s := newTable(1000, time.Now())
 			s.sub.Policy.MaxInFlight = 4
 			s.reading = [2]time.Duration{5 * time.Millisecond, 100 * time.Millisecond}
@@ -135,14 +134,14 @@ func TestALaneThatRunsEmptyWhileTheOtherIsReadIsFilledAgain(t *testing.T) {
 }
 
 func TestAFirstAttemptThatIsNotDueYetByOurClockIsMadeWhenItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := newTable(10, time.Now().Add(30*time.Second)) // the clock was set back since
 		s.mustSend(t, 10, func(*dispatch.Dispatcher) {})
 	})
 }
 
 func TestAQueueThatCouldNotBeReadIsReadAgainButNotInARush(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		s := newTable(10, time.Now())
 		s.fails = true
 		s.mustSend(t, 10, func(d *dispatch.Dispatcher) {

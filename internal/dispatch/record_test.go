@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/dispatch"
@@ -58,7 +57,7 @@ func TestOutcomesThatComeOneByOneAreStoredTogether(t *testing.T) {
 		"several":   {[]time.Duration{ms, 2 * ms, 5 * ms, 10 * ms, 12 * ms}, []string{"3 after 6ms", "2 after 12ms"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.VirtualTime(t, func(t *testing.T) {
 				s := &timed{table: newTable(len(c.take), time.Now()), left: c.take, start: time.Now()}
 				d := dispatch.New(dispatch.Options{Store: s, Attempter: s})
 				if err := d.Start(t.Context()); err != nil {

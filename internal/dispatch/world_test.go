@@ -30,7 +30,7 @@ func TestARandomWorld(t *testing.T) {
 	switch {
 	case *worldSeed != 0:
 		first, last = *worldSeed, *worldSeed
-	case testing.Short() || raceDetector:
+	case testing.Short() || testkit.RaceDetector:
 		last = 20
 	}
 	for seed := first; seed <= last; seed++ {

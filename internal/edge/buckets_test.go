@@ -5,16 +5,16 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/grapevine-hq/grapevine/internal/edge"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func TestWhoHasUsedUpABucketFindsItEmptyHoweverManyOthersCome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		const most = 20
 		b := edge.NewBuckets[int](most)
 		take := func(key int) bool { return b.Of(key, rate.Every(time.Hour), 2).Allow() }

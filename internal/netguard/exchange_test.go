@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // peer is the other end of a connection.
@@ -184,7 +185,7 @@ func TestARequestOnANewConnectionIsNotRepeated(t *testing.T) {
 }
 
 func TestNothingIsRepeatedAfterTheDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var requests, connections atomic.Int32
 		transport := mustTransport(t, pipes(&connections, func(p *peer) {
 			p.take()
@@ -308,7 +309,7 @@ func TestAnAnswerThatIsClosedBeforeItsEndCostsTheConnection(t *testing.T) {
 }
 
 func TestAConnectionWhoseRequestWasCalledOffIsNotUsedAgainAlthoughItsAnswerWasWhole(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var connections, requests atomic.Int32
 		transport := mustTransport(t, pipes(&connections, func(p *peer) {
 			for p.take() != "" {
@@ -416,7 +417,7 @@ func TestAPeerThatIsTooSlowMeetsTheDeadline(t *testing.T) {
 	} {
 		for size, payload := range map[string]string{"short": "{}", "long": strings.Repeat("x", 300_000)} {
 			t.Run(name+", "+size, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				testkit.VirtualTime(t, func(t *testing.T) {
 					var connections, requests atomic.Int32
 					transport := mustTransport(t, pipes(&connections, script, &requests), netguard.TransportOptions{})
 					begun := time.Now()
@@ -445,7 +446,7 @@ func TestARequestThatIsCalledOffEndsAtOnceWhereverItIs(t *testing.T) {
 	} {
 		for size, payload := range map[string]string{"short": "{}", "long": strings.Repeat("x", 300_000)} {
 			t.Run(name+", "+size, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				testkit.VirtualTime(t, func(t *testing.T) {
 					var connections, requests atomic.Int32
 					transport := mustTransport(t, pipes(&connections, script, &requests), netguard.TransportOptions{})
 					begun := time.Now()

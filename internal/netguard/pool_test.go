@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // idling serves connections in a bubble, each request in a second, and counts
@@ -51,7 +52,7 @@ func burst(t *testing.T, rt http.RoundTripper, urls ...string) {
 const com, org = "http://example.com", "http://example.org"
 
 func TestOnlySoManyIdleConnectionsAreKeptForAHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var server idling
 		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConnsPerHost: 3})
 		burst(t, transport, slices.Repeat([]string{com}, 5)...)
@@ -70,7 +71,7 @@ func TestOnlySoManyIdleConnectionsAreKeptForAHost(t *testing.T) {
 }
 
 func TestOfTooManyIdleConnectionsInAllTheOldestGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var server idling
 		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConns: 3, MaxIdleConnsPerHost: 3})
 		burst(t, transport, com)
@@ -90,7 +91,7 @@ func TestOfTooManyIdleConnectionsInAllTheOldestGoes(t *testing.T) {
 }
 
 func TestAnIdleConnectionIsClosedAfterNinetySeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var server idling
 		transport := mustTransport(t, server.config(), netguard.TransportOptions{})
 		burst(t, transport, com, com) // idle since 1s
@@ -117,7 +118,7 @@ func TestAnIdleConnectionIsClosedAfterNinetySeconds(t *testing.T) {
 }
 
 func TestIdleConnectionsCanBeClosedAndThoseUnderWayFollow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		var server idling
 		transport := mustTransport(t, server.config(), netguard.TransportOptions{MaxIdleConnsPerHost: 9})
 		burst(t, transport, com, com, org)

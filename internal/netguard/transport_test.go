@@ -17,10 +17,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // countingListener counts the connections that were opened to it.
@@ -294,7 +294,7 @@ func TestAnOldTLSVersionIsNotSpokenEvenIfConfigured(t *testing.T) {
 }
 
 func TestAHandshakeThatIsNeverAnsweredIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		held := make(chan time.Duration, 1)
 		begun := time.Now()
 		client := mustClient(t, netguard.Config{
@@ -329,7 +329,7 @@ func TestAHandshakeThatIsNeverAnsweredIsGivenUp(t *testing.T) {
 }
 
 func TestAnAddressThatDoesNotAnswerLeavesTimeForTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		begun := time.Now()
 		client := mustClient(t, netguard.Config{
 			Resolver: hosts{"example.com": {public6, public4}},

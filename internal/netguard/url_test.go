@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/netguard"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 var someHosts = hosts{
@@ -275,7 +275,7 @@ func (silentResolver) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Add
 }
 
 func TestANameServerThatDoesNotAnswerIsWaitedForFiveSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		g := mustGuard(t, netguard.Config{Resolver: silentResolver{}})
 		begun := time.Now()
 		err := g.CheckURL(t.Context(), "https://example.com/")
@@ -289,7 +289,7 @@ func TestANameServerThatDoesNotAnswerIsWaitedForFiveSeconds(t *testing.T) {
 }
 
 func TestACallerWhoGivesUpIsNotToldThatTheURLIsBad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
 		g := mustGuard(t, netguard.Config{Resolver: silentResolver{}})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

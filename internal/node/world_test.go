@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +33,7 @@ func onEach(t *testing.T, fn func(t *testing.T, w *world)) {
 		fn(t, mustWorld(t, 700*time.Millisecond))
 		return
 	}
-	synctest.Test(t, func(t *testing.T) { fn(t, mustWorld(t, 10*time.Second)) })
+	testkit.VirtualTime(t, func(t *testing.T) { fn(t, mustWorld(t, 10*time.Second)) })
 }
 
 func mustWorld(t *testing.T, lease time.Duration) *world {

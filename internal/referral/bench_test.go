@@ -14,6 +14,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/rule"
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // What it takes to register somebody who is new and came by somebody's code, when many
@@ -101,7 +102,7 @@ func BenchmarkAYearOfTimersForTenThousandMembers(b *testing.B) {
 
 func TestAYearOfTimersLeavesNothingToSpendOfWhatHasExpired(t *testing.T) {
 	members := 50
-	if testing.Short() || raceDetector {
+	if testing.Short() || testkit.RaceDetector {
 		members = 5
 	}
 	w := mustWorld(t)

@@ -253,7 +253,7 @@ func TestEachFactAboutSomethingHasTheVersionAfterThatOfTheOneBefore(t *testing.T
 }
 
 func TestOneCommandAsksRulesOnlySoOften(t *testing.T) {
-	if testing.Short() || raceDetector {
+	if testing.Short() || testkit.RaceDetector {
 		t.Skip("it takes some seconds")
 	}
 	w := mustWorld(t)

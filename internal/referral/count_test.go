@@ -16,6 +16,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // buys converts a referral when the referred person buys, until that is refunded.
@@ -217,7 +218,7 @@ func TestSeveralOfAnAccountThatConvertInOneMomentGiveABonusOnce(t *testing.T) {
 }
 
 func TestAThousandConversionsAtOnceGiveTheBonusForTheHundredthOnce(t *testing.T) {
-	if testing.Short() || raceDetector {
+	if testing.Short() || testkit.RaceDetector {
 		t.Skip("it takes some seconds")
 	}
 	w := mustWorld(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/engine/activity"
 	"github.com/grapevine-hq/grapevine/internal/engine/reward"
 	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // atOnce runs fn for 0 to n-1, so many at a time, and returns the errors.
@@ -36,7 +37,7 @@ func atOnce(n, atATime int, fn func(i int) error) []error {
 }
 
 func TestAThousandConversionsAgainstALimitOfAHundredGiveAHundredRewards(t *testing.T) {
-	if testing.Short() || raceDetector {
+	if testing.Short() || testkit.RaceDetector {
 		t.Skip("it takes some seconds")
 	}
 	w := mustWorld(t)

@@ -13,6 +13,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 func (w *world) mustModerate(of id.ID, side referral.Side, to referral.Moderation) {
@@ -136,7 +137,7 @@ func TestAThousandReferralsAreModeratedAtOnceOrNone(t *testing.T) {
 	w.mustProgram(giveAndGet, `{"fraud":{"rate":{"action":"off"}},"moderation":{"referrer":"pending"}}`)
 	first := w.mustRegister(referral.Registration{Identity: who("first")})
 	n := 1000
-	if testing.Short() || raceDetector {
+	if testing.Short() || testkit.RaceDetector {
 		n = 50
 	}
 	decisions := make([]referral.Decision, n)

@@ -21,6 +21,7 @@ import (
 	"github.com/grapevine-hq/grapevine/internal/fact"
 	"github.com/grapevine-hq/grapevine/internal/id"
 	"github.com/grapevine-hq/grapevine/internal/referral"
+	"github.com/grapevine-hq/grapevine/internal/testkit"
 )
 
 // someRules are rules of every shape, of which a history has some.
@@ -327,7 +328,7 @@ func (w *world) runTimers(now time.Time) {
 // long.
 func fewer(t *testing.T) {
 	t.Helper()
-	if !raceDetector {
+	if !testkit.RaceDetector {
 		return
 	}
 	checks := flag.Lookup("rapid.checks")

@@ -355,7 +355,7 @@ func TestAnyHistoryLeavesWhatItsTransactionsSay(t *testing.T) {
 // long.
 func fewer(t *testing.T) {
 	t.Helper()
-	if !raceDetector {
+	if !testkit.RaceDetector {
 		return
 	}
 	checks := flag.Lookup("rapid.checks")
