@@ -83,8 +83,8 @@ func (s *server) activityRoutes() {
 		id: "report-activities", method: http.MethodPost, path: "/v1/people/{id}/activities", tag: tagPeople, access: canPublish,
 		summary:     "Report what a person did",
 		description: "All of the activities or none, with what follows from each by the rules. One whose key was used for the same before changes nothing and is shown as it was stored.",
-		status:      http.StatusOK, errors: []*problem.Code{problem.IdempotencyConflict},
-		example: `{"activities":[{"key":"order-4711","type":"purchase","fields":{"amount":6000,"order_id":"4711"}}]}`,
+		errors:      []*problem.Code{problem.IdempotencyConflict},
+		example:     `{"activities":[{"key":"order-4711","type":"purchase","fields":{"amount":6000,"order_id":"4711"}}]}`,
 	}, s.reportActivities)
 	register(s, route{
 		id: "list-activities", method: http.MethodGet, path: "/v1/people/{id}/activities", tag: tagPeople, access: canRead,

@@ -77,7 +77,7 @@ func (s *server) blocklistRoutes() {
 	}, s.getBlocklistEntry)
 	register(s, route{
 		id: "remove-blocklist-entry", method: http.MethodDelete, path: "/v1/blocklist/{id}", tag: tagReferrals, access: canManage,
-		summary: "Remove an entry from the block list", description: "What was judged by it stays.", status: http.StatusNoContent,
+		summary: "Remove an entry from the block list", description: "What was judged by it stays.",
 	}, s.removeBlocklistEntry)
 }
 

@@ -93,7 +93,7 @@ func (s *server) explainRoutes() {
 		answer: `{"matches":false,"summary":"The filter does not hold.","dialect":{"matches":true,"wanted":"standard","found":"standard"},` +
 			`"event_type":{"matches":true,"type":"invoice.paid","patterns":[{"pattern":"invoice.*","matches":true}]},` +
 			`"filter":{"operator":"gte","holds":false,"path":"data.amount","wanted":5000,"found_type":"number","found":4200}}`,
-		status: http.StatusOK, errors: []*problem.Code{problem.BodyExpunged},
+		errors: []*problem.Code{problem.BodyExpunged},
 	}, s.explainSubscription)
 }
 

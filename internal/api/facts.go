@@ -71,7 +71,7 @@ func (s *server) factRoutes() {
 		id: "undo-fact", method: http.MethodPost, path: "/v1/facts/{id}/undo", tag: tagFacts, access: canManage,
 		summary:     "Undo a fact",
 		description: "Takes back what it led to, the latest first, and has happen what would have happened without it. The answer is the fact that says so; undoing that brings everything about again.",
-		status:      http.StatusOK, errors: []*problem.Code{problem.Conflict}, example: `{"reason":"The order was a test."}`,
+		errors:      []*problem.Code{problem.Conflict}, example: `{"reason":"The order was a test."}`,
 	}, s.undoFact)
 }
 

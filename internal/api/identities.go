@@ -39,7 +39,7 @@ func (s *server) identityRoutes() {
 		summary: "Have a person be known by a further name",
 		description: "So that whoever uses that name, in this API or in a dialect's, means this person. Nobody is ever merged: a name that somebody else has is refused. " +
 			"A person has at most twenty further names. Repeating it changes nothing.",
-		status: http.StatusOK, errors: []*problem.Code{problem.Conflict}, example: `{"scheme":"saasquatch","key":"acme/anna"}`,
+		errors: []*problem.Code{problem.Conflict}, example: `{"scheme":"saasquatch","key":"acme/anna"}`,
 	}, s.addIdentity)
 	register(s, route{
 		id: "remove-identity", method: http.MethodDelete, path: "/v1/people/{id}/identities", tag: tagPeople, access: canManage,

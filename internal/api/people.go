@@ -103,7 +103,7 @@ func (s *server) peopleRoutes() {
 	register(s, route{
 		id: "refer-person", method: http.MethodPost, path: "/v1/people/{id}/referral", tag: tagPeople, access: canPublish,
 		summary: "Say by whose code a person came", description: "As you decide it, by hand: it goes before what is known of links and cookies. Somebody who was referred by another code already stays so. Repeating it changes nothing.",
-		errors: []*problem.Code{problem.Conflict}, status: http.StatusOK, example: `{"code":"ANNAADAMS"}`,
+		errors: []*problem.Code{problem.Conflict}, example: `{"code":"ANNAADAMS"}`,
 	}, s.referPerson)
 	s.identityRoutes()
 	s.activityRoutes()

@@ -42,7 +42,7 @@ func (s *server) poolRoutes() {
 		summary: "Add codes to a pool",
 		description: "Makes the pool if there is none with the key. Rewards get the codes in their order, each once, and those that wait get theirs first. " +
 			"A code that the pool has or ever had is passed over, so the call can be repeated.",
-		status: http.StatusOK, errors: []*problem.Code{problem.Conflict}, bytes: maxCodesBody, example: `{"codes":["SAVE10-7KQ2","SAVE10-M4XD"]}`,
+		errors: []*problem.Code{problem.Conflict}, bytes: maxCodesBody, example: `{"codes":["SAVE10-7KQ2","SAVE10-M4XD"]}`,
 	}, s.addCodes)
 	register(s, route{
 		id: "list-pools", method: http.MethodGet, path: "/v1/pools", tag: tagRewards, access: canRead,

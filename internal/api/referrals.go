@@ -110,8 +110,8 @@ func (s *server) referralRoutes() {
 		id: "moderate-referrals", method: http.MethodPost, path: "/v1/referrals/moderate", tag: tagReferrals, access: canManage,
 		summary:     "Decide about referrals",
 		description: "All of the decisions are made or none, whatever was decided before. A side that is denied loses its rewards; one that is approved gets those that waited, or that it had lost so.",
-		status:      http.StatusOK, errors: []*problem.Code{problem.NotFound},
-		example: `{"actions":[{"referral_id":"ref_019a9c1d2f3b5e8d7c6a4f10","side":"referrer","to":"denied"}]}`,
+		errors:      []*problem.Code{problem.NotFound},
+		example:     `{"actions":[{"referral_id":"ref_019a9c1d2f3b5e8d7c6a4f10","side":"referrer","to":"denied"}]}`,
 	}, s.moderateReferrals)
 	register(s, route{
 		id: "convert-referral", method: http.MethodPost, path: "/v1/referrals/{id}/convert", tag: tagReferrals, access: canManage,

@@ -116,7 +116,7 @@ func (s *server) rewardRoutes() {
 	}, s.giveReward)
 	register(s, route{
 		id: "redeem-reward", method: http.MethodPost, path: "/v1/rewards/{id}/redeem", tag: tagRewards, access: canPublish,
-		summary: "Redeem a reward", description: "Of credit and points a part, or all. What is of another kind is redeemed as a whole, which says that it was used or handed over.", status: http.StatusOK,
+		summary: "Redeem a reward", description: "Of credit and points a part, or all. What is of another kind is redeemed as a whole, which says that it was used or handed over.",
 		errors: []*problem.Code{problem.Conflict, problem.IdempotencyConflict}, example: `{"key":"order-4711","amount":500}`,
 	}, s.redeemReward)
 	register(s, route{
@@ -129,7 +129,7 @@ func (s *server) rewardRoutes() {
 	}, s.getBalances)
 	register(s, route{
 		id: "spend", method: http.MethodPost, path: "/v1/people/{id}/spend", tag: tagRewards, access: canPublish,
-		summary: "Spend what a person has", description: "All of the amount or nothing; what expires first is spent first.", status: http.StatusOK,
+		summary: "Spend what a person has", description: "All of the amount or nothing; what expires first is spent first.",
 		errors: []*problem.Code{problem.Conflict, problem.IdempotencyConflict}, example: `{"key":"order-4711","amount":500,"unit":"cents"}`,
 	}, s.spend)
 }

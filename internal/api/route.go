@@ -52,58 +52,61 @@ type none struct{}
 
 // register adds a route to the API and to its document.
 func register[P, B, T any](s *server, rt route, handle func(ctx context.Context, r request[P, B]) (T, error)) {
+	result := reflect.TypeFor[T]()
+	empty := result == reflect.TypeFor[none]()
+	if empty {
+		rt.status = http.StatusNoContent
+	}
+	rt.status = cmp.Or(rt.status, http.StatusOK)
 	op := s.operation(rt)
+	if !empty {
+		op.Responses = s.describeAnswer(rt, result)
+	}
 	var body *huma.RequestBody
 	var schema *huma.Schema
 	if takesBody(rt.method) {
 		body, schema = s.describeBody(rt, reflect.TypeFor[B]())
 	}
-	// The library would read and check a body that it knew of, so it is put into
-	// the document afterwards.
-	defer func() {
-		if body != nil {
-			s.documented(rt).RequestBody = body
-		}
-		if rt.answer != "" {
-			s.documented(rt).Responses[strconv.Itoa(rt.status)].Content[jsonType].Example = exampleValue(rt.answer)
-		}
-	}()
-	run := func(ctx context.Context, params *P) (T, error) {
-		r := request[P, B]{call: callOf(ctx), params: *params}
-		result, err := *new(T), s.fillBody(body, schema, r.call, &r.body)
-		if err == nil {
-			result, err = handle(audit.WithActor(ctx, r.actor()), r)
-		}
-		if err != nil {
-			return result, s.show(ctx, err)
-		}
-		return result, nil
-	}
-	if reflect.TypeFor[T]() == reflect.TypeFor[none]() {
-		op.DefaultStatus = http.StatusNoContent
-		huma.Register(s.huma, op, func(ctx context.Context, params *P) (*none, error) {
-			_, err := run(ctx, params)
-			return &none{}, err
-		})
-		return
-	}
-	if _, ok := any(*new(T)).(statused); ok {
-		type answer struct {
-			Status int
-			Body   T
-		}
-		huma.Register(s.huma, op, func(ctx context.Context, params *P) (*answer, error) {
-			result, err := run(ctx, params)
-			status, _ := any(result).(statused)
-			return &answer{status.status(), result}, err
-		})
-		return
-	}
-	type answer struct{ Body T }
 	huma.Register(s.huma, op, func(ctx context.Context, params *P) (*answer, error) {
-		result, err := run(ctx, params)
-		return &answer{result}, err
+		r := request[P, B]{call: callOf(ctx), params: *params}
+		if err := s.fillBody(body, schema, r.call, &r.body); err != nil {
+			return nil, s.show(ctx, err)
+		}
+		result, err := handle(audit.WithActor(ctx, r.actor()), r)
+		if err != nil {
+			return nil, s.show(ctx, err)
+		}
+		switch result := any(result).(type) {
+		case none:
+			return nil, nil // the status alone
+		case statused:
+			return &answer{result.status(), result}, nil
+		default:
+			return &answer{rt.status, result}, nil
+		}
 	})
+	// What the library would read and check by itself, or say of an answer of any
+	// type, is put right in the document afterwards.
+	documented := s.documented(rt)
+	if body != nil {
+		documented.RequestBody = body
+	}
+	if empty {
+		documented.Responses[strconv.Itoa(rt.status)].Content = nil
+	}
+}
+
+// answer is what the library is told of every answer. It writes a function for
+// each type that it is told of, which was an eighth of the program.
+type answer struct {
+	Status int
+	Body   any
+}
+
+// describeAnswer returns what the document says of success.
+func (s *server) describeAnswer(rt route, body reflect.Type) map[string]*huma.Response {
+	schema := s.huma.OpenAPI().Components.Schemas.Schema(body, true, "")
+	return map[string]*huma.Response{strconv.Itoa(rt.status): {Content: jsonContent(schema, rt.answer)}}
 }
 
 func takesBody(method string) bool {
@@ -207,6 +210,10 @@ func (s *server) describeBody(rt route, body reflect.Type) (*huma.RequestBody, *
 func (s *server) documented(rt route) *huma.Operation {
 	item := s.huma.OpenAPI().Paths[rt.path]
 	switch rt.method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodDelete:
+		return item.Delete
 	case http.MethodPatch:
 		return item.Patch
 	case http.MethodPut:

@@ -158,7 +158,7 @@ func (s *server) templateRoutes() {
 	}, s.resetTemplate)
 	register(s, route{
 		id: "preview-template", method: http.MethodPost, path: path + "/preview", tag: tagMessages, access: canRead,
-		summary: "Preview a message", description: "Made by the draft with sample values. It is sent to nobody.", status: http.StatusOK,
+		summary: "Preview a message", description: "Made by the draft with sample values. It is sent to nobody.",
 	}, s.previewTemplate)
 }
 
