@@ -82,6 +82,10 @@ func (s *server) headers() {
 		replayedHeader:        text(huma.TypeString, "True: this is the answer to an earlier request."),
 		digestHeader:          text(huma.TypeString, "The SHA-256 of the body (RFC 9530), to check what has arrived with."),
 	}
+	references := make(map[string]*huma.Header)
+	for name := range document.Components.Headers {
+		references[name] = &huma.Header{Ref: "#/components/headers/" + name}
+	}
 	for _, item := range document.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			if op == nil {
@@ -90,7 +94,7 @@ func (s *server) headers() {
 			for status, response := range op.Responses {
 				response.Headers = make(map[string]*huma.Header)
 				for _, name := range headersOf(op, status) {
-					response.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
+					response.Headers[name] = references[name]
 				}
 			}
 		}

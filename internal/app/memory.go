@@ -12,11 +12,13 @@ import (
 // do that many times a second.
 const headroom = 32 << 20
 
-// TuneMemory has the garbage collector wait, from now on, until the heap has
-// doubled or has grown by 32 MiB, whichever is later. It is for a process that
-// is a server and nothing else, and leaves one alone whose operator has set GOGC to
-// something else than its default.
+// TuneMemory gives the system back what the start took, and has the garbage
+// collector wait, from now on, until the heap has doubled or has grown by 32 MiB,
+// whichever is later. It is for a process that is a server and nothing else, and
+// leaves the collector of one alone whose operator has set GOGC to something else
+// than its default.
 func TuneMemory() {
+	debug.FreeOSMemory()
 	if set := debug.SetGCPercent(100); set != 100 {
 		debug.SetGCPercent(set)
 		return

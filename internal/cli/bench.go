@@ -161,7 +161,6 @@ type benchTimersCommand struct {
 
 // Run is the process of a bench that does timers, which starts it.
 func (c *benchTimersCommand) Run(e *env) error {
-	app.TuneMemory()
 	c.ReadSecrets()
 	of, err := id.Tenant.Parse(c.Tenant)
 	if err != nil {
@@ -171,6 +170,7 @@ func (c *benchTimersCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	app.TuneMemory()
 	defer a.Stop(context.WithoutCancel(e.ctx))
 	year, err := a.BeginYear(e.ctx, of, c.Members)
 	if err != nil {

@@ -114,7 +114,10 @@ func Run(args []string, version string, stdout, stderr io.Writer) int {
 	}
 	out := &sink{w: stdout}
 	e := &env{ctx: ctx, in: interruptible{ctx, os.Stdin}, out: out, err: stderr, version: version}
-	err = parsed.Run(e, parser.Model)
+	// Not by the library, whose model of all commands would stay with a server for as
+	// long as it runs.
+	chosen := parsed.Selected().Target.Addr().Interface().(interface{ Run(e *env) error })
+	err = chosen.Run(e)
 	if err == nil {
 		err = out.failure()
 	}

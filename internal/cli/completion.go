@@ -21,8 +21,12 @@ func (completionCommand) Help() string {
 }
 
 // Run prints a script that completes commands, flags and their values.
-func (c *completionCommand) Run(e *env, app *kong.Application) error {
-	places := placesOf(app.Node)
+func (c *completionCommand) Run(e *env) error {
+	parser, err := kong.New(new(commands), options(e.out, e.err, nil)...)
+	if err != nil {
+		return err
+	}
+	places := placesOf(parser.Model.Node)
 	switch c.Shell {
 	case "zsh":
 		return writeZsh(e.out, places)

@@ -21,7 +21,6 @@ type serveCommand struct {
 
 // Run serves until a signal comes.
 func (c *serveCommand) Run(e *env) error {
-	app.TuneMemory()
 	c.ReadSecrets()
 	log := newLogger(e.err, c.LogFormat, c.LogLevel)
 	slog.SetDefault(log) // for what libraries print
@@ -36,6 +35,7 @@ func (c *serveCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	app.TuneMemory()
 	if a.NewAdminKey != "" {
 		fmt.Fprintf(e.err, "\nThe operator's key, made now and shown this once. Keep it, or start with one of your own as %s:\n\n    %s\n\n",
 			config.AdminKeyVariable, a.NewAdminKey)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grapevine-hq/grapevine/internal/id"
@@ -24,8 +25,9 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// pages are the templates of templates/pages, each with those that all share.
-var pages = parsePages()
+// pages are the templates of templates/pages, each with those that all share. They
+// are parsed when the first is asked for: most processes show none.
+var pages = sync.OnceValue(parsePages)
 
 func parsePages() map[string]*template.Template {
 	shared := template.Must(template.New("").Funcs(template.FuncMap{
@@ -139,7 +141,7 @@ type rendering struct {
 
 func (c *Console) execute(w http.ResponseWriter, status int, r rendering) error {
 	var buf bytes.Buffer
-	if err := pages[r.page].ExecuteTemplate(&buf, r.template, r.view); err != nil {
+	if err := pages()[r.page].ExecuteTemplate(&buf, r.template, r.view); err != nil {
 		return fmt.Errorf("console: page %s: %w", r.page, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -162,7 +164,7 @@ func (c *Console) renderLive(w http.ResponseWriter, r *http.Request, page string
 		return c.render(w, http.StatusOK, page, view)
 	}
 	var buf bytes.Buffer
-	if err := pages[page].ExecuteTemplate(&buf, "live", view); err != nil {
+	if err := pages()[page].ExecuteTemplate(&buf, "live", view); err != nil {
 		return fmt.Errorf("console: part of page %s: %w", page, err)
 	}
 	etag := `"` + shortHash(buf.Bytes()) + `"`

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/grapevine-hq/grapevine/internal/problem"
 )
@@ -119,17 +120,22 @@ func value(raw []byte) any {
 // pattern is how the text of a field has to look, and how that is said after "must
 // be".
 type pattern struct {
-	*regexp.Regexp
-	sentence string
+	characters *regexp.Regexp // counting is not for it: {1,64} compiles to 64 copies
+	most       int            // characters
+	sentence   string
 }
 
 var (
-	keyPattern  = pattern{regexp.MustCompile(`^[a-z0-9_-]{1,64}$`), "1 to 64 characters of a-z, 0-9, - and _"}
-	wordPattern = pattern{regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`), "1 to 64 characters of A-Z, a-z, 0-9, '.', - and _"}
-	unitPattern = pattern{regexp.MustCompile(`^[^\s\pC]{1,32}$`), "1 to 32 characters without white space"}
-	typePattern = pattern{regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`), "1 to 128 characters of A-Z, a-z, 0-9, '.', ':', - and _"}
-	anyText     = pattern{regexp.MustCompile(`(?s)^.{1,200}$`), "1 to 200 characters"}
+	keyPattern  = pattern{regexp.MustCompile(`^[a-z0-9_-]+$`), 64, "1 to 64 characters of a-z, 0-9, - and _"}
+	wordPattern = pattern{regexp.MustCompile(`^[A-Za-z0-9_.-]+$`), 64, "1 to 64 characters of A-Z, a-z, 0-9, '.', - and _"}
+	unitPattern = pattern{regexp.MustCompile(`^[^\s\pC]+$`), 32, "1 to 32 characters without white space"}
+	typePattern = pattern{regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`), 128, "1 to 128 characters of A-Z, a-z, 0-9, '.', ':', - and _"}
+	anyText     = pattern{regexp.MustCompile(`(?s)^.+$`), 200, "1 to 200 characters"}
 )
+
+func (p pattern) matches(text string) bool {
+	return utf8.RuneCountInString(text) <= p.most && p.characters.MatchString(text)
+}
 
 func (f fields) text(name string, p pattern) (string, bool) {
 	if !f.has(name) {
@@ -140,7 +146,7 @@ func (f fields) text(name string, p pattern) (string, bool) {
 		f.refuse(name, "must be a string")
 		return "", false
 	}
-	if !p.MatchString(text) {
+	if !p.matches(text) {
 		f.refuse(name, "must be %s", p.sentence)
 		return "", false
 	}

@@ -142,7 +142,7 @@ func (f fields) types(name string) []string {
 		switch {
 		case !ok:
 			f.refuse(place, "must be a string")
-		case !typePattern.MatchString(text):
+		case !typePattern.matches(text):
 			f.refuse(place, "must be %s", typePattern.sentence)
 		case slices.Contains(types, text):
 			f.refuse(place, "is in the list before, too")
@@ -205,7 +205,7 @@ func (p *parser) do(f fields) map[string]json.RawMessage {
 	for _, name := range slices.Sorted(maps.Keys(actions.raw)) {
 		operand := actions.raw[name]
 		switch {
-		case !keyPattern.MatchString(name):
+		case !keyPattern.matches(name):
 			f.refuse("do", "has an action whose name is not 1 to 64 characters of a-z, 0-9, - and _")
 		case scalar(value(operand)) == nil || string(operand) == "null":
 			actions.refuse(name, "must be a string, a number, true or false, of at most 1024 bytes")

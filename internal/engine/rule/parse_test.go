@@ -166,6 +166,11 @@ func TestWhatIsTooMuchIsRefused(t *testing.T) {
 	}
 	wide := func(n int) string { return `{"any":[` + list(`{"exists":["event.a"]}`, n) + `]}` }
 	aggregates := func(n int) string { return `,"if":{"any":[` + list(`{"gt":[{"count":"a"},1]}`, n) + `]}` }
+	keyed := func(n int) string { return `[{"key":"` + strings.Repeat("k", n) + `","on":"x","convert":true}]` }
+	on := func(n int) string { return `[{"key":"a","on":"` + strings.Repeat("x", n) + `","convert":true}]` }
+	in := func(n int) string {
+		return `[{"key":"a","on":"x","give":{"kind":"points","amount":1,"unit":"` + strings.Repeat("é", n) + `"}}]`
+	}
 	for name, test := range map[string]struct{ fits, tooMuch string }{
 		"rules":      {rules(100, ""), rules(101, "")},
 		"depth":      {"[" + when(deep(9)) + "]", "[" + when(deep(10)) + "]"},
@@ -183,6 +188,9 @@ func TestWhatIsTooMuchIsRefused(t *testing.T) {
 			`[{"key":"a","on":"x","give":{"kind":"points","amount":1,"name":"` + strings.Repeat("é", 200) + `"}}]`,
 			`[{"key":"a","on":"x","give":{"kind":"points","amount":1,"name":"` + strings.Repeat("é", 201) + `"}}]`,
 		},
+		"key":           {keyed(64), keyed(65)},
+		"type":          {on(128), on(129)},
+		"unit":          {in(32), in(33)},
 		"nesting":       {`[]`, strings.Repeat("[", 60_000) + strings.Repeat("]", 60_000)},
 		"nested value":  {`[]`, `[` + when(`{"eq":["event.a",`+strings.Repeat("[", 3000)+strings.Repeat("]", 3000)+`]}`) + `]`},
 		"nested deep":   {`[]`, `[` + when(deep(800)) + `]`},

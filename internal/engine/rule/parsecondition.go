@@ -106,7 +106,7 @@ func (c *conditionParser) membership(raw json.RawMessage, place string) (clause,
 		return nil, problem.InvalidField(place, "asks for a segment, and there are none")
 	}
 	segment, ok := value(raw).(string)
-	if !ok || !keyPattern.MatchString(segment) {
+	if !ok || !keyPattern.matches(segment) {
 		return nil, problem.InvalidField(place, "must be the key of a segment, %s", keyPattern.sentence)
 	}
 	return &membership{segment}, nil
@@ -279,7 +279,7 @@ func readSource(fn Function, text string) (string, string, error) {
 			return "", "", errors.New("must be a type and the path of a value in it, such as order_success.total")
 		}
 	}
-	if !typePattern.MatchString(event) {
+	if !typePattern.matches(event) {
 		return "", "", errors.New("must begin with a type, " + typePattern.sentence)
 	}
 	return event, path, nil
