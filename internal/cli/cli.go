@@ -71,6 +71,9 @@ type env struct {
 	server  server // what a command of the client asks, once it does
 }
 
+// command is what each command of the program is.
+type command interface{ Run(e *env) error }
+
 // echoTime is how long the first signal counts as one with those after it:
 // timeout(1) and others signal a process, and then its group once more.
 const echoTime = time.Second
@@ -116,8 +119,7 @@ func Run(args []string, version string, stdout, stderr io.Writer) int {
 	e := &env{ctx: ctx, in: interruptible{ctx, os.Stdin}, out: out, err: stderr, version: version}
 	// Not by the library, whose model of all commands would stay with a server for as
 	// long as it runs.
-	chosen := parsed.Selected().Target.Addr().Interface().(interface{ Run(e *env) error })
-	err = chosen.Run(e)
+	err = parsed.Selected().Target.Addr().Interface().(command).Run(e)
 	if err == nil {
 		err = out.failure()
 	}

@@ -57,11 +57,7 @@ func TestConfigurationReferenceIsCurrent(t *testing.T) {
 	doc.WriteString("# Configuration\n\n<!-- Generated from internal/config by `make goldens`. -->\n\n" +
 		"The settings of `grapevine serve`. A flag wins over its environment variable. A flag that is repeatable takes several values separated by commas as a variable. `grapevine config` shows what is in force.\n\n" +
 		"| flag | variable | default | meaning |\n|---|---|---|---|\n")
-	parser, err := kong.New(&commands{}, options(nil, nil, nil)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve := parser.Model.Children[0]
+	serve := mustModel(t).Children[0]
 	if serve.Name != "serve" {
 		t.Fatalf("the first command is %s", serve.Name)
 	}
@@ -105,16 +101,30 @@ func TestEveryFlagIsListedByTheCommandConfig(t *testing.T) {
 	for _, s := range new(config.Server).Effective() {
 		listed[s.Name] = true
 	}
-	parser, err := kong.New(&commands{}, options(nil, nil, nil)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range parser.Model.Children[0].Flags {
+	for _, f := range mustModel(t).Children[0].Flags {
 		if f.Name != "help" && !listed[f.Name] {
 			t.Errorf("--%s is not listed", f.Name)
 		}
 	}
 	if fields := reflect.TypeFor[config.Server]().NumField(); len(listed) != fields {
 		t.Errorf("%d settings are listed and there are %d", len(listed), fields)
+	}
+}
+
+// mustModel returns the grammar of the command line.
+func mustModel(t *testing.T) *kong.Application {
+	t.Helper()
+	parser, err := kong.New(&commands{}, options(nil, nil, nil)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser.Model
+}
+
+func TestEveryCommandCanBeRun(t *testing.T) {
+	for _, leaf := range mustModel(t).Leaves(false) {
+		if _, ok := leaf.Target.Addr().Interface().(command); !ok {
+			t.Errorf("%s has no Run that takes the environment alone", leaf.FullPath())
+		}
 	}
 }
