@@ -22,15 +22,16 @@ func (s *Service) SetAccount(ctx context.Context, tenant id.ID, a person.Account
 		if err != nil {
 			return err
 		}
+		patch := a // what was asked for stays as it is, for when this is run again
 		if a.ReferredBy != "" {
-			if a.ReferredBy, err = s.referAccount(c, people, a.ReferredBy); err != nil {
+			if patch.ReferredBy, err = s.referAccount(c, people, a.ReferredBy); err != nil {
 				return err
 			}
 		}
 		if err := followAll(c, a.Key, people); err != nil {
 			return err
 		}
-		account, err = person.SetAccount(c, a)
+		account, err = person.SetAccount(c, patch)
 		return err
 	})
 	return account, err

@@ -2,6 +2,7 @@ package referral_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -107,5 +108,30 @@ func TestWhoTakesPartInNoProgramNeitherRefersNorIsReferred(t *testing.T) {
 	_, err := w.Register(t.Context(), w.tenant, referral.Registration{Identity: who("carl"), ReferredBy: []string{anna.Codes[0].Text}})
 	if !errors.Is(err, referral.ErrNoCode) {
 		t.Errorf("the code of who takes part in nothing any more refers: %v", err)
+	}
+}
+
+func TestAccountsThatChangeAtOnceAllKeepTheCodeByWhichTheirPeopleCame(t *testing.T) {
+	const accounts = 24
+	w := mustWorld(t)
+	w.mustProgram(giveAndGet, "")
+	anna := w.mustRegister(referral.Registration{Identity: who("anna")})
+	for i := range accounts {
+		w.mustRegister(inAccount(fmt.Sprint("friend-", i), fmt.Sprint("account-", i)))
+	}
+	errs := atOnce(accounts, 8, func(i int) error {
+		a, err := w.SetAccount(t.Context(), w.tenant, person.AccountPatch{
+			Key: fmt.Sprint("account-", i), State: person.Paid, ReferredBy: anna.Codes[0].Text,
+		})
+		if err == nil && a.ReferredBy != anna.Codes[0].Text {
+			t.Errorf("the account has the code %q", a.ReferredBy)
+		}
+		return err
+	})
+	if len(errs) != 0 {
+		t.Fatal(errs)
+	}
+	if _, n, err := w.Referrals(t.Context(), w.tenant, referral.Filter{State: referral.IsConverted, Limit: 1}); err != nil || n != accounts {
+		t.Errorf("%d are converted, %v", n, err)
 	}
 }
