@@ -50,7 +50,8 @@ func (h *handler) visit(ctx context.Context, w http.ResponseWriter, c *Call) err
 		return nil
 	}
 	v := visitor{tenant: c.Principal.Tenant.ID, from: edge.Network(c.Request)}
-	if c.route.Creates != nil {
+	// Not of a call that is refused anyway: the limits would tell who is known.
+	if c.route.Creates != nil && c.allowed() == nil {
 		var err error
 		if v.creates, err = c.route.Creates(ctx, c); err != nil {
 			return err

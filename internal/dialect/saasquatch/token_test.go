@@ -351,6 +351,26 @@ func TestAnAddressAsksWithoutAKeyOnlySoOften(t *testing.T) {
 	}
 }
 
+func TestACallThatIsRefusedAnywayDoesNotCountAsCreating(t *testing.T) {
+	s := mustSiteWith(t, func(o *dialect.Options) {
+		o.Visits = dialect.NewVisitLimiter(dialect.Visits{CreationsADay: 1, OthersAnHour: 6})
+	})
+	s.mustUser("bob", "Bob", "Testerson")
+	asEve := func(user string) int {
+		return s.Send(http.MethodPut, "/api/v1/acme/open"+userPath(user, user), "{}", userToken(s.token("eve", nil))).Status
+	}
+	// Whether there is such a user makes no difference.
+	if got := []int{asEve("none-1"), asEve("bob"), asEve("none-2"), asEve("bob")}; !slices.Equal(got, []int{403, 403, 403, 403}) {
+		t.Errorf("others' users: %d", got)
+	}
+	if got := asEve("eve"); got != http.StatusOK {
+		t.Errorf("her own: %d", got)
+	}
+	if got := []int{asEve("none-3"), asEve("bob"), asEve("none-4"), asEve("bob")}; !slices.Equal(got, []int{403, 403, 429, 429}) {
+		t.Errorf("beyond the limit: %d", got)
+	}
+}
+
 func TestAnAddressTriesKeysTokensAndTenantsOnlySoOftenAndIsLetInAllTheSame(t *testing.T) {
 	s := mustSiteWith(t, func(o *dialect.Options) {
 		o.Visits = dialect.NewVisitLimiter(dialect.Visits{CreationsADay: 50, OthersAnHour: 4})
