@@ -181,8 +181,35 @@ func forgetSent(c *fact.Command, of id.ID, p fact.Page) (int, id.ID, error) {
 		if err != nil {
 			return 0, id.ID{}, err
 		}
+		if err := forgetLetters(c, r); err != nil {
+			return 0, id.ID{}, err
+		}
 	}
 	return len(sent), sent[len(sent)-1].ID, nil
+}
+
+// forgetLetters empties what the referred person was written of their rewards, which may
+// name the referrer. What the referrer was written is gone.
+func forgetLetters(c *fact.Command, r *Referral) error {
+	rewards, err := reward.OfReferralTo(c.Tx(), c.Tenant(), r.ID, r.ReferredID)
+	if err != nil {
+		return err
+	}
+	for _, about := range rewards {
+		if err := blank(c, about); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blank empties the messages about something, and their facts.
+func blank(c *fact.Command, about id.ID) error {
+	emptied, err := message.Blank(c.Tx(), c.Tenant(), about)
+	if err != nil {
+		return err
+	}
+	return redactAll(c, emptied)
 }
 
 // forgetCodes forgets the codes of a person, each after the facts that name it.
@@ -215,11 +242,7 @@ func forgetReferred(c *fact.Command, r *Referral) error {
 	if err := fact.Rewrite(c.Tx(), c.Tenant(), r.ID, anonymous); err != nil {
 		return err
 	}
-	blank, err := message.Blank(c.Tx(), c.Tenant(), r.ID)
-	if err != nil {
-		return err
-	}
-	return redactAll(c, blank)
+	return blank(c, r.ID)
 }
 
 // anonymise removes from the signals what says something of people beside their ids.

@@ -70,3 +70,19 @@ func TestATemplateThatTakesTooMuchCostsNobodyButItsOwnWords(t *testing.T) {
 		}
 	})
 }
+
+func TestNobodyIsLeftWithAMessageThatNamesAReferrerWhoWasForgotten(t *testing.T) {
+	testkit.VirtualTime(t, func(t *testing.T) {
+		w := mustWorld(t)
+		w.mustProgram(giveAndGet, "")
+		w.mustSay(message.ReferredRewardEarned, `{{.referrerUser.firstName}} has invited you.`)
+		anna := w.mustRegister(referral.Registration{Identity: who("a"), Patch: person.Patch{FirstName: new("Annabell")}})
+		bert := w.mustRegister(referral.Registration{Identity: who("b"), ReferredBy: []string{anna.Codes[0].Text}})
+		w.mustTrack(bert.Person, purchase("1", 7000))
+		w.mustHaveAll(planted{"Annabell has invited you"})
+		if err := w.Forget(t.Context(), w.tenant, anna.Person.ID, person.Deletion{}); err != nil {
+			t.Fatal(err)
+		}
+		w.mustHaveNone(planted{"Annabell"})
+	})
+}

@@ -23,6 +23,7 @@ func TestEveryQuestionIsAnsweredByAnIndex(t *testing.T) {
 		"of a person":             {"reward_person (tenant_id=? AND person_id=? AND id<?)", func(q *testkit.Explained) error { _, err := OfPerson(q, some, some, page); return err }},
 		"what a person waits for": {"reward_person (tenant_id=? AND person_id=?)", func(q *testkit.Explained) error { _, err := WaitingOf(q, some, some); return err }},
 		"of a referral":           {"reward_referral (tenant_id=? AND referral_id=?)", func(q *testkit.Explained) error { _, err := OfReferral(q, some, some); return err }},
+		"of a referral to one":    {"reward_referral (tenant_id=? AND referral_id=?)", func(q *testkit.Explained) error { _, err := OfReferralTo(q, some, some, some); return err }},
 		"of many people":          {"reward_person (tenant_id=? AND person_id=?)", func(q *testkit.Explained) error { _, err := OfPeople(q, some, several, 10); return err }},
 		"of many referrals":       {"reward_referral (tenant_id=? AND referral_id=?)", func(q *testkit.Explained) error { _, err := OfReferrals(q, some, several); return err }},
 		"those before one":        {"(tenant_id=? AND id<?)", func(q *testkit.Explained) error { _, err := Before(q, some, page); return err }},

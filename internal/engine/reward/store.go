@@ -232,6 +232,26 @@ func OfReferral(q db.Queryer, tenant, referral id.ID) ([]*Reward, error) {
 		ORDER BY id`, tenant, referral)
 }
 
+// OfReferralTo returns the ids of what a referral has led to for one of its people, what
+// a limit refused too.
+func OfReferralTo(q db.Queryer, tenant, referral, person id.ID) ([]id.ID, error) {
+	rows, err := q.Query(`SELECT id FROM reward WHERE tenant_id = $1 AND referral_id = $2 AND referral_id IS NOT NULL AND person_id = $3
+		ORDER BY id`, tenant[:], referral[:], person[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []id.ID
+	for rows.Next() {
+		var of id.ID
+		if err := rows.Scan(&of); err != nil {
+			return nil, err
+		}
+		ids = append(ids, of)
+	}
+	return ids, rows.Err()
+}
+
 // List returns the tenant's rewards, the latest first, without those that a limit
 // refused.
 func List(q db.Queryer, tenant id.ID, p Page) ([]*Reward, error) {
