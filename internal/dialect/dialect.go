@@ -58,7 +58,7 @@ type Route struct {
 	// included, since it may have slashes of both kinds.
 	Pattern string
 
-	Scope  tenant.Scope // that a key has to have
+	Scope  tenant.Scope // that a key has to have, be it shown or have signed a token
 	Access Access       // who else may call it
 	Handle HandleFunc
 

@@ -129,12 +129,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *Call) (Answer
 	return c.route.Handle(ctx, c)
 }
 
-// allowed refuses a call that is not for the key, or for the person.
+// allowed refuses a call that is not for the key, or for the person. A token is worth
+// no more than the key that signed it.
 func (c *Call) allowed() error {
 	switch {
 	case c.route.Access == ByAnybody:
 		return nil
-	case c.Person == "" && !c.Principal.Can(c.route.Scope):
+	case !c.Principal.Can(c.route.Scope):
 		return problem.Forbidden.New("the key does not have the scope %q", c.route.Scope)
 	case c.Person != "" && c.route.Person != nil && c.route.Person(c) != c.Person:
 		return problem.Forbidden.New("the token names somebody else")

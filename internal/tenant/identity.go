@@ -3,7 +3,6 @@ package tenant
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,7 @@ type speaking struct {
 // speaker is a tenant in a dialect, as it was read.
 type speaker struct {
 	refusal  error                         // not nil: the tenant does not speak the dialect
+	key      SigningKey                    // zero: there is none, or the dialect does not sign with it
 	until    time.Time                     // when its key expires; zero: it does not
 	wantsRSA bool                          // the identity has the server's key besides
 	identity atomic.Pointer[wire.Identity] // nil where there is a refusal
@@ -38,17 +38,11 @@ type speaker struct {
 // server or the tenant does not speak, and problem.NotFound if there is no such
 // tenant.
 func (s *Service) Identity(ctx context.Context, tenant id.ID, dialect string) (*wire.Identity, error) {
-	d := s.dialect(dialect)
-	if d == nil {
-		return nil, problem.InvalidField("dialect", "must be one of %s", strings.Join(s.dialectNames(), ", "))
-	}
-	sp, err := s.speaker(ctx, tenant, d)
-	switch {
-	case err != nil:
+	sp, err := s.speakerOf(ctx, tenant, dialect)
+	if err != nil {
 		return nil, err
-	case sp.refusal != nil:
-		return nil, sp.refusal
-	case !sp.wantsRSA:
+	}
+	if !sp.wantsRSA {
 		return sp.identity.Load(), nil
 	}
 	key, err := s.rsaKey(ctx)
@@ -56,6 +50,20 @@ func (s *Service) Identity(ctx context.Context, tenant id.ID, dialect string) (*
 		return nil, err
 	}
 	return sp.withRSA(key), nil
+}
+
+// speakerOf returns the tenant in a dialect that it speaks. Its errors are those of
+// Identity.
+func (s *Service) speakerOf(ctx context.Context, tenant id.ID, dialect string) (*speaker, error) {
+	d := s.dialect(dialect)
+	if d == nil {
+		return nil, problem.InvalidField("dialect", "must be one of %s", strings.Join(s.dialectNames(), ", "))
+	}
+	sp, err := s.speaker(ctx, tenant, d)
+	if err != nil {
+		return nil, err
+	}
+	return sp, sp.refusal
 }
 
 // speaker returns the tenant in the dialect, from memory unless its key has
@@ -109,32 +117,30 @@ func (s *Service) readSpeaker(q db.Queryer, tenant id.ID, d wire.Dialect) (*spea
 	as := &wire.Identity{Tenant: wire.Tenant{Alias: t.Alias, Live: t.Live, Settings: settings}}
 	sp := &speaker{wantsRSA: wantsRSA(d, settings)}
 	if d.Signing() == wire.ByKey {
-		if as.Key, sp.until, err = s.signingKey(q, tenant, d.Name()); err != nil {
+		if sp.key, sp.until, err = s.signingKey(q, tenant, d.Name()); err != nil {
 			return nil, err
 		}
+		as.Key = sp.key.Text
 	}
 	sp.identity.Store(as)
 	return sp, nil
 }
 
-// signingKey returns the key that the dialect signs with now, empty if there is
-// none, and when that expires.
-func (s *Service) signingKey(q db.Queryer, tenant id.ID, dialect string) (string, time.Time, error) {
+// signingKey returns the key that the dialect signs with now, the zero one if there
+// is none, and when that expires.
+func (s *Service) signingKey(q db.Queryer, tenant id.ID, dialect string) (SigningKey, time.Time, error) {
 	k, err := signingKeyAt(q, speaking{tenant, dialect}, time.Now())
 	if errors.Is(err, db.ErrNoRows) {
-		return "", time.Time{}, nil
+		return SigningKey{}, time.Time{}, nil
 	}
 	if err != nil {
-		return "", time.Time{}, err
+		return SigningKey{}, time.Time{}, err
 	}
 	if s.box == nil {
-		return "", time.Time{}, errNoBox
+		return SigningKey{}, time.Time{}, errNoBox
 	}
-	plaintext, err := s.box.Open(k.sealed, k.ID)
-	if err != nil {
-		return "", time.Time{}, fmt.Errorf("tenant: open the key %s: %w", id.Key.Format(k.ID), err)
-	}
-	return string(plaintext), k.ExpiresAt, nil
+	key, err := s.opened(k)
+	return key, k.ExpiresAt, err
 }
 
 // withRSA returns the identity with the server's key, the same one until that is

@@ -4,8 +4,8 @@
 //
 // A user is a person, known by the account's id and its own (identityOf). Users are
 // stored and shown by a server with a key, or by the user's own browser with a token
-// that such a key has signed (token.go), which is good for that user alone. A few
-// calls are open to everybody.
+// that such a key has signed (token.go), which is good for that user alone and for no
+// more than the key. A few calls are open to everybody.
 //
 // A subscription gets every event and is known by its URL, of which a tenant has
 // one. Its URL stands in paths in one segment, encoded, or behind a proxy that

@@ -57,7 +57,8 @@ func badToken(message string) error {
 }
 
 // bySomebody authenticates a user's token. It is signed with HS256 and a key of the
-// tenant's: the one that signs webhooks, or an older one that is still valid.
+// tenant's: the one that signs webhooks, or an older one that is still valid. It has
+// that key's scopes, since whoever has the key can sign a token for any user.
 func (a *api) bySomebody(ctx context.Context, c *dialect.Call, text string) (tenant.Principal, error) {
 	t, err := a.spoken(ctx, c)
 	if err != nil {
@@ -71,7 +72,7 @@ func (a *api) bySomebody(ctx context.Context, c *dialect.Call, text string) (ten
 	if err != nil || len(parsed.Headers) != 1 {
 		return tenant.Principal{}, badToken("the token must be a JWT that is signed with HS256 and the tenant's API key")
 	}
-	said, err := a.verify(ctx, t, parsed)
+	said, scopes, err := a.verify(ctx, t, parsed)
 	if err != nil {
 		return tenant.Principal{}, err
 	}
@@ -83,28 +84,29 @@ func (a *api) bySomebody(ctx context.Context, c *dialect.Call, text string) (ten
 		return tenant.Principal{}, err
 	}
 	c.Person, c.Token = identityOf(of.account, of.user).Key, of
-	return tenant.Principal{Dialect: name, Tenant: t}, nil
+	return tenant.Principal{Dialect: name, Tenant: t, Scopes: scopes}, nil
 }
 
-// verify returns the claims of a token that one of the tenant's keys has signed.
-func (a *api) verify(ctx context.Context, t tenant.Tenant, parsed *jwt.JSONWebToken) (*claims, error) {
-	as, err := a.tenants.Identity(ctx, t.ID, name)
+// verify returns the claims of a token that one of the tenant's keys has signed, and
+// the scopes of that key.
+func (a *api) verify(ctx context.Context, t tenant.Tenant, parsed *jwt.JSONWebToken) (*claims, tenant.Scopes, error) {
+	newest, err := a.tenants.NewestKey(ctx, t.ID, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if said := signedWith(as.Key, parsed); said != nil {
-		return said, nil
+	if said := signedWith(newest.Text, parsed); said != nil {
+		return said, newest.Scopes, nil
 	}
 	keys, err := a.tenants.ValidKeys(ctx, t.ID, name, time.Now())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, key := range keys {
-		if said := signedWith(key, parsed); said != nil {
-			return said, nil
+		if said := signedWith(key.Text, parsed); said != nil {
+			return said, key.Scopes, nil
 		}
 	}
-	return nil, badToken(fmt.Sprintf(
+	return nil, nil, badToken(fmt.Sprintf(
 		"the token is not signed with a key of at least %d characters that this tenant has, or is not a JSON object", leastSigning))
 }
 

@@ -209,6 +209,84 @@ func TestATokenHoldsAsLongAsTheKeyThatSignedIt(t *testing.T) {
 	s.callAs(userToken(token), http.MethodGet, path, "", http.StatusUnauthorized)
 }
 
+func TestATokenIsWorthNoMoreThanTheKeyThatSignedIt(t *testing.T) {
+	s := mustSite(t)
+	mike := s.mustUser("mike", "Mike", "Keenerson")
+	s.mustUser("bob", "Bob", "Testerson")
+	own := userPath("bob", "bob")
+	reads := [][3]string{
+		{http.MethodGet, "/open" + own, ""},
+		{http.MethodGet, "/open" + own + "/shareurls", ""},
+		{http.MethodGet, "/open/referrals", ""},
+		{http.MethodPut, "/widget" + own + "/render", ""},
+		{http.MethodPost, "/graphql", `{"query":"{__typename}"}`},
+	}
+	writes := [][3]string{
+		{http.MethodPut, "/open" + own, `{"locale":"de_DE"}`},
+		{http.MethodPut, "/widget" + own + "/upsert", `{"locale":"de_DE"}`},
+		{http.MethodPost, "/open" + own + "/events", `{"events":[{"key":"seen"}]}`},
+		{http.MethodPost, "/open/code/" + mike + own, ""},
+	}
+	keys := []struct {
+		scopes        []tenant.Scope
+		reads, writes int // how many of each were answered
+	}{
+		{[]tenant.Scope{tenant.Read}, len(reads), 0},
+		{[]tenant.Scope{tenant.Publish}, 0, len(writes)},
+		{[]tenant.Scope{tenant.Manage}, 0, 0},
+		{[]tenant.Scope{tenant.Publish, tenant.Read}, len(reads), len(writes)},
+		{tenant.AllScopes(), len(reads), len(writes)},
+	}
+	texts := make([]string, len(keys)) // of all but the last, an older one in the end
+	for i, k := range keys {
+		texts[i] = s.MustKey(s.acme, k.scopes...)
+	}
+	for i, k := range keys {
+		token := macced(texts[i], `{"user":{"id":"bob","accountId":"bob","locale":"de_DE"}}`)
+		before := s.state()
+		for _, auth := range []dialecttest.Auth{userToken(token), password(texts[i])} {
+			if read, wrote := s.allowed(auth, reads), s.allowed(auth, writes); read != k.reads || wrote != k.writes {
+				t.Errorf("%v: %d reads and %d writes were answered, want %d and %d", k.scopes, read, wrote, k.reads, k.writes)
+			}
+		}
+		if k.writes == 0 && s.state() != before {
+			t.Errorf("%v: what was refused left %s, before it was %s", k.scopes, s.state(), before)
+		}
+		s.callAs(userToken(token), http.MethodDelete, "/open"+own, "", http.StatusUnauthorized)
+	}
+}
+
+// allowed makes calls and returns how many of them were answered; the others have to
+// be refused with 403.
+func (s *site) allowed(auth dialecttest.Auth, calls [][3]string) int {
+	s.t.Helper()
+	n := 0
+	for _, c := range calls {
+		got := s.Send(c[0], "/api/v1/acme"+c[1], c[2], auth)
+		if got.Status == http.StatusOK {
+			n++
+			continue
+		}
+		wantRefused(s.t, c[0]+" "+c[1], got, http.StatusForbidden, "FORBIDDEN")
+	}
+	return n
+}
+
+// The newest key is known from memory and older ones are looked up.
+func TestANewerKeyThatMayDoLessTakesNothingFromTheTokensOfAnOlderOne(t *testing.T) {
+	s := mustSite(t)
+	path := "/open" + userPath("bob", "bob")
+	full := userToken(s.token("bob", nil))
+	s.callAs(full, http.MethodPut, path, "{}", http.StatusOK)
+	limited := s.MustKey(s.acme, tenant.Read)
+	token := userToken(macced(limited, `{"user":{"id":"bob","accountId":"bob"}}`))
+	s.callAs(token, http.MethodPut, path, "{}", http.StatusForbidden)
+	s.callAs(full, http.MethodPut, path, "{}", http.StatusOK)
+	s.MustKey(s.acme)
+	s.callAs(token, http.MethodPut, path, "{}", http.StatusForbidden)
+	s.callAs(token, http.MethodGet, path, "", http.StatusOK)
+}
+
 func TestAKeyThatCouldBeGuessedSignsNoTokensAndOpensEverythingElse(t *testing.T) {
 	s := mustSite(t)
 	s.mustUser("bob", "Bob", "Testerson")
