@@ -41,8 +41,9 @@ const (
 // most eight deep, loops three; what follows an else is not counted. The loops of a
 // text come by at most 50,000 actions, and it makes at most 256 KiB; of a subject the
 // first 1000 characters are kept. All messages of one command come by at most 500,000
-// actions, and make at most 16 MiB. In HTML, comments are left out, and so is a link
-// that is not to http, https or mailto.
+// actions, and make at most 16 MiB. A value that is escaped, compared or looked up
+// counts as one more action for each 64 bytes of it. In HTML, comments are left out,
+// and so is a link that is not to http, https or mailto.
 type Template struct {
 	Subject string `json:"subject"` // plain text; line breaks become spaces
 	Message string `json:"message"`
@@ -59,7 +60,7 @@ const (
 	maxNesting       = 8
 	maxLoops         = 3 // in each other: html/template takes twice as long to read what stands in one more
 	// maxSteps is how many actions and texts the loops of one rendering may come
-	// by. It takes some 20 ms.
+	// by, with what it reads of values, see weigh. It takes at most some 40 ms.
 	maxSteps = 50_000
 )
 
@@ -214,8 +215,10 @@ func (in *inspection) loop(node *parse.RangeNode, at depth) (int, error) {
 
 // The functions that are put into templates; a text that names one is refused.
 const (
-	tickName  = "tick"
-	plainName = "plain"
+	tickName        = "tick"
+	plainName       = "plain"
+	weighName       = "weighValue"
+	weighFieldsName = "weighFields"
 )
 
 // tickNode returns an action that counts steps. It assigns, and so leaves no
@@ -241,15 +244,20 @@ type instance struct {
 	steps int // that are left
 }
 
+// take takes steps from those that are left.
+func (in *instance) take(steps int) error {
+	if in.steps -= steps; in.steps < 0 {
+		return errEndless
+	}
+	return nil
+}
+
 func (t *text) newInstance() (*instance, error) {
 	in := &instance{}
 	funcs := maps.Clone(functions)
-	funcs[tickName] = func(n int) (bool, error) {
-		if in.steps -= n; in.steps < 0 {
-			return false, errEndless
-		}
-		return true, nil
-	}
+	funcs[tickName] = func(n int) (bool, error) { return true, in.take(n) }
+	funcs[weighName] = func(value any, _ ...string) (any, error) { return value, in.weigh(value) }
+	funcs[weighFieldsName] = func(value any) (any, error) { return value, in.weighFields(value) }
 	funcs[plainName] = func(value any) any {
 		if value == nil {
 			return ""
@@ -257,8 +265,8 @@ func (t *text) newInstance() (*instance, error) {
 		return value
 	}
 	tree := t.tree.Copy()
+	weighing{t.format}.list(tree.Root)
 	if t.format == Text {
-		emptyNil(tree.Root)
 		made, err := texttemplate.New(tree.Name).Option(string(t.manner)).Funcs(funcs).AddParseTree(tree.Name, tree)
 		in.executable = made
 		return in, err
@@ -302,9 +310,10 @@ func (t *text) render(values map[string]any, left *allowance) (string, error) {
 	}
 }
 
-// reasonOf is the error of a template without the prefixes that packages give it.
+// reasonOf is the error of a template as that was written, without the prefixes that
+// packages give it.
 func reasonOf(err error) string {
-	said := err.Error()
+	said := asWritten.Replace(err.Error())
 	for _, prefix := range []string{"html/template:", "template:", " "} {
 		said = strings.TrimPrefix(said, prefix)
 	}
@@ -322,34 +331,6 @@ func (l *limited) Write(p []byte) (int, error) {
 		return 0, errTooLong
 	}
 	return l.text.Write(p)
-}
-
-// emptyNil has each value of a plain text that is nil shown as nothing, as HTML
-// has it.
-func emptyNil(list *parse.ListNode) {
-	if list == nil {
-		return
-	}
-	for _, node := range list.Nodes {
-		switch node := node.(type) {
-		case *parse.IfNode:
-			emptyNil(node.List)
-			emptyNil(node.ElseList)
-		case *parse.WithNode:
-			emptyNil(node.List)
-			emptyNil(node.ElseList)
-		case *parse.RangeNode:
-			emptyNil(node.List)
-			emptyNil(node.ElseList)
-		case *parse.ActionNode:
-			if len(node.Pipe.Decl) == 0 {
-				plain := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: node.Pos, Args: []parse.Node{
-					parse.NewIdentifier(plainName).SetPos(node.Pos),
-				}}
-				node.Pipe.Cmds = append(node.Pipe.Cmds, plain)
-			}
-		}
-	}
 }
 
 // letter is a template that was parsed.
