@@ -123,7 +123,7 @@ func mustModel(t *testing.T) *kong.Application {
 
 func TestEveryCommandCanBeRun(t *testing.T) {
 	for _, leaf := range mustModel(t).Leaves(false) {
-		if _, ok := leaf.Target.Addr().Interface().(command); !ok {
+		if _, ok := reflect.TypeAssert[command](leaf.Target.Addr()); !ok {
 			t.Errorf("%s has no Run that takes the environment alone", leaf.FullPath())
 		}
 	}
